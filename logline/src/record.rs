@@ -1,0 +1,60 @@
+//! A line understood.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Auth, Chkuser, Qlog, Queue, Smtpd, Tcpserver};
+
+/// What one log line states, without its envelope.
+///
+/// `Display` writes the line, [`Record::parse`] reads it; as JSON it is the same fact under the name of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Record<'a> {
+    /// A connection came, was let in or refused, ended.
+    Tcpserver(#[serde(borrow)] Tcpserver<'a>),
+    /// A sender or recipient was checked.
+    Chkuser(#[serde(borrow)] Chkuser<'a>),
+    /// Somebody tried to log in.
+    Auth(#[serde(borrow)] Auth<'a>),
+    /// An answer refused or accepted something.
+    Qlog(#[serde(borrow)] Qlog<'a>),
+    /// Something worth a sentence happened in a session.
+    Smtpd(#[serde(borrow)] Smtpd<'a>),
+    /// A message moved through the queue.
+    Queue(#[serde(borrow)] Queue<'a>),
+}
+
+impl<'a> Record<'a> {
+    /// Reads one line, without its envelope and its line feed.
+    ///
+    /// Every kind has one grammar, anchored at both ends; a line that is none of them gives `None`. That is an answer,
+    /// no error: other programs write to the same log.
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        match line.first()? {
+            b't' => Tcpserver::parse(line).map(Record::Tcpserver),
+            b'C' => Chkuser::parse(line).map(Record::Chkuser),
+            b'q' => match line.get(..12)? {
+                b"qmail-smtpd[" => Auth::parse(line).map(Record::Auth),
+                b"qmail-smtpd:" => Smtpd::parse(line).map(Record::Smtpd),
+                _ => Qlog::parse(line).map(Record::Qlog),
+            },
+            b'n' | b'i' | b's' | b'd' | b'b' | b'e' => Queue::parse(line).map(Record::Queue),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Record<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Record::Tcpserver(record) => record.fmt(f),
+            Record::Chkuser(record) => record.fmt(f),
+            Record::Auth(record) => record.fmt(f),
+            Record::Qlog(record) => record.fmt(f),
+            Record::Smtpd(record) => record.fmt(f),
+            Record::Queue(record) => record.fmt(f),
+        }
+    }
+}

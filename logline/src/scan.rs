@@ -1,0 +1,91 @@
+//! Reading a line from left to right. Each step takes what it names or refuses the line.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// What is left of a line. Every method consumes from the front and gives `None` where the line is another's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scan<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Scan<'a> {
+    /// Takes `literal`.
+    pub(crate) fn literal(&mut self, literal: &[u8]) -> Option<()> {
+        self.0 = self.0.strip_prefix(literal)?;
+        Some(())
+    }
+
+    /// Takes everything before `delimiter`, and the delimiter itself.
+    pub(crate) fn until(&mut self, delimiter: u8) -> Option<&'a [u8]> {
+        let at = memchr::memchr(delimiter, self.0)?;
+        let (field, rest) = self.0.split_at_checked(at)?;
+        self.0 = rest.get(1..)?;
+        Some(field)
+    }
+
+    /// Takes everything before `literal`, and the literal itself.
+    pub(crate) fn until_literal(&mut self, literal: &[u8]) -> Option<&'a [u8]> {
+        let at = memchr::memmem::find(self.0, literal)?;
+        let (field, rest) = self.0.split_at_checked(at)?;
+        self.0 = rest.get(literal.len()..)?;
+        Some(field)
+    }
+
+    /// Takes a decimal number and the byte after it, which must be `delimiter`.
+    pub(crate) fn number<N: FromStr>(&mut self, delimiter: u8) -> Option<N> {
+        number(self.until(delimiter)?)
+    }
+
+    /// Takes the rest of the line as a decimal number.
+    pub(crate) fn last_number<N: FromStr>(&mut self) -> Option<N> {
+        number(std::mem::take(&mut self.0))
+    }
+
+}
+
+/// Reads decimal digits and nothing else: no sign, no space.
+pub(crate) fn number<N: FromStr>(digits: &[u8]) -> Option<N> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Reads an IPv4 or IPv6 address. IPv4 is read by hand: it is nearly all that stands in a log.
+pub(crate) fn address(text: &[u8]) -> Option<IpAddr> {
+    match ipv4(text) {
+        Some(address) => Some(IpAddr::V4(address)),
+        None => Ipv6Addr::from_str(std::str::from_utf8(text).ok()?).ok().map(IpAddr::V6),
+    }
+}
+
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0u8; 4];
+    let mut parts = text.split(|&b| b == b'.');
+    for octet in &mut octets {
+        let part = parts.next()?;
+        if part.len() > 3 || (part.len() > 1 && part.first() == Some(&b'0')) {
+            return None;
+        }
+        *octet = number(part)?;
+    }
+    parts.next().is_none().then(|| octets.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn addresses_are_read_as_the_standard_library_reads_them(text in "[0-9.]{0,16}|[0-9a-f:.]{0,40}") {
+            prop_assert_eq!(address(text.as_bytes()), text.parse().ok());
+        }
+
+        #[test]
+        fn every_address_is_read(address_: IpAddr) {
+            prop_assert_eq!(address(address_.to_string().as_bytes()), Some(address_));
+        }
+    }
+}

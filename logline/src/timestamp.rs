@@ -1,0 +1,195 @@
+//! Instants, and the TAI64N stamp that multilog puts before a line.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// An instant: nanoseconds since 1970-01-01 00:00:00 UTC, without leap seconds.
+///
+/// Spans the years 1678 to 2262. Arithmetic saturates at those ends instead of wrapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+/// Why a stamp could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampError {
+    /// Not `@` and 24 hexadecimal digits.
+    Shape,
+    /// More than 999,999,999 nanoseconds, or a second outside 1678–2262.
+    Range,
+}
+
+impl fmt::Display for TimestampError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TimestampError::Shape => "a TAI64N stamp is @ and 24 hexadecimal digits",
+            TimestampError::Range => "TAI64N stamp out of range",
+        })
+    }
+}
+
+impl std::error::Error for TimestampError {}
+
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+/// What multilog adds to Unix seconds: 2^62, and the 10 seconds that daemontools fixes as TAI − UTC
+/// (daemontools tai.h:tai_unix). True TAI is 37 s ahead today; every reader of multilog subtracts 10.
+const TAI_OFFSET: i64 = (1 << 62) + 10;
+
+impl Timestamp {
+    /// Length of a TAI64N stamp: `@` and 24 hexadecimal digits.
+    pub const TAI64N_BYTES: usize = 25;
+
+    /// From nanoseconds since the Unix epoch.
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Timestamp(nanos)
+    }
+
+    /// From seconds since the Unix epoch.
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Timestamp(seconds.saturating_mul(NANOS_PER_SECOND))
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    pub const fn nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(NANOS_PER_SECOND)
+    }
+
+    /// How long after `earlier` this is; zero where it is not.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Reads `@` and 24 hexadecimal digits at the start of `bytes`.
+    ///
+    /// # Errors
+    /// [`TimestampError`] where no such stamp stands there.
+    pub fn parse_tai64n(bytes: &[u8]) -> Result<Self, TimestampError> {
+        let Some((b'@', digits)) = bytes.get(..Self::TAI64N_BYTES).and_then(<[u8]>::split_first).map(|(f, r)| (*f, r))
+        else {
+            return Err(TimestampError::Shape);
+        };
+        let (seconds, nanos) = digits.split_at(16);
+        let label = hex_number(seconds).ok_or(TimestampError::Shape)?;
+        let nanos = hex_number(nanos).ok_or(TimestampError::Shape)?;
+        let seconds = i64::try_from(label).map_err(|_| TimestampError::Range)?;
+        let nanos = i64::try_from(nanos).map_err(|_| TimestampError::Range)?;
+        if nanos >= NANOS_PER_SECOND {
+            return Err(TimestampError::Range);
+        }
+        seconds
+            .checked_sub(TAI_OFFSET)
+            .and_then(|s| s.checked_mul(NANOS_PER_SECOND))
+            .and_then(|n| n.checked_add(nanos))
+            .map(Timestamp)
+            .ok_or(TimestampError::Range)
+    }
+
+    /// The instant as multilog's `t` action writes it.
+    pub fn tai64n(self) -> Tai64n {
+        Tai64n(self)
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    fn add(self, duration: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    fn sub(self, duration: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Timestamp(0) + after,
+            Err(before) => Timestamp(0) - before.duration(),
+        }
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        match u64::try_from(time.0) {
+            Ok(after) => UNIX_EPOCH + Duration::from_nanos(after),
+            Err(_) => UNIX_EPOCH - Duration::from_nanos(time.0.unsigned_abs()),
+        }
+    }
+}
+
+/// Writes a [`Timestamp`] as `@` and 24 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug)]
+pub struct Tai64n(Timestamp);
+
+impl fmt::Display for Tai64n {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let label = self.0.seconds() + TAI_OFFSET;
+        write!(f, "@{label:016x}{:08x}", self.0.0.rem_euclid(NANOS_PER_SECOND))
+    }
+}
+
+fn hex_number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0u64, |number, &digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            b'A'..=b'F' => digit - b'A' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u64::from(value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// 2022-06-21 20:49:46.647854500Z, as `tai64nlocal` of daemontools 0.76 prints it under TZ=UTC.
+    #[test]
+    fn a_stamp_of_multilog_is_read_as_tai64nlocal_reads_it() {
+        let time = Timestamp::parse_tai64n(b"@4000000062b22ef4269d79a4 status: 0/200").unwrap();
+        assert_eq!(time.nanos(), 1_655_844_586_647_854_500);
+        assert_eq!(time.tai64n().to_string(), "@4000000062b22ef4269d79a4");
+    }
+
+    #[test]
+    fn a_stamp_that_is_none_is_refused() {
+        for (bytes, error) in [
+            (&b"@4000000062b22ef4269d79a"[..], TimestampError::Shape),
+            (b"x4000000062b22ef4269d79a4", TimestampError::Shape),
+            (b"@4000000062b22efg269d79a4", TimestampError::Shape),
+            (b"@4000000062b22ef43b9aca00", TimestampError::Range),
+            (b"@ffffffffffffffff00000000", TimestampError::Range),
+            (b"@000000000000000000000000", TimestampError::Range),
+        ] {
+            assert_eq!(Timestamp::parse_tai64n(bytes), Err(error));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_instant_reads_back_equal(nanos: i64) {
+            let time = Timestamp::from_nanos(nanos);
+            prop_assert_eq!(Timestamp::parse_tai64n(time.tai64n().to_string().as_bytes()), Ok(time));
+            prop_assert_eq!(Timestamp::from(SystemTime::from(time)), time);
+        }
+    }
+}
