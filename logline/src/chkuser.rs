@@ -129,7 +129,17 @@ impl<'a> Chkuser<'a> {
         let outcome = ChkuserOutcome::ALL
             .iter()
             .find(|o| o.title().as_bytes() == title && o.description().as_bytes() == description)?;
-        Some(Chkuser { outcome: *outcome, sender, auth, identify, helo, remote_host, address, recipient, pid })
+        Some(Chkuser {
+            outcome: *outcome,
+            sender,
+            auth,
+            identify,
+            helo,
+            remote_host,
+            address,
+            recipient,
+            pid,
+        })
     }
 }
 

@@ -12,6 +12,7 @@
 mod auth;
 mod chkuser;
 mod qlog;
+mod rbl;
 mod record;
 mod scan;
 mod send;
@@ -23,6 +24,7 @@ mod timestamp;
 pub use auth::{Auth, AuthOutcome, Fingerprint, Mechanism};
 pub use chkuser::{Chkuser, ChkuserOutcome};
 pub use qlog::{Encryption, Phase, Qlog, Reason, Verdict};
+pub use rbl::{Rbl, RblResult, Rblsmtpd, Said};
 pub use record::Record;
 pub use send::{Channel, DeliveryOutcome, Queue, Slots};
 pub use smtpd::{Smtpd, SmtpdEvent};

@@ -25,7 +25,7 @@ pub struct Qlog<'a> {
     pub helo: Text<'a>,
     /// The envelope sender.
     pub sender: Text<'a>,
-    /// The recipient in question, or all that were accepted.
+    /// The recipient in question, or all that were accepted. None of them is empty: an empty one alone reads as none.
     pub recipients: Vec<Text<'a>>,
     /// Whether the client may relay.
     pub relay: bool,
@@ -214,13 +214,15 @@ impl<'a> Qlog<'a> {
             b"qlogreceived" => Phase::Received,
             _ => return None,
         };
+        // A key that is not there takes nothing, so that the one after it may be asked for.
         let mut value = |key: &[u8]| -> Option<&'a [u8]> {
-            line.literal(b" ")?;
-            line.literal(key)?;
-            line.literal(b"=")?;
-            let end = memchr::memchr(b' ', line.0).unwrap_or(line.0.len());
-            let (value, rest) = line.0.split_at_checked(end)?;
-            line.0 = rest;
+            let mut rest = line;
+            rest.literal(b" ")?;
+            rest.literal(key)?;
+            rest.literal(b"=")?;
+            let end = memchr::memchr(b' ', rest.0).unwrap_or(rest.0.len());
+            let (value, after) = rest.0.split_at_checked(end)?;
+            line = Scan(after);
             Some(value)
         };
         let verdict = match value(b"result")? {
@@ -307,7 +309,8 @@ impl fmt::Display for Qlog<'_> {
         };
         write!(f, "{head}: result={result} code={} reason={}", self.code, self.reason.name())?;
         let [detail, helo, sender, user, remote_host] =
-            [&self.detail, &self.helo, &self.sender, &self.user, &self.remote_host].map(|t| t.escaped(DELIMITERS));
+            [&self.detail, &self.helo, &self.sender, &self.user, &self.remote_host]
+                .map(|t| t.escaped(DELIMITERS));
         write!(f, " detail={detail} helo={helo} mailfrom={sender} rcptto=")?;
         for (n, recipient) in self.recipients.iter().enumerate() {
             let comma = if n == 0 { "" } else { "," };

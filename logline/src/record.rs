@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Auth, Chkuser, Qlog, Queue, Smtpd, Tcpserver};
+use crate::{Auth, Chkuser, Qlog, Queue, Rbl, Rblsmtpd, Smtpd, Tcpserver};
 
 /// What one log line states, without its envelope.
 ///
@@ -20,6 +20,10 @@ pub enum Record<'a> {
     Auth(#[serde(borrow)] Auth<'a>),
     /// An answer refused or accepted something.
     Qlog(#[serde(borrow)] Qlog<'a>),
+    /// A DNS blocklist was asked.
+    Rbl(#[serde(borrow)] Rbl<'a>),
+    /// A listed client was put off, or sent a command.
+    Rblsmtpd(#[serde(borrow)] Rblsmtpd<'a>),
     /// Something worth a sentence happened in a session.
     Smtpd(#[serde(borrow)] Smtpd<'a>),
     /// A message moved through the queue.
@@ -36,10 +40,13 @@ impl<'a> Record<'a> {
             b't' => Tcpserver::parse(line).map(Record::Tcpserver),
             b'C' => Chkuser::parse(line).map(Record::Chkuser),
             b'q' => match line.get(..12)? {
-                b"qmail-smtpd[" => Auth::parse(line).map(Record::Auth),
+                b"qmail-smtpd[" => {
+                    Auth::parse(line).map(Record::Auth).or_else(|| Rbl::parse(line).map(Record::Rbl))
+                }
                 b"qmail-smtpd:" => Smtpd::parse(line).map(Record::Smtpd),
                 _ => Qlog::parse(line).map(Record::Qlog),
             },
+            b'r' => Rblsmtpd::parse(line).map(Record::Rblsmtpd),
             b'n' | b'i' | b's' | b'd' | b'b' | b'e' => Queue::parse(line).map(Record::Queue),
             _ => None,
         }
@@ -53,6 +60,8 @@ impl fmt::Display for Record<'_> {
             Record::Chkuser(record) => record.fmt(f),
             Record::Auth(record) => record.fmt(f),
             Record::Qlog(record) => record.fmt(f),
+            Record::Rbl(record) => record.fmt(f),
+            Record::Rblsmtpd(record) => record.fmt(f),
             Record::Smtpd(record) => record.fmt(f),
             Record::Queue(record) => record.fmt(f),
         }

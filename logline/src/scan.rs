@@ -39,7 +39,6 @@ impl<'a> Scan<'a> {
     pub(crate) fn last_number<N: FromStr>(&mut self) -> Option<N> {
         number(std::mem::take(&mut self.0))
     }
-
 }
 
 /// Reads decimal digits and nothing else: no sign, no space.

@@ -196,7 +196,8 @@ impl<'a> Queue<'a> {
         line.literal(b" ")?;
         let outcome = DeliveryOutcome::parse(line.until(b':')?)?;
         line.literal(b" ")?;
-        let message_id = line.literal(MESSAGE_ID).and_then(|()| line.until_literal(b">/")).map(Text::unescape);
+        let message_id =
+            line.literal(MESSAGE_ID).and_then(|()| line.until_literal(b">/")).map(Text::unescape);
         Some(Queue::Delivery { delivery, outcome, message_id, report: Text::unescape(line.0) })
     }
 }
@@ -206,10 +207,19 @@ impl fmt::Display for Queue<'_> {
         match self {
             Queue::New { msg } => write!(f, "new msg {msg}"),
             Queue::Info { msg, size_bytes, sender, qp, uid } => {
-                write!(f, "info msg {msg}: bytes {size_bytes} from <{}> qp {qp} uid {uid}", sender.escaped(b"<>"))
+                write!(
+                    f,
+                    "info msg {msg}: bytes {size_bytes} from <{}> qp {qp} uid {uid}",
+                    sender.escaped(b"<>")
+                )
             }
             Queue::Starting { delivery, msg, channel, recipient } => {
-                write!(f, "starting delivery {delivery}: msg {msg} to {} {}", channel.name(), recipient.escaped(b""))
+                write!(
+                    f,
+                    "starting delivery {delivery}: msg {msg} to {} {}",
+                    channel.name(),
+                    recipient.escaped(b"")
+                )
             }
             Queue::Delivery { delivery, outcome, message_id, report } => {
                 write!(f, "delivery {delivery}: {}: ", outcome.name())?;
@@ -219,7 +229,11 @@ impl fmt::Display for Queue<'_> {
                 write!(f, "{}", Report { report, first: message_id.is_none() })
             }
             Queue::Status { local, remote } => {
-                write!(f, "status: local {}/{} remote {}/{}", local.used, local.limit, remote.used, remote.limit)
+                write!(
+                    f,
+                    "status: local {}/{} remote {}/{}",
+                    local.used, local.limit, remote.used, remote.limit
+                )
             }
             Queue::Bounce { msg, qp } => write!(f, "bounce msg {msg} qp {qp}"),
             Queue::End { msg } => write!(f, "end msg {msg}"),

@@ -103,7 +103,8 @@ fn optional(field: &[u8]) -> Option<Option<Text<'_>>> {
 
 impl fmt::Display for Smtpd<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [sender, recipient, helo] = [&self.sender, &self.recipient, &self.helo].map(|text| Optional(text.as_ref()));
+        let [sender, recipient, helo] =
+            [&self.sender, &self.recipient, &self.helo].map(|text| Optional(text.as_ref()));
         write!(f, "qmail-smtpd: {}: {sender} from {} ", self.event.text(), self.address)?;
         write!(f, "to {recipient} helo {helo}")?;
         match self.pid {

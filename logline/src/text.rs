@@ -166,7 +166,8 @@ mod tests {
             let text = Text::from(bytes.clone());
             let line = text.escaped(delimiters.as_bytes()).to_string();
             prop_assert!(line.bytes().all(|b| (0x21..=0x7e).contains(&b) && !delimiters.as_bytes().contains(&b)));
-            prop_assert_eq!(Text::unescape(line.as_bytes()).bytes(), &bytes[..]);
+            let read = Text::unescape(line.as_bytes());
+            prop_assert_eq!(read.bytes(), &bytes[..]);
             let json = serde_json::to_string(&text).unwrap();
             prop_assert_eq!(serde_json::from_str::<Text<'_>>(&json).unwrap(), text);
         }

@@ -73,7 +73,8 @@ impl Timestamp {
     /// # Errors
     /// [`TimestampError`] where no such stamp stands there.
     pub fn parse_tai64n(bytes: &[u8]) -> Result<Self, TimestampError> {
-        let Some((b'@', digits)) = bytes.get(..Self::TAI64N_BYTES).and_then(<[u8]>::split_first).map(|(f, r)| (*f, r))
+        let Some((b'@', digits)) =
+            bytes.get(..Self::TAI64N_BYTES).and_then(<[u8]>::split_first).map(|(f, r)| (*f, r))
         else {
             return Err(TimestampError::Shape);
         };

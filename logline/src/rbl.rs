@@ -1,0 +1,167 @@
+//! What DNS blocklists said: qmail-smtpd's own look-ups (qmail-smtpd.c:rblcheck) and rblsmtpd's treatment of a listed
+//! client (ucspi-tcp rblsmtpd.c:rblsmtpd, with the transcript of its commands).
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::scan::{self, Scan};
+use crate::{SessionId, Text};
+
+/// `qmail-smtpd[N]: rbl: ip=IP query=Q result=R message='TEXT'`: one zone was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rbl<'a> {
+    /// The session.
+    pub pid: SessionId,
+    /// The client's address; first in the line, before any text from outside.
+    pub address: IpAddr,
+    /// The name that was asked: the reversed address and the zone.
+    pub query: Text<'a>,
+    /// What followed.
+    pub result: RblResult,
+    /// The zone's text.
+    pub message: Text<'a>,
+}
+
+/// What followed from asking a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RblResult {
+    /// Listed in a list of the good.
+    Accept,
+    /// Listed; the client is put off (451).
+    Delay,
+    /// The zone did not answer, or answered with an error code. Never a listing.
+    #[serde(rename = "dnserr")]
+    DnsError,
+    /// Listed, and the administrator said to take no notice.
+    Ignore,
+    /// Not listed.
+    Pass,
+    /// Not asked: the zone's budget is spent. Original qmail has no such thing.
+    Quota,
+    /// Listed; the client is refused (553).
+    Reject,
+}
+
+impl RblResult {
+    /// All of them.
+    pub const ALL: &'static [RblResult] = &[
+        RblResult::Accept,
+        RblResult::Delay,
+        RblResult::DnsError,
+        RblResult::Ignore,
+        RblResult::Pass,
+        RblResult::Quota,
+        RblResult::Reject,
+    ];
+
+    /// The name as a log line has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RblResult::Accept => "accept",
+            RblResult::Delay => "delay",
+            RblResult::DnsError => "dnserr",
+            RblResult::Ignore => "ignore",
+            RblResult::Pass => "pass",
+            RblResult::Quota => "quota",
+            RblResult::Reject => "reject",
+        }
+    }
+}
+
+impl<'a> Rbl<'a> {
+    /// Reads one line, without its envelope.
+    pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut line = Scan(line);
+        line.literal(b"qmail-smtpd[")?;
+        let pid = SessionId(line.number(b']')?);
+        line.literal(b": rbl: ip=")?;
+        let address = scan::address(line.until(b' ')?)?;
+        line.literal(b"query=")?;
+        let query = Text::unescape(line.until(b' ')?);
+        line.literal(b"result=")?;
+        let name = line.until(b' ')?;
+        let result = *RblResult::ALL.iter().find(|r| r.name().as_bytes() == name)?;
+        line.literal(b"message='")?;
+        let message = Text::unescape(line.0.strip_suffix(b"'")?);
+        Some(Rbl { pid, address, query, result, message })
+    }
+}
+
+impl fmt::Display for Rbl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rbl { pid, address, result, .. } = self;
+        let (query, message) = (self.query.escaped(b""), self.message.readable());
+        write!(
+            f,
+            "qmail-smtpd[{pid}]: rbl: ip={address} query={query} result={} message='{message}'",
+            result.name()
+        )
+    }
+}
+
+/// `rblsmtpd: IP pid N: …`: a listed client is kept busy, and every command it sends is written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rblsmtpd<'a> {
+    /// The client's address; before any text from outside.
+    pub address: IpAddr,
+    /// The session.
+    pub pid: SessionId,
+    /// The verdict, or a command of the client.
+    pub said: Said<'a>,
+}
+
+/// What one line of [`Rblsmtpd`] says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Said<'a> {
+    /// The client is put off (451).
+    Delay(Text<'a>),
+    /// The client is refused (553).
+    Reject(Text<'a>),
+    /// A command, as it came. One that would read as a verdict is written with its first byte escaped.
+    Command(Text<'a>),
+}
+
+const DELAY: &[u8] = b"451 ";
+const REJECT: &[u8] = b"553 ";
+
+impl<'a> Rblsmtpd<'a> {
+    /// Reads one line, without its envelope.
+    pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut line = Scan(line);
+        line.literal(b"rblsmtpd: ")?;
+        let address = scan::address(line.until(b' ')?)?;
+        line.literal(b"pid ")?;
+        let pid = SessionId(line.number(b':')?);
+        line.literal(b" ")?;
+        let said = if let Some(text) = line.0.strip_prefix(DELAY) {
+            Said::Delay(Text::unescape(text))
+        } else if let Some(text) = line.0.strip_prefix(REJECT) {
+            Said::Reject(Text::unescape(text))
+        } else {
+            Said::Command(Text::unescape(line.0))
+        };
+        Some(Rblsmtpd { address, pid, said })
+    }
+}
+
+impl fmt::Display for Rblsmtpd<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rblsmtpd: {} pid {}: ", self.address, self.pid)?;
+        match &self.said {
+            Said::Delay(text) => write!(f, "451 {}", text.readable()),
+            Said::Reject(text) => write!(f, "553 {}", text.readable()),
+            Said::Command(text) => match text.bytes().split_first() {
+                Some((first, rest))
+                    if text.bytes().starts_with(DELAY) || text.bytes().starts_with(REJECT) =>
+                {
+                    write!(f, "\\x{first:02x}{}", Text::from(rest).readable())
+                }
+                _ => write!(f, "{}", text.readable()),
+            },
+        }
+    }
+}
