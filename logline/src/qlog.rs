@@ -114,6 +114,8 @@ macro_rules! reasons {
 reasons! {
     /// The client did nothing for too long.
     AlarmTimeout = "alarmtimeout";
+    /// The password was right.
+    AuthAccepted = "authaccepted";
     /// The password was wrong, or the user unknown.
     AuthFailed = "authfailed";
     /// The mechanism is not offered.
