@@ -1,7 +1,7 @@
 //! One file: its text as a tree, what was asked of it, and what is wrong with it.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -11,6 +11,7 @@ use self_cell::self_cell;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::asked::{Asked, Route};
 use crate::place::Lines;
 use crate::syntax::Damage;
 use crate::value::Faults;
@@ -73,6 +74,8 @@ impl Document {
 
     /// Reads the bytes of a file. Those that are no UTF-8 are mistakes.
     pub fn from_bytes(name: impl Into<PathBuf>, bytes: &[u8]) -> Document {
+        // Editors hide the byte order mark that some of them write; it would shift the columns of the first line.
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
         let mut text = String::with_capacity(bytes.len());
         let mut invalid = Vec::new();
         for chunk in bytes.utf8_chunks() {
@@ -87,26 +90,17 @@ impl Document {
 
     /// Reads a text. What cannot be read as TOML is a mistake, told by [`Document::finish`].
     pub fn parse(name: impl Into<PathBuf>, text: impl Into<String>) -> Document {
-        Document::new(name.into(), text.into(), &[])
+        Document::from_bytes(name, text.into().as_bytes())
     }
 
-    fn new(name: PathBuf, text: String, invalid: &[usize]) -> Document {
+    fn new(name: PathBuf, mut text: String, invalid: &[usize]) -> Document {
         let lines = Lines::of(&text);
-        let mut errors = Vec::new();
-        let source = Source::new(text, |text| {
-            let (root, found) = DeTable::parse_recoverable(text);
-            errors = found;
-            Tree { root: root.into_inner() }
-        });
-        let text = source.borrow_owner();
         let mut damage = Damage::default();
         for &offset in invalid {
-            damage.add(
-                lines.place(text, &(offset..offset)),
-                "the file must be UTF-8; here it is not".to_owned(),
-            );
+            damage.add(lines.place(&text, offset), "the file must be UTF-8; here it is not".to_owned());
         }
-        damage.add_errors(text, &lines, &source.borrow_dependent().root, &errors);
+        damage.contain(&mut text, &lines);
+        let source = Source::new(text, |text| Tree { root: DeTable::parse_recoverable(text).0.into_inner() });
         Document { name, source, lines, damage, notes: RefCell::default() }
     }
 
@@ -181,7 +175,7 @@ impl Document {
 /// What a [`Table`] needs of its document.
 impl Document {
     pub(crate) fn place(&self, span: &Range<usize>) -> Place {
-        self.lines.place(self.source.borrow_owner(), span)
+        self.lines.place(self.source.borrow_owner(), span.start)
     }
 
     pub(crate) fn opened(&self, route: &Route) {
@@ -231,88 +225,5 @@ impl Document {
         if notes.blamed.insert(subject) {
             notes.mistakes.push((place, message));
         }
-    }
-}
-
-/// The way from the root to a table.
-#[derive(Clone, Debug)]
-pub(crate) struct Route {
-    /// Keys and indices; no two tables have the same.
-    path: String,
-    /// Keys alone, as a header names them.
-    name: String,
-}
-
-impl Route {
-    pub(crate) fn root() -> Self {
-        Route { path: String::new(), name: String::new() }
-    }
-
-    pub(crate) fn key(&self, key: &str) -> Self {
-        let bare =
-            !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        let key = if bare { key.to_owned() } else { format!("{key:?}") };
-        let join = |before: &str| if before.is_empty() { key.clone() } else { format!("{before}.{key}") };
-        Route { path: join(&self.path), name: join(&self.name) }
-    }
-
-    pub(crate) fn element(&self, key: &str, index: usize) -> Self {
-        let Route { path, name } = self.key(key);
-        Route { path: format!("{path}[{index}]"), name }
-    }
-
-    pub(crate) fn path(&self) -> String {
-        self.path.clone()
-    }
-
-    /// The table's name, as its header has it.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Where a person writes a key of this table.
-    fn title(&self) -> String {
-        if self.name.is_empty() {
-            return "at the top of the file, before the first [table]".to_owned();
-        }
-        // Keys with a bracket in them are quoted, so that only an index ends in one.
-        if self.path.ends_with(']') { format!("in [[{}]]", self.name) } else { format!("in [{}]", self.name) }
-    }
-}
-
-/// The tables that were opened, and the keys that were asked for in each.
-#[derive(Debug, Default)]
-pub(crate) struct Asked {
-    tables: BTreeMap<String, Opened>,
-}
-
-#[derive(Debug)]
-struct Opened {
-    title: String,
-    keys: BTreeSet<String>,
-}
-
-impl Asked {
-    fn open(&mut self, route: &Route) -> &mut Opened {
-        let opened = || Opened { title: route.title(), keys: BTreeSet::new() };
-        self.tables.entry(route.path()).or_insert_with(opened)
-    }
-
-    fn key(&mut self, route: &Route, key: &str) {
-        self.open(route).keys.insert(key.to_owned());
-    }
-
-    /// The keys that were asked for in this table; `None` where nobody opened it.
-    pub(crate) fn of(&self, route: &Route) -> Option<&BTreeSet<String>> {
-        self.tables.get(&route.path).map(|opened| &opened.keys)
-    }
-
-    /// Where `key` would have been understood, if not in `route`.
-    pub(crate) fn place_for(&self, key: &str, route: &Route) -> Option<&str> {
-        let here = route.title();
-        self.tables
-            .values()
-            .find(|opened| opened.keys.contains(key) && opened.title != here)
-            .map(|opened| opened.title.as_str())
     }
 }

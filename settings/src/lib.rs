@@ -21,6 +21,7 @@
 //!
 //! Ask for every key of a table before leaving it with `?`: a key that nobody asked for is reported as unknown.
 
+mod asked;
 mod document;
 pub mod duration;
 mod mistake;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// One mistake in one file. Shown as `FILE:LINE:COL: message`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}:{line}:{column}: {message}", .file.display())]
 pub struct Mistake {
     /// The file, as the person named it.
@@ -76,7 +76,8 @@ impl std::error::Error for Mistakes {}
 impl Extend<Mistake> for Mistakes {
     fn extend<I: IntoIterator<Item = Mistake>>(&mut self, mistakes: I) {
         self.0.extend(mistakes);
-        self.0.sort();
+        // Stable: mistakes at one place stay in the order in which they were found.
+        self.0.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         self.0.dedup();
     }
 }

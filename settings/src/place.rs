@@ -28,14 +28,24 @@ impl Lines {
         Lines { starts }
     }
 
-    /// The place of the first byte of `span`. A span beyond the text, or inside a character, is brought back to the
-    /// nearest place before it.
-    pub(crate) fn place(&self, text: &str, span: &Range<usize>) -> Place {
-        let offset = text.floor_char_boundary(span.start);
+    /// The place of a byte. One beyond the text, or inside a character, is brought back to the nearest before it.
+    pub(crate) fn place(&self, text: &str, offset: usize) -> Place {
+        let offset = text.floor_char_boundary(offset);
         let line = self.starts.partition_point(|&start| start <= offset);
-        let start = line.checked_sub(1).and_then(|index| self.starts.get(index)).copied().unwrap_or(0);
+        let start = self.span(text, line).start;
         let column = text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
         Place { line, column }
+    }
+
+    /// The bytes of a line, its line feed included.
+    pub(crate) fn span(&self, text: &str, line: usize) -> Range<usize> {
+        let start = |line: usize| line.checked_sub(1).and_then(|index| self.starts.get(index)).copied();
+        start(line).unwrap_or(0)..start(line + 1).unwrap_or(text.len())
+    }
+
+    /// A line, its line feed included.
+    pub(crate) fn line<'t>(&self, text: &'t str, line: usize) -> &'t str {
+        text.get(self.span(text, line)).unwrap_or_default()
     }
 }
 
@@ -45,7 +55,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, offset: usize, line: usize, column: usize) {
-        assert_eq!(Lines::of(text).place(text, &(offset..offset)), Place { line, column });
+        assert_eq!(Lines::of(text).place(text, offset), Place { line, column });
     }
 
     #[test]

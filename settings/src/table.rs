@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::document::{Document, Route};
+use crate::asked::Route;
 use crate::value::mismatch;
-use crate::{Place, Value};
+use crate::{Document, Place, Value};
 
 /// One table of a [`Document`]: the whole file, `[tls]`, one of `[[listen]]`, or `{ … }`.
 ///
@@ -159,7 +159,7 @@ impl<'d> Table<'d> {
     }
 
     fn missing(&self, key: &str, expected: &str) {
-        self.mistake(key, format!("`{}` is missing: {expected}", key.escape_debug()));
+        self.mistake(key, format!("`{}` is missing; expected {expected}", key.escape_debug()));
     }
 
     /// The one place where a key is looked up, so that none is looked up without becoming known.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::document::{Asked, Route};
+use crate::asked::{Asked, Route};
 use crate::nearest;
 
 /// Calls `report` with each key that was not asked for, in the tables that were opened, and what to say of it.

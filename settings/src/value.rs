@@ -52,7 +52,7 @@ impl<'d> Faults<'d> {
 
     /// Where `value` stands.
     pub fn place(&self, value: &Spanned<DeValue<'_>>) -> Place {
-        self.lines.place(self.text, &value.span())
+        self.lines.place(self.text, value.span().start)
     }
 }
 

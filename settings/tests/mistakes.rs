@@ -92,11 +92,11 @@ fn different_mistakes_in_one_file_are_all_named_with_line_and_column() {
     check(
         "hostnmae = \"mx\"\nport = 70000\n\n[[listen]]\n  address = 25\n[[listen]]\n[tls]\ncertificate = true\n",
         expect![[r#"
-            f.toml:1:1: `hostname` is missing: a string such as "text"
+            f.toml:1:1: `hostname` is missing; expected a string such as "text"
             f.toml:1:1: unknown key `hostnmae`; did you mean `hostname`?
             f.toml:2:8: expected a whole number from 0 to 65535, such as 25, found the number 70000
             f.toml:5:13: expected an address and a port such as "127.0.0.1:25" or "[::1]:25", found the number 25
-            f.toml:6:1: `address` is missing: an address and a port such as "127.0.0.1:25" or "[::1]:25"
+            f.toml:6:1: `address` is missing; expected an address and a port such as "127.0.0.1:25" or "[::1]:25"
             f.toml:8:15: expected a path such as "/var/log/mail.log", found true"#]],
     );
 }
@@ -158,24 +158,61 @@ fn every_syntax_error_is_named_and_what_follows_from_it_is_not() {
         "hostname mx.example.org\nport = abc\nwithin = 10m\ndomains = [\"a\", \"b\"\nservice = \"smpt\"\nprivate =\n[tls\nkey = 1\n",
         expect![[r#"
             f.toml:1:10: key with no value, expected `=`
-            f.toml:5:1: missing comma between array elements, expected `,`
-            f.toml:6:1: missing comma between array elements, expected `,`
-            f.toml:7:1: missing comma between array elements, expected `,`
-            f.toml:8:1: missing comma between array elements, expected `,`"#]],
+            f.toml:2:8: text must be quoted: write "abc"
+            f.toml:3:10: text must be quoted: write "10m"
+            f.toml:4:11: this list is not closed: `]` is missing
+            f.toml:5:11: expected one of "smtp", "submission", found the string "smpt"; did you mean "smtp"?
+            f.toml:6:10: a value is missing after `=`
+            f.toml:7:5: unclosed table, expected `]`"#]],
     );
     check(
         "hostname = 'mx\nport = 70000\nport = 25\n[quota]\n[quota]\n",
         expect![[r#"
-        f.toml:1:15: invalid literal string, expected `'`
-        f.toml:2:8: expected a whole number from 0 to 65535, such as 25, found the number 70000
-        f.toml:3:1: duplicate key
-        f.toml:5:2: duplicate key"#]],
+            f.toml:1:15: invalid literal string, expected `'`
+            f.toml:2:8: expected a whole number from 0 to 65535, such as 25, found the number 70000
+            f.toml:3:1: `port` is set twice
+            f.toml:5:2: `quota` is set twice"#]],
     );
     check(
         "within = '''\nhostname = \"mx\"\n",
+        expect!["f.toml:1:10: this text is not closed: ''' is missing"],
+    );
+}
+
+#[test]
+fn a_bracket_that_is_not_closed_spoils_no_other_statement() {
+    check(
+        "hostname = \"mx\"\nnetworks = [\n  \"192.0.2.0/24\",\n  \"192.0.2.7/24\",\nport = 70000\n",
         expect![[r#"
-        f.toml:1:10: "hostname = \"mx\"\n" is no duration: write whole numbers with units, such as "90s", "10m" or "1h30m"
-        f.toml:3:1: invalid multi-line literal string, expected `'`"#]],
+            f.toml:2:12: this list is not closed: `]` is missing
+            f.toml:5:8: expected a whole number from 0 to 65535, such as 25, found the number 70000"#]],
+    );
+    check(
+        "hostname = \"mx\"\ndomains = [\"a\"\n[tls]\nkey = 1\n",
+        expect![[r#"
+        f.toml:2:11: this list is not closed: `]` is missing
+        f.toml:4:7: expected a path such as "/var/log/mail.log", found the number 1"#]],
+    );
+    check(
+        "hostname = \"mx\"\ncodes = { \"127.0.0.2\" = \"sbl\"\nport = 70000\n",
+        expect![[r#"
+        f.toml:2:9: this table is not closed: `}` is missing
+        f.toml:3:8: expected a whole number from 0 to 65535, such as 25, found the number 70000"#]],
+    );
+    check(
+        "hostname = \"mx\"\ncodes = { a = \"sbl\" b = \"c\" }\nport = 70000\ndomains = [\"a\"",
+        expect![[r#"
+            f.toml:2:21: missing comma between key-value pairs, expected `,`
+            f.toml:3:8: expected a whole number from 0 to 65535, such as 25, found the number 70000
+            f.toml:4:11: this list is not closed: `]` is missing"#]],
+    );
+    check(
+        "hostname = \"mx\"\ndomains = [\"a\" \"b\"]\n]\nport = 70000 25\n[tls]]\n[]\n= 1\n",
+        expect![[r#"
+        f.toml:2:16: missing comma between array elements, expected `,`
+        f.toml:3:1: missing table open, expected `[`
+        f.toml:4:8: text must be quoted: write "70000 25"
+        f.toml:5:6: unexpected key or value, expected newline, `#`"#]],
     );
 }
 
@@ -209,9 +246,9 @@ fn two_mistakes_on_one_key_are_one_report() {
     root.mistake_at_table("one thing");
     root.mistake_at_table("another thing");
     expect![[r#"
-        f.toml:1:1: another thing
         f.toml:1:1: is needed here
         f.toml:1:1: one thing
+        f.toml:1:1: another thing
         f.toml:1:8: expected a whole number from 0 to 65535, such as 25, found the string "x"
         f.toml:2:9: 1 is odd
         f.toml:2:12: 2 is odd
@@ -236,8 +273,8 @@ fn a_byte_order_mark_is_no_part_of_the_first_key() {
     check(
         "\u{feff}port = 70000\r\nhostname = 3\r\n",
         expect![[r#"
-        f.toml:1:9: expected a whole number from 0 to 65535, such as 25, found the number 70000
-        f.toml:2:12: expected a string such as "text", found the number 3"#]],
+            f.toml:1:8: expected a whole number from 0 to 65535, such as 25, found the number 70000
+            f.toml:2:12: expected a string such as "text", found the number 3"#]],
     );
 }
 
