@@ -1,1 +1,15 @@
-//! watcher
+//! The watcher: reads mail logs, counts offences by the rules of its jails, bans offenders in the kernel.
+//!
+//! The way of a line: bytes in a file → [`envelope`] → record → [`event`] → jail → ban → kernel and store. The middle
+//! ([`interpret`], [`engine`]) is pure and takes time as an argument; the edges own files, sockets and the clock.
+
+pub mod connections;
+pub mod engine;
+pub mod envelope;
+pub mod event;
+pub mod fact;
+pub mod filter;
+pub mod interpret;
+pub mod jail;
+pub mod overlay;
+pub mod subject;

@@ -1,0 +1,49 @@
+//! Filters: what the lines of one program mean. Data, each with the samples that prove it.
+
+mod anchor;
+mod file;
+mod proof;
+mod rule;
+mod set;
+
+pub use file::load;
+pub use proof::{Failure, prove};
+pub use rule::{Condition, Matcher, Pattern, Rule};
+pub use set::{Filters, SHIPPED};
+
+/// One filter as it was read and checked.
+#[derive(Debug)]
+pub struct Filter {
+    /// Its name: that of its file.
+    pub name: String,
+    /// One sentence for a person.
+    pub about: String,
+    /// The program whose lines these are, where the envelope names one; a line of another program is passed over.
+    pub program: Option<String>,
+    /// What a line can mean, in the order of the file.
+    pub rules: Vec<Rule>,
+    /// What proves it.
+    pub samples: Vec<Sample>,
+}
+
+/// A line and what it must mean.
+#[derive(Debug)]
+pub struct Sample {
+    /// Lines that come first: the connection that a line without an address belongs to.
+    pub before: Vec<String>,
+    /// The line.
+    pub line: String,
+    /// What it must mean.
+    pub expected: Expected,
+    /// Where it stands in its file, for whoever mends it.
+    pub place: usize,
+}
+
+/// What a sample must mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing at all.
+    Nothing,
+    /// An event with these values: `kind`, `address`, and any field.
+    Event(Vec<(String, String)>),
+}
