@@ -1,1 +1,18 @@
-//! smtpd
+//! An SMTP server that speaks and logs as qmail-smtpd does.
+//!
+//! [`Session`](session::Session) is the server's mind: it takes bytes and answers and says what to reply, log and ask.
+//! Everything else carries that out.
+
+pub mod config;
+pub mod durable;
+pub mod fingerprint;
+pub mod gate;
+pub mod header;
+pub mod journal;
+pub mod mailbox;
+pub mod metrics;
+pub mod password;
+pub mod proxy;
+pub mod session;
+pub mod telemetry;
+pub mod users;

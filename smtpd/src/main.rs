@@ -1,1 +1,3 @@
+//! The command `postern-smtpd`.
+
 fn main() {}

@@ -1,0 +1,182 @@
+//! Who may connect: how many connections there are, how many from whom, and which session numbers are taken.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use logline::{Endpoint, Record, SessionId, Tcpserver, Text};
+
+use crate::config::Connections;
+
+/// What tcpserver logs as the wait status of a child that denied a connection.
+const DENIED: u32 = 25600;
+
+/// Counts connections and numbers sessions. Both tables hold open connections only, so `max` bounds them.
+#[derive(Debug)]
+pub struct Gate {
+    hostname: String,
+    limits: Connections,
+    last: u32,
+    open: HashMap<SessionId, IpAddr>,
+    clients: HashMap<IpAddr, u32>,
+}
+
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is a session now.
+    Admitted(SessionId),
+    /// There are too many; the number was used for the journal alone.
+    Denied(SessionId),
+}
+
+impl Gate {
+    /// A gate that nobody has come through yet.
+    pub fn new(hostname: &str, limits: Connections) -> Self {
+        Gate { hostname: hostname.to_owned(), limits, last: 0, open: HashMap::new(), clients: HashMap::new() }
+    }
+
+    /// A connection came: lets it in or not, and appends what the journal is to know.
+    pub fn enter(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        facts: &mut Vec<Record<'static>>,
+    ) -> Admission {
+        let pid = self.next_number();
+        let client = client(remote.ip());
+        let mine = self.clients.get(&client).copied().unwrap_or(0);
+        let address = remote.ip();
+        let endpoint = self.endpoint(pid, local, remote);
+        if self.open() >= self.limits.max || mine >= self.limits.per_address_max {
+            facts.push(Record::Tcpserver(Tcpserver::Connect { pid, address }));
+            facts.push(Record::Tcpserver(Tcpserver::Deny(endpoint)));
+            facts.push(Record::Tcpserver(Tcpserver::End { pid, status: DENIED }));
+            return Admission::Denied(pid);
+        }
+        self.open.insert(pid, client);
+        self.clients.insert(client, mine + 1);
+        facts.push(self.status());
+        facts.push(Record::Tcpserver(Tcpserver::Connect { pid, address }));
+        facts.push(Record::Tcpserver(Tcpserver::Ok(endpoint)));
+        Admission::Admitted(pid)
+    }
+
+    /// A session is over.
+    pub fn leave(&mut self, pid: SessionId, status: u32, facts: &mut Vec<Record<'static>>) {
+        let Some(client) = self.open.remove(&pid) else {
+            return;
+        };
+        match self.clients.get_mut(&client) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) | None => {
+                self.clients.remove(&client);
+            }
+        }
+        facts.push(Record::Tcpserver(Tcpserver::End { pid, status }));
+        facts.push(self.status());
+    }
+
+    /// How many there are and may be.
+    pub fn status(&self) -> Record<'static> {
+        Record::Tcpserver(Tcpserver::Status { open: self.open(), limit: self.limits.max })
+    }
+
+    fn open(&self) -> u32 {
+        u32::try_from(self.open.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Counts up and skips what is open; zero is nobody's.
+    fn next_number(&mut self) -> SessionId {
+        loop {
+            self.last = self.last.checked_add(1).unwrap_or(1);
+            if !self.open.contains_key(&SessionId(self.last)) {
+                return SessionId(self.last);
+            }
+        }
+    }
+
+    fn endpoint(&self, pid: SessionId, local: SocketAddr, remote: SocketAddr) -> Endpoint<'static> {
+        Endpoint {
+            pid,
+            local_host: Text::from(self.hostname.clone()),
+            local_address: local.ip(),
+            local_port: local.port(),
+            remote_host: Text::default(),
+            remote_address: remote.ip(),
+            remote_info: Text::default(),
+            remote_port: remote.port(),
+        }
+    }
+}
+
+/// One client: an IPv4 address, or the /64 that one subscriber of IPv6 has at least.
+fn client(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(max: u32, per_address_max: u32) -> Gate {
+        Gate::new("mx", Connections { max, per_address_max })
+    }
+
+    fn enter(gate: &mut Gate, remote: &str) -> (Admission, String) {
+        let mut facts = Vec::new();
+        let local = "192.0.2.25:25".parse().unwrap();
+        let admission = gate.enter(local, remote.parse().unwrap(), &mut facts);
+        (admission, facts.iter().map(|fact| format!("{fact}\n")).collect())
+    }
+
+    #[test]
+    fn a_connection_is_logged_as_tcpserver_logs_it() {
+        let mut gate = gate(2, 1);
+        let (admission, facts) = enter(&mut gate, "198.51.100.7:4000");
+        assert_eq!(admission, Admission::Admitted(SessionId(1)));
+        assert_eq!(
+            facts,
+            "tcpserver: status: 1/2\ntcpserver: pid 1 from 198.51.100.7\n\
+             tcpserver: ok 1 mx:192.0.2.25:25 :198.51.100.7::4000\n"
+        );
+        let (admission, facts) = enter(&mut gate, "198.51.100.7:4001");
+        assert_eq!(admission, Admission::Denied(SessionId(2)));
+        assert_eq!(
+            facts,
+            "tcpserver: pid 2 from 198.51.100.7\ntcpserver: deny 2 mx:192.0.2.25:25 :198.51.100.7::4001\n\
+             tcpserver: end 2 status 25600\n"
+        );
+        let mut facts = Vec::new();
+        gate.leave(SessionId(1), 256, &mut facts);
+        gate.leave(SessionId(1), 256, &mut facts);
+        let facts: Vec<String> = facts.iter().map(ToString::to_string).collect();
+        assert_eq!(facts, ["tcpserver: end 1 status 256", "tcpserver: status: 0/2"]);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client_and_all_together_have_a_limit() {
+        let mut gate = gate(3, 2);
+        for (remote, admitted) in [
+            ("[2001:db8::1]:1", true),
+            ("[2001:db8::2]:1", true),
+            ("[2001:db8::3]:1", false),
+            ("[2001:db8:0:1::1]:1", true),
+            ("[2001:db8:0:2::1]:1", false),
+        ] {
+            assert_eq!(matches!(enter(&mut gate, remote).0, Admission::Admitted(_)), admitted, "{remote}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_open_is_not_given_again() {
+        let mut gate = gate(10, 10);
+        gate.last = u32::MAX - 1;
+        let numbers: Vec<_> = (1..=2).map(|port| enter(&mut gate, &format!("192.0.2.1:{port}")).0).collect();
+        assert_eq!(numbers, [Admission::Admitted(SessionId(u32::MAX)), Admission::Admitted(SessionId(1))]);
+        gate.last = u32::MAX;
+        assert_eq!(enter(&mut gate, "192.0.2.1:3").0, Admission::Admitted(SessionId(2)));
+    }
+}

@@ -1,0 +1,273 @@
+//! The counters: every exported name, and which record moves which.
+//!
+//! No label holds anything that a client could make up, and every value of a label exists from the start, so that a
+//! rate is right from the first event on.
+
+use logline::{
+    AuthOutcome, ChkuserOutcome, Mechanism, Queue, Reason, Record, SmtpdEvent, Tcpserver, Verdict,
+};
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use serde::Serialize;
+
+/// Connections that were let in (`ok`) or not (`deny`).
+pub const CONNECTIONS: &str = "smtpd_connections_total";
+/// Open connections.
+pub const CONNECTIONS_OPEN: &str = "smtpd_connections_open";
+/// The most connections that may be open.
+pub const CONNECTIONS_LIMIT: &str = "smtpd_connections_limit";
+/// Sessions that ended, by `status`: `clean`, `gave-up`, `denied`.
+pub const SESSIONS_ENDED: &str = "smtpd_sessions_ended_total";
+/// Answers that accepted or refused, by `result` and `reason`.
+pub const ANSWERS: &str = "smtpd_answers_total";
+/// Logins tried, by `outcome` and `mechanism`.
+pub const LOGINS: &str = "smtpd_logins_total";
+/// Senders and recipients checked, by `outcome`.
+pub const ADDRESSES_CHECKED: &str = "smtpd_addresses_checked_total";
+/// What happened to sessions in words, by `event`.
+pub const SESSION_EVENTS: &str = "smtpd_session_events_total";
+/// Length of accepted messages.
+pub const MESSAGE_BYTES: &str = "smtpd_message_bytes";
+/// Messages that came into the queue (`new`), left it (`end`) or made a bounce (`bounce`).
+pub const QUEUE_MESSAGES: &str = "smtpd_queue_messages_total";
+/// Deliveries that ended, by `outcome`.
+pub const DELIVERIES: &str = "smtpd_deliveries_total";
+/// Deliveries under way, by `channel`.
+pub const DELIVERIES_OPEN: &str = "smtpd_deliveries_open";
+/// Facts that could not be written to the journal.
+pub const JOURNAL_ERRORS: &str = "smtpd_journal_errors_total";
+
+/// All counters of one server.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    connections: IntCounterVec,
+    connections_open: IntGauge,
+    connections_limit: IntGauge,
+    sessions_ended: IntCounterVec,
+    answers: IntCounterVec,
+    logins: IntCounterVec,
+    addresses_checked: IntCounterVec,
+    session_events: IntCounterVec,
+    message_bytes: Histogram,
+    queue_messages: IntCounterVec,
+    deliveries: IntCounterVec,
+    deliveries_open: IntGaugeVec,
+    /// Moved by the journal itself.
+    pub journal_errors: IntCounter,
+}
+
+const RESULTS: [&str; 2] = ["accepted", "rejected"];
+
+impl Metrics {
+    /// All of them at zero.
+    ///
+    /// # Panics
+    /// Where two metrics have one name, which a test would find.
+    #[expect(clippy::expect_used, reason = "names and labels are the constants of this file")]
+    pub fn new() -> Self {
+        Metrics::register(Registry::new()).expect("every name is registered once")
+    }
+
+    fn register(registry: Registry) -> prometheus::Result<Self> {
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            prometheus::Result::Ok(metric)
+        };
+        let gauge = |name: &str, help: &str| {
+            let metric = IntGauge::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            prometheus::Result::Ok(metric)
+        };
+        // From one kilobyte to 64 megabytes.
+        let sizes = prometheus::exponential_buckets(1024.0, 4.0, 9)?;
+        let opts = HistogramOpts::new(MESSAGE_BYTES, "Length of accepted messages.").buckets(sizes);
+        let message_bytes = Histogram::with_opts(opts)?;
+        registry.register(Box::new(message_bytes.clone()))?;
+        let deliveries_open =
+            IntGaugeVec::new(Opts::new(DELIVERIES_OPEN, "Deliveries under way, by channel."), &["channel"])?;
+        registry.register(Box::new(deliveries_open.clone()))?;
+        let journal_errors =
+            IntCounter::new(JOURNAL_ERRORS, "Facts that could not be written to the journal.")?;
+        registry.register(Box::new(journal_errors.clone()))?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let metrics = Metrics {
+            connections: counters(CONNECTIONS, "Connections that were let in or not.", &["result"])?,
+            connections_open: gauge(CONNECTIONS_OPEN, "Open connections.")?,
+            connections_limit: gauge(CONNECTIONS_LIMIT, "The most connections that may be open.")?,
+            sessions_ended: counters(SESSIONS_ENDED, "Sessions that ended, by status.", &["status"])?,
+            answers: counters(
+                ANSWERS,
+                "Answers that accepted or refused, by reason.",
+                &["result", "reason"],
+            )?,
+            logins: counters(LOGINS, "Logins that were tried.", &["outcome", "mechanism"])?,
+            addresses_checked: counters(ADDRESSES_CHECKED, "Senders and recipients checked.", &["outcome"])?,
+            session_events: counters(SESSION_EVENTS, "What happened to sessions.", &["event"])?,
+            queue_messages: counters(QUEUE_MESSAGES, "Messages that came and went.", &["event"])?,
+            deliveries: counters(DELIVERIES, "Deliveries that ended, by outcome.", &["outcome"])?,
+            message_bytes,
+            deliveries_open,
+            journal_errors,
+            registry: registry.clone(),
+        };
+        metrics.create_label_values();
+        Ok(metrics)
+    }
+
+    fn create_label_values(&self) {
+        for result in ["ok", "deny"] {
+            self.connections.with_label_values(&[result]);
+        }
+        for status in ["clean", "gave-up", "denied"] {
+            self.sessions_ended.with_label_values(&[status]);
+        }
+        for reason in Reason::ALL {
+            for result in RESULTS {
+                self.answers.with_label_values(&[result, reason.name()]);
+            }
+        }
+        for outcome in [AuthOutcome::Success, AuthOutcome::Failed] {
+            for mechanism in Mechanism::ALL {
+                self.logins.with_label_values(&[&label(&outcome), &label(mechanism)]);
+            }
+        }
+        for outcome in ChkuserOutcome::ALL {
+            self.addresses_checked.with_label_values(&[&label(outcome)]);
+        }
+        for event in SmtpdEvent::ALL {
+            self.session_events.with_label_values(&[&label(event)]);
+        }
+        for event in ["new", "end", "bounce"] {
+            self.queue_messages.with_label_values(&[event]);
+        }
+        for outcome in ["success", "failure", "deferral"] {
+            self.deliveries.with_label_values(&[outcome]);
+        }
+        for channel in ["local", "remote"] {
+            self.deliveries_open.with_label_values(&[channel]);
+        }
+    }
+
+    /// Moves what a record moves.
+    pub fn count(&self, record: &Record<'_>) {
+        match record {
+            Record::Tcpserver(record) => self.count_tcpserver(record),
+            Record::Chkuser(record) => {
+                self.addresses_checked.with_label_values(&[&label(&record.outcome)]).inc()
+            }
+            Record::Auth(record) => {
+                self.logins.with_label_values(&[&label(&record.outcome), &label(&record.mechanism)]).inc();
+            }
+            Record::Qlog(record) => {
+                let result = match record.verdict {
+                    Verdict::Accepted => "accepted",
+                    Verdict::Rejected => "rejected",
+                };
+                self.answers.with_label_values(&[result, record.reason.name()]).inc();
+                if let (Reason::QueueAccept, Some(size_bytes)) = (record.reason, record.size_bytes) {
+                    self.message_bytes.observe(size_bytes as f64);
+                }
+            }
+            Record::Smtpd(record) => self.session_events.with_label_values(&[&label(&record.event)]).inc(),
+            Record::Queue(record) => self.count_queue(record),
+            // Nothing here asks blocklists.
+            Record::Rbl(_) | Record::Rblsmtpd(_) => {}
+        }
+    }
+
+    fn count_tcpserver(&self, record: &Tcpserver<'_>) {
+        match record {
+            Tcpserver::Status { open, limit } => {
+                self.connections_open.set(i64::from(*open));
+                self.connections_limit.set(i64::from(*limit));
+            }
+            Tcpserver::Connect { .. } => {}
+            Tcpserver::Ok(_) => self.connections.with_label_values(&["ok"]).inc(),
+            Tcpserver::Deny(_) => self.connections.with_label_values(&["deny"]).inc(),
+            Tcpserver::End { status, .. } => {
+                let status = match status {
+                    0 => "clean",
+                    25600 => "denied",
+                    _ => "gave-up",
+                };
+                self.sessions_ended.with_label_values(&[status]).inc();
+            }
+        }
+    }
+
+    fn count_queue(&self, record: &Queue<'_>) {
+        match record {
+            Queue::New { .. } => self.queue_messages.with_label_values(&["new"]).inc(),
+            Queue::Info { .. } | Queue::Starting { .. } => {}
+            Queue::Delivery { outcome, .. } => self.deliveries.with_label_values(&[outcome.name()]).inc(),
+            Queue::Status { local, remote } => {
+                self.deliveries_open.with_label_values(&["local"]).set(i64::from(local.used));
+                self.deliveries_open.with_label_values(&["remote"]).set(i64::from(remote.used));
+            }
+            Queue::Bounce { .. } => self.queue_messages.with_label_values(&["bounce"]).inc(),
+            Queue::End { .. } => self.queue_messages.with_label_values(&["end"]).inc(),
+        }
+    }
+
+    /// All of them, as Prometheus reads them.
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) => {
+                tracing::error!(%error, "cannot write the metrics");
+                String::new()
+            }
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+/// The name that a record has for one of our enums, which is its name in JSON too.
+fn label(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        // A unit variant is a string in JSON.
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logline::SessionId;
+
+    use super::*;
+
+    #[test]
+    fn a_record_moves_its_counter() {
+        let metrics = Metrics::new();
+        metrics.count(&Record::Tcpserver(Tcpserver::End { pid: SessionId(1), status: 256 }));
+        metrics.count(&Record::parse(b"qmail-smtpd[7]: auth: auth-failed type=plain user=<x>").unwrap());
+        let text = metrics.text();
+        assert!(text.contains("smtpd_sessions_ended_total{status=\"gave-up\"} 1\n"), "{text}");
+        assert!(text.contains("smtpd_logins_total{mechanism=\"plain\",outcome=\"failed\"} 1\n"), "{text}");
+    }
+
+    #[test]
+    fn every_metric_has_a_help_text_and_no_label_is_empty() {
+        let text = Metrics::new().text();
+        for line in text.lines() {
+            assert!(!line.contains("=\"\""), "{line}");
+        }
+        for name in
+            [ANSWERS, CONNECTIONS, DELIVERIES, JOURNAL_ERRORS, MESSAGE_BYTES, QUEUE_MESSAGES, SESSION_EVENTS]
+        {
+            assert!(text.contains(&format!("# HELP {name} ")), "{name}");
+        }
+    }
+}

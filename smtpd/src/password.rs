@@ -1,0 +1,126 @@
+//! Passwords: hashed with argon2id, checked a few at a time, and the same long for a user that does not exist.
+
+use std::sync::Arc;
+
+use argon2::password_hash::rand_core::OsRng;
+use argon2::password_hash::{PasswordHash, SaltString};
+use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
+use tokio::sync::Semaphore;
+
+use crate::fingerprint::Key;
+use crate::session::{PasswordAnswer, Secret};
+use crate::users::UserFile;
+
+/// Checks at once. Each takes a core and 19 MB for some 30 ms; more would let strangers take the whole machine.
+const CHECKS_MAX: usize = 2;
+
+/// Checks that are done or waited for, after which a login is put off (454): two seconds' worth.
+const WAITING_MAX: usize = 64;
+
+/// Hashes a password for the file.
+///
+/// # Errors
+/// Where argon2 takes no such password (it may have 4 GB).
+pub fn hash(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
+    let salt = SaltString::generate(&mut OsRng);
+    Ok(Argon2::default().hash_password(password, &salt)?.to_string())
+}
+
+/// Whether a password is the one that was hashed.
+pub fn verify(hash: &str, password: &[u8]) -> bool {
+    let Ok(hash) = PasswordHash::new(hash) else {
+        tracing::error!("a hash in the users file is none that this server knows; its user cannot log in");
+        return false;
+    };
+    Argon2::default().verify_password(password, &hash).is_ok()
+}
+
+/// Checks passwords for all sessions.
+#[derive(Debug)]
+pub struct Checker {
+    users: Arc<UserFile>,
+    default_domain: String,
+    key: Key,
+    /// Checked where there is no such user, so that the answer takes as long.
+    nobody: String,
+    checks: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Checker {
+    /// A checker over the users of a file.
+    ///
+    /// # Errors
+    /// Where argon2 cannot hash at all.
+    pub fn new(
+        users: Arc<UserFile>,
+        default_domain: &str,
+        key: Key,
+    ) -> Result<Self, argon2::password_hash::Error> {
+        Ok(Checker {
+            users,
+            default_domain: default_domain.to_owned(),
+            key,
+            nobody: hash(b"nobody's password is checked against this and the answer thrown away")?,
+            checks: Semaphore::new(CHECKS_MAX),
+            waiting: Semaphore::new(WAITING_MAX),
+        })
+    }
+
+    /// Is this the user's password? Waits its turn, unless too many wait.
+    pub async fn check(&self, user: Vec<u8>, password: Secret) -> PasswordAnswer {
+        let (Ok(_waiting), Ok(users)) = (self.waiting.try_acquire(), self.users.users()) else {
+            return PasswordAnswer::Unavailable;
+        };
+        let Ok(_turn) = self.checks.acquire().await else {
+            return PasswordAnswer::Unavailable;
+        };
+        let fingerprint = self.key.fingerprint(password.bytes());
+        let hash = users.hash(&user, &self.default_domain).map(str::to_owned);
+        let (known, hash) = (hash.is_some(), hash.unwrap_or_else(|| self.nobody.clone()));
+        let verified = tokio::task::spawn_blocking(move || verify(&hash, password.bytes())).await;
+        match verified {
+            Ok(true) if known => PasswordAnswer::Right,
+            Ok(_) => PasswordAnswer::Wrong(fingerprint),
+            Err(error) => {
+                tracing::error!(%error, "checking a password failed");
+                PasswordAnswer::Unavailable
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checker(directory: &tempfile::TempDir) -> Checker {
+        let users = Arc::new(UserFile::new(directory.path().join("users")));
+        users.change(|users| users.set("alice".parse().unwrap(), hash(b"secret").unwrap())).unwrap();
+        let key = Key::open(&directory.path().join("key")).unwrap();
+        Checker::new(users, "example.org", key).unwrap()
+    }
+
+    async fn check(checker: &Checker, user: &str, password: &str) -> PasswordAnswer {
+        checker.check(user.into(), Secret::new(password.into())).await
+    }
+
+    #[tokio::test]
+    async fn a_password_is_right_for_its_user_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let checker = checker(&directory);
+        assert_eq!(check(&checker, "alice", "secret").await, PasswordAnswer::Right);
+        assert_eq!(check(&checker, "Alice@example.org", "secret").await, PasswordAnswer::Right);
+        let wrong = check(&checker, "alice", "guess").await;
+        assert!(matches!(wrong, PasswordAnswer::Wrong(_)));
+        assert_eq!(check(&checker, "nobody", "guess").await, wrong, "the fingerprint is the password's");
+    }
+
+    #[tokio::test]
+    async fn too_many_at_once_are_put_off() {
+        let directory = tempfile::tempdir().unwrap();
+        let checker = checker(&directory);
+        let _all = checker.waiting.try_acquire_many(WAITING_MAX as u32).unwrap();
+        assert_eq!(check(&checker, "alice", "secret").await, PasswordAnswer::Unavailable);
+    }
+}

@@ -1,0 +1,125 @@
+//! Bytes until they are a line. Bounded: what is too long is skipped to its end and told.
+
+/// Longest command line, its end included. RFC 5321 §4.5.3.1.4 asks for 512 and more for extensions.
+pub const COMMAND_BYTES_MAX: usize = 2048;
+
+/// Longest line of AUTH and of its answers (RFC 4954 §4).
+pub const AUTH_BYTES_MAX: usize = 12_288;
+
+/// What came and was not consumed yet.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    bytes: Vec<u8>,
+    start: usize,
+    skipping: bool,
+}
+
+/// One step of reading.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// The line is not whole yet.
+    Incomplete,
+    /// A line, without its end.
+    Whole(Vec<u8>),
+    /// A line that was too long is over.
+    TooLong,
+}
+
+/// How long a line may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    Command,
+    AuthAnswer,
+}
+
+impl Pending {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        if self.start == self.bytes.len() {
+            self.clear();
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Forgets everything, as STARTTLS demands of what came before it.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.start = 0;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.unread().is_empty()
+    }
+
+    pub(super) fn unread(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    pub(super) fn consume(&mut self, bytes: usize) {
+        self.start = (self.start + bytes).min(self.bytes.len());
+    }
+
+    /// Takes the next line. It ends in LF, with one CR before it taken off, as qmail reads commands.
+    pub(super) fn line(&mut self, expected: Expected) -> Line {
+        let unread = self.unread();
+        let limit = match expected {
+            Expected::AuthAnswer => AUTH_BYTES_MAX,
+            Expected::Command if starts_with_auth(unread) => AUTH_BYTES_MAX,
+            Expected::Command => COMMAND_BYTES_MAX,
+        };
+        let Some(end) = memchr::memchr(b'\n', unread) else {
+            if self.skipping || unread.len() > limit {
+                self.skipping = true;
+                self.clear();
+            }
+            return Line::Incomplete;
+        };
+        let line = unread.get(..end).unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+        self.consume(end + 1);
+        if std::mem::take(&mut self.skipping) || end >= limit {
+            return Line::TooLong;
+        }
+        Line::Whole(line)
+    }
+}
+
+fn starts_with_auth(line: &[u8]) -> bool {
+    line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(input: &[u8], chunk: usize) -> Vec<Line> {
+        let mut pending = Pending::default();
+        let mut lines = Vec::new();
+        for chunk in input.chunks(chunk) {
+            pending.push(chunk);
+            loop {
+                match pending.line(Expected::Command) {
+                    Line::Incomplete => break,
+                    line => lines.push(line),
+                }
+            }
+        }
+        lines
+    }
+
+    #[test]
+    fn a_line_is_too_long_wherever_it_is_split() {
+        let mut input = b"NOOP\r\n".to_vec();
+        for length in [COMMAND_BYTES_MAX - 1, COMMAND_BYTES_MAX, 3 * COMMAND_BYTES_MAX] {
+            input.extend(std::iter::repeat_n(b'x', length));
+            input.extend(b"\n");
+        }
+        input.extend(b"AUTH ");
+        input.extend(std::iter::repeat_n(b'x', AUTH_BYTES_MAX - 6));
+        input.extend(b"\nQUIT\n");
+        for chunk in [1, 2, 7, 2047, 2048, 2049, 100_000] {
+            let lines = lines(&input, chunk);
+            let kinds: Vec<_> = lines.iter().map(|line| matches!(line, Line::Whole(_))).collect();
+            assert_eq!(kinds, [true, true, false, false, true, true], "chunks of {chunk}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! DATA: the message on its way to the queue.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use logline::{Encryption, Reason, SessionId, SmtpdEvent, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::header::Header;
+use crate::mailbox::Mailbox;
+use crate::session::body::Progress;
+use crate::session::{
+    About, Ask, Body, End, Enhanced, Limits, OpenAnswer, Output, Rejection, Session, State, StoreAnswer,
+};
+
+/// Everything about a message that does not stand in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Who sent it; `None` for a bounce.
+    pub sender: Option<Mailbox>,
+    /// Who is to have it.
+    pub recipients: Vec<Mailbox>,
+    /// When it came.
+    pub received: Timestamp,
+    /// From where; `None` for what this server wrote itself.
+    pub client: Option<IpAddr>,
+    /// In which session.
+    pub session: Option<SessionId>,
+    /// Who was logged in.
+    pub user: Option<String>,
+}
+
+/// A message that is coming in.
+#[derive(Debug)]
+pub(super) struct Reception {
+    qp: u32,
+    body: Body,
+    header: Header,
+    began: Timestamp,
+    last: Timestamp,
+    fate: Fate,
+    /// The identifier that the server gave to a message without one.
+    given_id: Option<String>,
+}
+
+/// Whether the message is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    /// It is read to its end all the same, because the client listens only then.
+    Dropped,
+}
+
+impl Reception {
+    pub(super) fn deadline(&self, limits: &Limits) -> Timestamp {
+        let earned = Duration::from_secs(self.body.size_bytes() / limits.data_bytes_per_second_min.max(1));
+        (self.last + limits.data_timeout).min(self.began + limits.data_timeout + earned)
+    }
+
+    /// Why the message is not wanted, as far as it was read.
+    fn objection(&self, limits: &Limits) -> Option<Rejection> {
+        if self.header.hops() >= limits.hops_max {
+            Some(Rejection::Loop)
+        } else if self.body.size_bytes() > limits.message_bytes_max {
+            Some(Rejection::TooBig)
+        } else {
+            None
+        }
+    }
+
+    fn about(&self) -> About<'_> {
+        let message_id = self.header.message_id().or(self.given_id.as_ref().map(String::as_bytes));
+        About::Message { qp: self.qp, size_bytes: self.body.size_bytes(), message_id }
+    }
+}
+
+impl Session {
+    pub(super) fn data(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let Some(transaction) = &self.transaction else {
+            return self.refuse(Rejection::MailFirst, About::Session, out);
+        };
+        if transaction.recipients.is_empty() {
+            return self.refuse(Rejection::RcptFirst, About::Session, out);
+        }
+        out.push(Output::Ask(Ask::Open(Envelope {
+            sender: transaction.sender.clone(),
+            recipients: transaction.recipients.clone(),
+            received: now,
+            client: Some(self.peer.remote.ip()),
+            session: Some(self.peer.session),
+            user: self.login.as_ref().map(|login| readable(&login.user)),
+        })));
+        self.state = State::Opening;
+    }
+
+    pub(super) fn opened(&mut self, now: Timestamp, answer: OpenAnswer, out: &mut Vec<Output>) {
+        self.since = now;
+        let OpenAnswer::Open { qp } = answer else {
+            self.refuse(Rejection::QueueClosed, About::Session, out);
+            self.transaction = None;
+            return;
+        };
+        out.push(Output::Body(self.received_field(now, qp).into_bytes()));
+        self.say(354, "", "go ahead", out);
+        self.state = State::Data(Box::new(Reception {
+            qp,
+            body: Body::new(),
+            header: Header::default(),
+            began: now,
+            last: now,
+            fate: Fate::Kept,
+            given_id: None,
+        }));
+    }
+
+    /// Reads what there is of the message; false when that is all for now.
+    pub(super) fn read_message(&mut self, now: Timestamp, out: &mut Vec<Output>) -> bool {
+        let State::Data(mut reception) = std::mem::replace(&mut self.state, State::Command) else {
+            return false;
+        };
+        if self.pending.is_empty() {
+            self.state = State::Data(reception);
+            return false;
+        }
+        reception.last = now;
+        let mut bytes = Vec::new();
+        let unread = self.pending.unread();
+        let (progress, consumed) = match reception.body.read(unread, &mut bytes) {
+            Progress::End { consumed } => (Progress::End { consumed }, consumed),
+            progress => (progress, unread.len()),
+        };
+        self.pending.consume(consumed);
+        self.keep(&mut reception, bytes, out);
+        match progress {
+            Progress::More => {
+                self.state = State::Data(reception);
+                false
+            }
+            Progress::End { .. } => {
+                self.message_is_whole(reception, out);
+                true
+            }
+            Progress::BareNewline => {
+                self.drop_message(&reception, Rejection::BareNewline, out);
+                self.close(End::GaveUp, out);
+                false
+            }
+        }
+    }
+
+    /// Passes on a piece of the message, unless it turns out not to be wanted.
+    fn keep(&self, reception: &mut Reception, mut bytes: Vec<u8>, out: &mut Vec<Output>) {
+        if reception.header.is_open()
+            && let Some(at) = reception.header.read(&bytes)
+            && let Some(field) = self.missing_message_id(reception)
+        {
+            bytes.splice(at..at, field);
+        }
+        if reception.fate == Fate::Dropped {
+            return;
+        }
+        if reception.objection(&self.policy.limits).is_some() {
+            reception.fate = Fate::Dropped;
+            out.push(Output::Discard);
+        } else if !bytes.is_empty() {
+            out.push(Output::Body(bytes));
+        }
+    }
+
+    fn message_is_whole(&mut self, mut reception: Box<Reception>, out: &mut Vec<Output>) {
+        if reception.header.is_open() {
+            reception.header.finish();
+            if let Some(field) = self.missing_message_id(&mut reception) {
+                out.push(Output::Body(field));
+            }
+        }
+        match reception.objection(&self.policy.limits) {
+            Some(rejection) => self.drop_message(&reception, rejection, out),
+            None => {
+                out.push(Output::Ask(Ask::Store));
+                self.state = State::Storing(reception);
+            }
+        }
+    }
+
+    pub(super) fn stored(
+        &mut self,
+        now: Timestamp,
+        reception: &Reception,
+        answer: StoreAnswer,
+        out: &mut Vec<Output>,
+    ) {
+        self.since = now;
+        match answer {
+            StoreAnswer::Stored => {
+                self.note_accepted(250, Reason::QueueAccept, "", reception.about(), out);
+                self.say(250, "2.0.0", &format!("ok {} qp {}", now.seconds(), reception.qp), out);
+                self.transaction = None;
+            }
+            StoreAnswer::Failed => self.drop_message(reception, Rejection::QueueFailed, out),
+        }
+    }
+
+    fn drop_message(&mut self, reception: &Reception, rejection: Rejection, out: &mut Vec<Output>) {
+        if reception.fate == Fate::Kept {
+            out.push(Output::Discard);
+        }
+        if rejection == Rejection::TooBig {
+            self.note_event(SmtpdEvent::MessageTooBig, out);
+        }
+        self.refuse(rejection, reception.about(), out);
+        self.transaction = None;
+    }
+
+    /// A user's program may leave the identifier to the server (RFC 6409 §8.3); another server's message stays as it is.
+    fn missing_message_id(&self, reception: &mut Reception) -> Option<Vec<u8>> {
+        if self.login.is_none() || reception.header.message_id().is_some() {
+            return None;
+        }
+        let id = format!("{}.{}@{}", reception.began.nanos(), reception.qp, self.policy.hostname);
+        let field = format!("Message-ID: <{id}>\n").into_bytes();
+        reception.given_id = Some(id);
+        Some(field)
+    }
+
+    /// The trace that every server leaves (RFC 5321 §4.4).
+    fn received_field(&self, now: Timestamp, qp: u32) -> String {
+        let helo = self.helo.as_deref().map_or_else(|| "unknown".to_owned(), readable);
+        let mut protocol = match self.enhanced {
+            Enhanced::Offered => "ESMTP".to_owned(),
+            Enhanced::NotOffered => "SMTP".to_owned(),
+        };
+        if let Some(Encryption::Ssl | Encryption::Tls) = self.encryption {
+            protocol.push('S');
+        }
+        if self.login.is_some() {
+            protocol.push('A');
+        }
+        let user = self.login.as_ref().map(|login| format!(" (authenticated {})", readable(&login.user)));
+        format!(
+            "Received: from {helo} (unknown [{}]){}\n by {} with {protocol} id {qp}; {}\n",
+            self.peer.remote.ip(),
+            user.unwrap_or_default(),
+            self.policy.hostname,
+            date(now),
+        )
+    }
+}
+
+/// A date as a header has it (RFC 5322 §3.3).
+pub(crate) fn date(now: Timestamp) -> String {
+    let seconds = jiff::Timestamp::from_second(now.seconds()).unwrap_or_default();
+    seconds.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
+}
+
+/// A client's bytes for a header: what could end a word or a comment there becomes a question mark.
+fn readable(bytes: &[u8]) -> String {
+    const NAME_BYTES_MAX: usize = 255;
+    let keep = |b: &u8| match b {
+        b'(' | b')' | b'<' | b'>' | b'\\' | b'"' | b';' | b',' => '?',
+        0x21..=0x7e => char::from(*b),
+        _ => '?',
+    };
+    bytes.iter().take(NAME_BYTES_MAX).map(keep).collect()
+}

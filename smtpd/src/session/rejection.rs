@@ -1,0 +1,153 @@
+//! Every refusal this server can give, each in one place: reply, enhanced code and log token.
+
+use logline::Reason;
+
+/// What the rest of the program needs to know about a refusal; made by [`Rejection::answer`] alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The reply code.
+    pub code: u16,
+    /// The enhanced code (RFC 3463), put in front of the text where the client was offered such codes.
+    pub enhanced: &'static str,
+    /// The text, in qmail's words.
+    pub text: &'static str,
+    /// Why, as the journal has it.
+    pub reason: Reason,
+    /// What exactly, as the journal has it.
+    pub detail: &'static str,
+}
+
+macro_rules! rejections {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $enhanced:literal, $text:literal, $reason:ident, $detail:literal;)*) => {
+        /// The closed list of refusals.
+        ///
+        /// The enhanced code follows RFC 3463 and the extension that defines the reply; qmail's own code in brackets is
+        /// part of its text and is older than some of them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Rejection { $($(#[$doc])* $variant,)* }
+
+        impl Rejection {
+            /// All of them.
+            pub const ALL: &'static [Rejection] = &[$(Rejection::$variant,)*];
+
+            /// What is said and what is logged.
+            pub const fn answer(self) -> Answer {
+                match self {
+                    $(Rejection::$variant => Answer {
+                        code: $code,
+                        enhanced: $enhanced,
+                        text: $text,
+                        reason: Reason::$reason,
+                        detail: $detail,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+rejections! {
+    /// A command that nobody knows.
+    Unrecognized = 500, "5.5.1", "unrecognized command (#5.5.1)", Unrecognized, "";
+    /// A command that is known and not offered.
+    Unimplemented = 502, "5.5.1", "unimplemented (#5.5.1)", Unimplemented, "";
+    /// A command line longer than any command is.
+    LineTooLong = 500, "5.5.2", "line too long (#5.5.2)", Syntax, "linetoolong";
+    /// A command whose arguments make no sense.
+    Syntax = 501, "5.5.4", "syntax error (#5.5.4)", Syntax, "arguments";
+    /// A parameter of MAIL or RCPT that was not offered.
+    Parameter = 555, "5.5.4", "parameter not recognized (#5.5.4)", Syntax, "parameter";
+    /// RCPT before MAIL.
+    MailFirst = 503, "5.5.1", "MAIL first (#5.5.1)", Sequence, "mail";
+    /// DATA before RCPT.
+    RcptFirst = 503, "5.5.1", "RCPT first (#5.5.1)", Sequence, "rcpt";
+    /// STARTTLS with an argument.
+    StarttlsSyntax = 501, "5.5.4", "Syntax error (no parameters allowed) (#5.5.4)", Syntax, "starttls";
+    /// STARTTLS inside TLS.
+    StarttlsTwice = 503, "5.5.1", "TLS already started (#5.5.1)", Sequence, "starttls";
+    /// MAIL before STARTTLS on a service that demands it.
+    StarttlsFirst = 530, "5.7.0", "Must issue a STARTTLS command first (#5.7.0)", Tls, "required";
+    /// AUTH where the password could be overheard.
+    AuthNeedsTls = 538, "5.7.11", "auth not available without TLS (#5.3.3)", Tls, "auth";
+    /// MAIL before AUTH on a service that demands it.
+    AuthRequired = 530, "5.7.0", "authentication required (#5.7.1)", AuthRequired, "";
+    /// AUTH after AUTH.
+    AuthTwice = 503, "5.5.1", "you're already authenticated (#5.5.0)", Sequence, "auth";
+    /// AUTH between MAIL and DATA.
+    AuthDuringMail = 503, "5.5.1", "no auth during mail transaction (#5.5.0)", Sequence, "authmail";
+    /// Something behind AUTH before it was answered (RFC 4954 §4: AUTH ends a group of commands).
+    AuthPipelined = 503, "5.5.0", "no pipelining after auth (#5.5.0)", Sequence, "pipelining";
+    /// A mechanism that is not offered.
+    AuthMechanism = 504, "5.5.4", "auth type unimplemented (#5.5.1)", AuthInvalid, "";
+    /// An answer that is not base64, or lacks a part.
+    AuthMalformed = 501, "5.5.2", "malformed auth input (#5.5.4)", Syntax, "auth";
+    /// The client took its login back.
+    AuthCancelled = 501, "5.7.0", "auth exchange cancelled (#5.0.0)", Syntax, "authcancelled";
+    /// A wrong password or an unknown user: nobody is told which.
+    AuthFailed = 535, "5.7.8", "authentication failed (#5.7.1)", AuthFailed, "";
+    /// The password could not be checked: our trouble, no offence.
+    AuthUnavailable = 454, "4.7.0", "oops, unable to check the password now (#4.3.0)", CannotReadControls, "auth";
+    /// A sender that is no address.
+    SenderFormat = 553, "5.1.7", "sorry, mailbox syntax not allowed (#5.1.7)", ChkuserSender, "senderformat";
+    /// A recipient that is no address.
+    RcptFormat = 553, "5.1.3", "sorry, mailbox syntax not allowed (#5.1.3)", Chkuser, "rcptformat";
+    /// A recipient without a domain.
+    RcptNoDomain = 550, "5.1.3", "sorry, you must specify a domain (#5.1.3)", Chkuser, "domainmissing";
+    /// A recipient that does not exist.
+    NoMailbox = 550, "5.1.1", "sorry, no mailbox here by that name. (#5.1.1)", Chkuser, "nomailbox";
+    /// A recipient elsewhere, from a client that may not relay.
+    NotInRcpthosts = 553, "5.7.1", "sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", Chkuser, "notinrcpthosts";
+    /// The user database could not be read: our trouble, no offence.
+    NoAuthResource = 451, "4.3.0", "system temporary unavailable, try again later (#4.3.0)", Chkuser, "noauthresource";
+    /// More recipients than a message may have.
+    TooManyRecipients = 452, "4.5.3", "too many recipients (#4.5.3)", MaxRcptExceeded, "";
+    /// A message larger than allowed, announced or found.
+    TooBig = 552, "5.3.4", "sorry, that message size exceeds my databytes limit (#5.3.4)", DatabytesLimitExceeded, "";
+    /// A line feed or a carriage return that stands alone.
+    BareNewline = 451, "4.5.2", "See https://cr.yp.to/docs/smtplf.html.", BadNewlines, "";
+    /// A message that has been everywhere.
+    Loop = 554, "5.4.6", "too many hops, this message is looping (#5.4.6)", MessageLoop, "";
+    /// The queue takes no message now.
+    QueueClosed = 451, "4.3.0", "qqt failure (#4.3.0)", QqtFailure, "";
+    /// The queue could not keep the message.
+    QueueFailed = 451, "4.3.0", "qq write error or disk full (#4.3.0)", QueueDelay, "";
+    /// Nothing came for too long.
+    Timeout = 451, "4.4.2", "timeout (#4.4.2)", AlarmTimeout, "";
+    /// More errors than a session may make.
+    TooManyErrors = 421, "4.7.0", "too many errors (#4.7.0)", TooManyErrors, "";
+    /// More connections than one address may have, or than there are.
+    TooManyConnections = 421, "4.7.0", "too many connections, try again later (#4.7.0)", TooManyConnections, "";
+}
+
+impl Rejection {
+    /// Whether the client did wrong: it counts towards the session's errors. A temporary refusal never does.
+    pub const fn is_error(self) -> bool {
+        self.answer().code >= 500
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_refusal_is_well_formed_and_told_apart_in_the_log() {
+        let mut tokens = HashSet::new();
+        for rejection in Rejection::ALL {
+            let Answer { code, enhanced, text, reason, detail } = rejection.answer();
+            assert!((400..600).contains(&code), "{rejection:?}");
+            let class = enhanced.split('.').next();
+            assert_eq!(class, code.to_string().get(..1), "{rejection:?}: class of {enhanced}");
+            assert_eq!(
+                enhanced.split('.').filter_map(|part| part.parse::<u8>().ok()).count(),
+                3,
+                "{rejection:?}"
+            );
+            assert!(text.bytes().all(|b| (0x20..=0x7e).contains(&b)), "{rejection:?}");
+            assert!(detail.bytes().all(|b| b.is_ascii_lowercase()), "{rejection:?}");
+            assert!(tokens.insert((reason.name(), detail)), "{rejection:?} logs as another does");
+        }
+    }
+}
