@@ -1,0 +1,38 @@
+# What a person types first. Each line of `make help` is a target below.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# Where rustup puts cargo, and where nft and ip are, for a shell that has neither in its path.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+
+.PHONY: help run demo check test bench soak
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do \
+	  printf '  make %-6s %s\n' "$$name" "$$text"; done
+
+run: ## build both daemons and run them here, on ports above 1024, with all their files in ./var
+	@scripts/run
+
+demo: ## show an attack and its end, start to finish
+	@scripts/demo
+
+check: ## format, lints, documentation and shell scripts: what must be clean before a commit
+	@scripts/packages test
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+	shellcheck $$(grep -rlE '^#! ?/(usr/)?bin/(env )?(ba|da)?sh' scripts .ci packaging bench)
+
+# The whole-system tests start the programs, which are therefore built before.
+test: check ## make check, then every test
+	cargo build --locked --workspace
+	cargo test --locked --workspace
+
+bench: ## measure again every figure that is published
+	@scripts/packages test
+	cargo run --locked --release -p bench --bin bench
+
+soak: ## hours of load, and whether anything grows
+	@scripts/packages test
+	cargo run --locked --release -p bench --bin soak
