@@ -9,6 +9,7 @@ mod evidence;
 mod exempt;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use logline::Timestamp;
 
@@ -23,6 +24,9 @@ use crate::subject::{Network, Subject};
 use bans::Bans;
 use counters::{Counters, Hit, Key};
 use evidence::EvidenceLog;
+
+/// A stamp may be so far ahead of the clock: two clocks of one machine, read in another order than they were written.
+pub const SKEW_MAX: Duration = Duration::from_secs(5);
 
 /// Everything that the engine reacts to.
 #[derive(Debug)]
@@ -236,7 +240,7 @@ impl Engine {
 
     fn event(&mut self, now: Timestamp, event: &Event<'_>, out: &mut Vec<Output>) {
         // A stamp from the future would keep a counter alive, and a ban going, for longer than the jail says.
-        let at = event.at.min(now);
+        let at = if event.at > now + SKEW_MAX { now } else { event.at };
         let jails = self.jails.clone();
         for (index, jail) in jails.iter().enumerate() {
             let Ok(index) = u16::try_from(index) else { return };

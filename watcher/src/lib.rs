@@ -1,9 +1,12 @@
 //! The watcher: reads mail logs, counts offences by the rules of its jails, bans offenders in the kernel.
 //!
 //! The way of a line: bytes in a file → [`envelope`] → record → [`event`] → jail → ban → kernel and store. The middle
-//! ([`interpret`], [`engine`]) is pure and takes time as an argument; the edges own files, sockets and the clock.
+//! ([`watch`], made of [`interpret`] and [`engine`]) is pure and takes time as an argument; the edges own files, sockets
+//! and the clock.
 
+pub mod config;
 pub mod connections;
+pub mod control;
 pub mod engine;
 pub mod envelope;
 pub mod event;
@@ -11,5 +14,9 @@ pub mod fact;
 pub mod filter;
 pub mod interpret;
 pub mod jail;
+pub mod metrics;
 pub mod overlay;
+pub mod store;
 pub mod subject;
+pub mod tail;
+pub mod watch;

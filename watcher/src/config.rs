@@ -1,0 +1,194 @@
+//! `watcher.toml`: what was written, checked, as the watcher runs on it. Every key stands here with its default.
+
+mod source;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use settings::{Document, Mistake, Mistakes, Table, Value, one_of};
+use toml::de::DeValue;
+
+pub use source::{Origin, Source};
+
+use crate::filter::Filters;
+use crate::jail::Jails;
+use crate::subject::Network;
+
+/// Where a file or a key is absent.
+pub mod default {
+    /// The configuration itself; without it the defaults hold.
+    pub const CONFIG: &str = "/etc/postern/watcher.toml";
+    /// `database`
+    pub const DATABASE: &str = "/var/lib/postern/watcher.db";
+    /// `socket`: banctl's way in.
+    pub const SOCKET: &str = "/run/postern/watcher.sock";
+    /// `listen`: metrics and health.
+    pub const LISTEN: std::net::SocketAddr =
+        std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9826);
+    /// `exempt.private`
+    pub const PRIVATE: bool = true;
+    /// `quota.*.period`
+    pub const PERIOD: std::time::Duration = std::time::Duration::from_secs(86_400);
+}
+
+/// Settings that were checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file they came from; none where there was none.
+    pub file: Option<PathBuf>,
+    /// `firewall`: `"nftables"` (the default), `"dry-run"`.
+    pub firewall: FirewallKind,
+    /// `database`: the SQLite file.
+    pub database: PathBuf,
+    /// `socket`: where banctl knocks.
+    pub socket: PathBuf,
+    /// `listen`: where `/metrics` and `/healthz` are.
+    pub listen: SocketAddr,
+    /// `jails`: all that are shipped or stand in `jails/`, unless some are named.
+    pub jails: Jails,
+    /// The filters that are shipped or stand in `filters/`.
+    pub filters: Filters,
+    /// `exempt.networks`: never banned.
+    pub exempt: Vec<Network>,
+    /// `exempt.private`: nor are RFC 1918, CGNAT and ULA addresses.
+    pub private: bool,
+    /// `[[source]]`: what is read.
+    pub sources: Vec<Source>,
+    /// `[quota."ZONE"]`: budgets of DNS blocklists.
+    pub quotas: Vec<Quota>,
+}
+
+/// What keeps the banned out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirewallKind {
+    /// The kernel's nftables.
+    Nftables,
+    /// Nothing: it is only told what would be.
+    DryRun,
+}
+
+/// The budget of a DNS blocklist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// The zone.
+    pub zone: String,
+    /// `limit`: queries in a period.
+    pub limit: u64,
+    /// `period`: `"24h"` unless told otherwise.
+    pub period: Duration,
+    /// `reset`: time of day, UTC, at which a period begins; `"00:00Z"` unless told otherwise.
+    pub reset: Duration,
+}
+
+impl Config {
+    /// Reads `path`; without one, `/etc/postern/watcher.toml` where it exists, and the defaults where it does not.
+    ///
+    /// # Errors
+    /// Every mistake in it and in the filters and jails beside it.
+    pub fn load(path: Option<&Path>) -> Result<Config, Mistakes> {
+        let usual = Path::new(default::CONFIG);
+        let document = match path.or_else(|| usual.exists().then_some(usual)) {
+            Some(path) => Document::read(path).map_err(|error| {
+                let message = format!("cannot be read: {error}");
+                Mistake { file: path.to_owned(), line: 1, column: 1, message }
+            })?,
+            None => Document::parse("", ""),
+        };
+        let file = path.or_else(|| usual.exists().then_some(usual)).map(Path::to_owned);
+        Config::from_document(file, document)
+    }
+
+    fn from_document(file: Option<PathBuf>, document: Document) -> Result<Config, Mistakes> {
+        let beside = |name: &str| file.as_ref().map(|_| document.directory().join(name));
+        let (filters, jails) =
+            (Filters::read(beside("filters").as_deref()), Jails::read(beside("jails").as_deref()));
+        let root = document.root();
+        let firewall = root.get_or("firewall", FirewallKind::Nftables);
+        let database = root.path("database").unwrap_or_else(|| default::DATABASE.into());
+        let socket = root.path("socket").unwrap_or_else(|| default::SOCKET.into());
+        let listen = root.get_or("listen", default::LISTEN);
+        let chosen = root.get::<Vec<String>>("jails");
+        let exempt = root.table_or_empty("exempt");
+        let networks = exempt.get_or::<Vec<IpNet>>("networks", Vec::new());
+        let private = exempt.get_or("private", default::PRIVATE);
+        let known = filters.as_ref().ok();
+        let sources: Vec<Source> =
+            root.tables("source").iter().filter_map(|table| source::read(table, known)).collect();
+        let quotas = root.table("quota").map(|table| table.entries()).unwrap_or_default();
+        let quotas = quotas.into_iter().filter_map(|(zone, table)| quota(zone, &table)).collect();
+        let jails = jails.map(|all| choose(&root, all, chosen));
+        let mut mistakes = Mistakes::new();
+        mistakes.merge(document.finish());
+        let (filters, jails) = match (filters, jails) {
+            (Ok(filters), Ok(jails)) => (filters, jails),
+            (filters, jails) => {
+                mistakes.merge(filters.map(|_| ()));
+                mistakes.merge(jails.map(|_| ()));
+                return Err(mistakes);
+            }
+        };
+        let exempt = networks.into_iter().map(Network::from).collect();
+        let config = Config {
+            file,
+            firewall,
+            database,
+            socket,
+            listen,
+            jails,
+            filters,
+            exempt,
+            private,
+            sources,
+            quotas,
+        };
+        mistakes.into_result(config)
+    }
+}
+
+fn choose(root: &Table<'_>, all: Jails, chosen: Option<Vec<String>>) -> Jails {
+    let Some(chosen) = chosen else { return all };
+    all.only(&chosen).unwrap_or_else(|unknown| {
+        let names: Vec<&str> = all.iter().map(|jail| &*jail.name).collect();
+        root.mistake("jails", format!("there is no jail `{unknown}`; there are: {}", names.join(", ")));
+        Jails::default()
+    })
+}
+
+fn quota(zone: String, table: &Table<'_>) -> Option<Quota> {
+    let limit = table.require::<u64>("limit");
+    let period = table.get_or("period", default::PERIOD);
+    if period.is_zero() {
+        table.mistake("period", "longer than nothing, as in \"24h\"");
+    }
+    let reset = table.get::<TimeOfDay>("reset").map_or(Duration::ZERO, |TimeOfDay(reset)| reset);
+    Some(Quota { zone, limit: limit?, period, reset })
+}
+
+impl Value for FirewallKind {
+    const EXPECTED: &'static str = "\"nftables\" or \"dry-run\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(value, &[("nftables", FirewallKind::Nftables), ("dry-run", FirewallKind::DryRun)])
+    }
+}
+
+/// `"00:00Z"`: since midnight, UTC.
+struct TimeOfDay(Duration);
+
+impl Value for TimeOfDay {
+    const EXPECTED: &'static str = "a time of day in UTC such as \"00:00Z\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let read = |text: &str| {
+            let (hours, minutes) = text.strip_suffix('Z')?.split_once(':')?;
+            let (hours, minutes): (u64, u64) = (hours.parse().ok()?, minutes.parse().ok()?);
+            (hours < 24 && minutes < 60).then(|| TimeOfDay(Duration::from_secs(hours * 3600 + minutes * 60)))
+        };
+        value.as_str().and_then(read).ok_or_else(|| settings::mismatch(Self::EXPECTED, value))
+    }
+}
+
+#[cfg(test)]
+mod tests;

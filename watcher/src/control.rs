@@ -1,0 +1,13 @@
+//! The way in for the administrator: HTTP and JSON over a Unix socket, which `banctl` speaks; and metrics for Prometheus
+//! on a loopback port, where nothing can be changed.
+
+pub mod api;
+pub mod client;
+mod command;
+mod peer;
+mod server;
+mod wake;
+
+pub use command::{Command, Commands};
+pub use server::{Server, ServerError};
+pub use wake::Wake;

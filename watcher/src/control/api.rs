@@ -1,0 +1,237 @@
+//! What goes over the control socket: the same types on both sides. Version 1; keys are added, never changed.
+
+use std::time::Duration;
+
+use logline::Timestamp;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::engine::{Evidence, Lease};
+use crate::jail::{Mode, Ports};
+use crate::subject::Subject;
+
+/// `GET /v1/status`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The version that runs.
+    pub version: String,
+    /// True once all bans are in force again.
+    pub ready: bool,
+    /// What keeps the banned out: `nftables`, `dry-run`.
+    pub firewall: String,
+    /// What is wrong with it, if anything is.
+    pub firewall_trouble: Option<String>,
+    /// Bans in force.
+    pub active: usize,
+    /// Offenders that are being counted.
+    pub counted: usize,
+    /// Since when it runs, RFC 3339.
+    pub since: String,
+    /// What is read.
+    pub sources: Vec<SourceStatus>,
+}
+
+/// One source, as it stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// What it reads.
+    pub name: String,
+    /// Lines so far.
+    pub lines: u64,
+    /// Lines that no filter knows.
+    pub unknown: u64,
+    /// Lines about a client that nobody can tell for certain.
+    pub ambiguous: u64,
+    /// Lines that are known to be lost.
+    pub lost: u64,
+    /// Bytes that are written and not yet read.
+    pub behind_bytes: u64,
+    /// When the last line was written, RFC 3339.
+    pub last: Option<String>,
+    /// Why it is not read, if so.
+    pub trouble: Option<String>,
+}
+
+/// A list of bans: `GET /v1/bans`, and what a change changed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Bans {
+    /// The bans.
+    pub bans: Vec<BanView>,
+    /// What could not be done, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refusal>,
+}
+
+/// One ban.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BanView {
+    /// Whom.
+    pub subject: Subject,
+    /// By which jail.
+    pub jail: String,
+    /// Whether it is enforced.
+    pub mode: Mode,
+    /// When it began, RFC 3339.
+    pub from: String,
+    /// When it ends, RFC 3339.
+    pub until: String,
+    /// How long that is from now.
+    pub remaining_seconds: u64,
+    /// How often the subject was banned by this jail before.
+    pub before: u32,
+    /// Which ports are closed; all where none is named.
+    #[serde(default)]
+    pub ports: Vec<u16>,
+    /// The administrator's words.
+    pub reason: Option<String>,
+    /// The lines that led to it; only where asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<EvidenceView>,
+}
+
+/// One line that led to a ban.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceView {
+    /// When it was written, RFC 3339.
+    pub at: String,
+    /// The line, escaped for a terminal.
+    pub line: String,
+}
+
+/// Something that was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// About whom.
+    pub subject: String,
+    /// Why not.
+    pub why: String,
+}
+
+/// `GET /v1/bans/SUBJECT`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Why {
+    /// Who was asked about.
+    pub subject: Subject,
+    /// The bans that keep him out, with their evidence.
+    pub bans: Vec<BanView>,
+    /// How far he is from further ones.
+    pub standing: Vec<Standing>,
+    /// Why he is never banned, if so.
+    pub exempt: Option<String>,
+}
+
+/// How far somebody is from a ban.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// In which jail.
+    pub jail: String,
+    /// So many were counted.
+    pub count: u32,
+    /// So many are too many.
+    pub threshold: u32,
+}
+
+/// `POST /v1/bans`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BanRequest {
+    /// Whom: addresses or networks.
+    pub subjects: Vec<String>,
+    /// For how long.
+    pub for_seconds: u64,
+    /// In which jail; `manual` unless told otherwise.
+    #[serde(default)]
+    pub jail: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// `POST /v1/unban`: exactly one of the three.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnbanRequest {
+    /// These subjects.
+    #[serde(default)]
+    pub subjects: Vec<String>,
+    /// Everybody in this jail.
+    #[serde(default)]
+    pub jail: Option<String>,
+    /// Everybody.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// `GET /v1/jails`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JailList {
+    /// The jails in use.
+    pub jails: Vec<JailView>,
+}
+
+/// One jail.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JailView {
+    /// Its name.
+    pub name: String,
+    /// One sentence.
+    pub about: String,
+    /// Whether it bans.
+    pub mode: Mode,
+    /// The kinds of event that it counts.
+    pub on: Vec<String>,
+    /// So many are too many …
+    pub threshold: u32,
+    /// … in so much time.
+    pub within_seconds: u64,
+    /// The first ban's length.
+    pub ban_seconds: u64,
+    /// Its bans in force.
+    pub active: usize,
+}
+
+/// `POST /v1/reload`, and every answer that is an error.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Message {
+    /// What happened, or why not; for a person.
+    pub message: String,
+}
+
+impl BanView {
+    /// A ban as it is told at this moment.
+    pub fn of(subject: &Subject, lease: &Lease, evidence: &[Evidence], now: Timestamp) -> Self {
+        let evidence =
+            evidence.iter().map(|e| EvidenceView { at: rfc3339(e.at), line: e.line.clone() }).collect();
+        BanView {
+            subject: subject.clone(),
+            jail: lease.jail.to_string(),
+            mode: lease.mode,
+            from: rfc3339(lease.from),
+            until: rfc3339(lease.until),
+            remaining_seconds: round_up(lease.until.since(now)),
+            before: lease.before,
+            ports: match &lease.ports {
+                Ports::All => Vec::new(),
+                Ports::Tcp(ports) => ports.iter().copied().collect(),
+            },
+            reason: lease.reason.clone(),
+            evidence,
+        }
+    }
+}
+
+/// An instant as JSON has it: RFC 3339 in UTC, to the nanosecond where there are any.
+pub fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_nanosecond(at.nanos().into()).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// [`rfc3339`] for `#[serde(serialize_with)]`.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize_rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*at))
+}
+
+fn round_up(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}

@@ -1,0 +1,304 @@
+//! What is exported to Prometheus. Every name stands here, with its help; no label has a value that a client can invent.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+use crate::event::Kind;
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => { $($(#[$doc])* pub const $name: &str = $text;)* };
+}
+
+/// The names, with what they count.
+pub mod name {
+    names! {
+        /// Lines read, by source.
+        LINES = "watcher_lines_total";
+        /// Lines that no filter knows, by source.
+        UNPARSED = "watcher_unparsed_lines_total";
+        /// Lines about a client that nobody can tell for certain, by source: never acted on.
+        AMBIGUOUS = "watcher_ambiguous_lines_total";
+        /// Lines that repeat what another line of their session said, by source.
+        REPEATED = "watcher_repeated_lines_total";
+        /// Lines that are known to be lost, by source and reason.
+        LOST = "watcher_lines_lost_total";
+        /// How long ago the newest line that was read was written, by source, when it was read.
+        LAG = "watcher_line_lag_seconds";
+        /// Bytes written and not yet read, by source.
+        BEHIND = "watcher_source_behind_bytes";
+        /// Events, by kind.
+        EVENTS = "watcher_events_total";
+        /// Bans made, by jail.
+        BANS = "watcher_bans_total";
+        /// Bans in force.
+        BANS_ACTIVE = "watcher_bans_active";
+        /// Bans that ended, by reason.
+        UNBANS = "watcher_unbans_total";
+        /// Bans that were earned by somebody exempt.
+        SPARED = "watcher_spared_total";
+        /// Offenders that are being counted.
+        COUNTED = "watcher_offenders_counted";
+        /// From the line written to the ban acknowledged by the kernel.
+        BAN_LATENCY = "watcher_ban_latency_seconds";
+        /// Changes that the firewall refused.
+        FIREWALL_ERRORS = "watcher_firewall_errors_total";
+        /// How often somebody else had changed our table and it was made whole again.
+        FIREWALL_REPAIRS = "watcher_firewall_repairs_total";
+        /// Bans that the kernel did not have when it was last looked.
+        SET_DRIFT = "watcher_set_drift";
+        /// Packets of the banned that the kernel dropped.
+        DROPPED_PACKETS = "watcher_dropped_packets_total";
+        /// Bytes of the banned that the kernel dropped.
+        DROPPED_BYTES = "watcher_dropped_bytes_total";
+        /// Batches that the database refused.
+        STORE_ERRORS = "watcher_store_errors_total";
+        /// Whether the configuration was taken over when it was read last.
+        RELOAD_OK = "watcher_config_last_reload_successful";
+        /// 1, with the version as a label.
+        BUILD_INFO = "watcher_build_info";
+    }
+}
+
+/// The exported values.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// [`name::LINES`]
+    pub lines: IntCounterVec,
+    /// [`name::UNPARSED`]
+    pub unparsed: IntCounterVec,
+    /// [`name::AMBIGUOUS`]
+    pub ambiguous: IntCounterVec,
+    /// [`name::REPEATED`]
+    pub repeated: IntCounterVec,
+    /// [`name::LOST`]
+    pub lost: IntCounterVec,
+    /// [`name::LAG`]
+    pub lag: GaugeVec,
+    /// [`name::BEHIND`]
+    pub behind: IntGaugeVec,
+    /// [`name::EVENTS`]
+    pub events: IntCounterVec,
+    /// [`name::BANS`]
+    pub bans: IntCounterVec,
+    /// [`name::BANS_ACTIVE`]
+    pub bans_active: IntGauge,
+    /// [`name::UNBANS`]
+    pub unbans: IntCounterVec,
+    /// [`name::SPARED`]
+    pub spared: IntCounter,
+    /// [`name::COUNTED`]
+    pub counted: IntGauge,
+    /// [`name::BAN_LATENCY`]
+    pub ban_latency: Histogram,
+    /// [`name::FIREWALL_ERRORS`]
+    pub firewall_errors: IntCounter,
+    /// [`name::FIREWALL_REPAIRS`]
+    pub firewall_repairs: IntCounter,
+    /// [`name::SET_DRIFT`]
+    pub set_drift: IntGauge,
+    /// [`name::DROPPED_PACKETS`]
+    pub dropped_packets: IntCounter,
+    /// [`name::DROPPED_BYTES`]
+    pub dropped_bytes: IntCounter,
+    /// [`name::STORE_ERRORS`]
+    pub store_errors: IntCounter,
+    /// [`name::RELOAD_OK`]
+    pub reload_ok: Gauge,
+}
+
+/// Ban latency: from 10 µs, where the hardware ends, to 8 s, where the administrator is asleep.
+const LATENCY_FIRST_SECONDS: f64 = 10e-6;
+const LATENCY_BUCKETS: usize = 21;
+
+impl Metrics {
+    /// All of them, at zero, and with all their label values where these are known.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let metrics = Metrics {
+            lines: counters(&registry, name::LINES, "Lines read.", &["source"]),
+            unparsed: counters(&registry, name::UNPARSED, "Lines that no filter knows.", &["source"]),
+            ambiguous: counters(
+                &registry,
+                name::AMBIGUOUS,
+                "Lines about a client that nobody can tell for certain; never acted on.",
+                &["source"],
+            ),
+            repeated: counters(
+                &registry,
+                name::REPEATED,
+                "Lines that repeat what another line of their session said.",
+                &["source"],
+            ),
+            lost: counters(&registry, name::LOST, "Lines that are known to be lost.", &["source", "reason"]),
+            lag: register(
+                &registry,
+                GaugeVec::new(
+                    Opts::new(name::LAG, "Age of the newest line when it was read, in seconds."),
+                    &["source"],
+                ),
+            ),
+            behind: register(
+                &registry,
+                IntGaugeVec::new(Opts::new(name::BEHIND, "Bytes written and not yet read."), &["source"]),
+            ),
+            events: counters(&registry, name::EVENTS, "Events by kind.", &["kind"]),
+            bans: counters(&registry, name::BANS, "Bans made.", &["jail"]),
+            bans_active: gauge(&registry, name::BANS_ACTIVE, "Bans in force."),
+            unbans: counters(&registry, name::UNBANS, "Bans that ended.", &["why"]),
+            spared: counter(&registry, name::SPARED, "Bans that were earned by somebody exempt."),
+            counted: gauge(&registry, name::COUNTED, "Offenders that are being counted."),
+            ban_latency: register(&registry, Histogram::with_opts(latency())),
+            firewall_errors: counter(&registry, name::FIREWALL_ERRORS, "Changes that the firewall refused."),
+            firewall_repairs: counter(
+                &registry,
+                name::FIREWALL_REPAIRS,
+                "Times our table was made whole after somebody else changed it.",
+            ),
+            set_drift: gauge(
+                &registry,
+                name::SET_DRIFT,
+                "Bans that the kernel did not have when it was last looked.",
+            ),
+            dropped_packets: counter(
+                &registry,
+                name::DROPPED_PACKETS,
+                "Packets of the banned that were dropped.",
+            ),
+            dropped_bytes: counter(&registry, name::DROPPED_BYTES, "Bytes of the banned that were dropped."),
+            store_errors: counter(&registry, name::STORE_ERRORS, "Batches that the database refused."),
+            reload_ok: register(
+                &registry,
+                Gauge::new(
+                    name::RELOAD_OK,
+                    "Whether the configuration was taken over when it was read last.",
+                ),
+            ),
+            registry,
+        };
+        metrics.prepare();
+        metrics
+    }
+
+    /// Gives every label value that is known its zero, so that a first event is an increase.
+    fn prepare(&self) {
+        for kind in Kind::ALL {
+            self.events.with_label_values(&[kind.name()]);
+        }
+        for why in ["expired", "lifted", "exempted"] {
+            self.unbans.with_label_values(&[why]);
+        }
+        self.reload_ok.set(1.0);
+        let version = Opts::new(name::BUILD_INFO, "The version that runs.")
+            .const_label("version", env!("CARGO_PKG_VERSION"));
+        register(&self.registry, IntGauge::with_opts(version)).set(1);
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        self.registry.register(Box::new(process)).expect("registered once");
+    }
+
+    /// Gives a source's series their zero.
+    pub fn prepare_source(&self, source: &str) {
+        for series in [&self.lines, &self.unparsed, &self.ambiguous, &self.repeated] {
+            series.with_label_values(&[source]);
+        }
+        self.lag.with_label_values(&[source]);
+        self.behind.with_label_values(&[source]);
+    }
+
+    /// Gives a jail's series its zero.
+    pub fn prepare_jail(&self, jail: &str) {
+        self.bans.with_label_values(&[jail]);
+    }
+
+    /// A ban was in force so long after its line was written.
+    pub fn banned_after(&self, latency: Duration) {
+        self.ban_latency.observe(latency.as_secs_f64());
+    }
+
+    /// The text that Prometheus reads.
+    pub fn expose(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("a buffer takes every write");
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+fn latency() -> HistogramOpts {
+    let buckets = prometheus::exponential_buckets(LATENCY_FIRST_SECONDS, 2.0, LATENCY_BUCKETS);
+    HistogramOpts::new(
+        name::BAN_LATENCY,
+        "From the line written to the ban acknowledged by the kernel, in seconds.",
+    )
+    .buckets(buckets.expect("a positive start, a factor above one, a count above zero"))
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    register(registry, IntCounter::new(name, help))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::new(name, help))
+}
+
+fn register<C>(registry: &Registry, metric: prometheus::Result<C>) -> C
+where
+    C: prometheus::core::Collector + Clone + 'static,
+{
+    let metric = metric.expect("names and labels are constants, and well formed");
+    registry.register(Box::new(metric.clone())).expect("each name is registered once");
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_exported_from_the_start() {
+        let metrics = Metrics::new();
+        metrics.prepare_source("/var/log/x");
+        metrics.prepare_jail("j");
+        metrics.lost.with_label_values(&["/var/log/x", "truncated"]);
+        let text = String::from_utf8(metrics.expose()).unwrap();
+        for name in [
+            name::LINES,
+            name::UNPARSED,
+            name::AMBIGUOUS,
+            name::REPEATED,
+            name::LOST,
+            name::LAG,
+            name::BEHIND,
+            name::EVENTS,
+            name::BANS,
+            name::BANS_ACTIVE,
+            name::UNBANS,
+            name::SPARED,
+            name::COUNTED,
+            name::BAN_LATENCY,
+            name::FIREWALL_ERRORS,
+            name::FIREWALL_REPAIRS,
+            name::SET_DRIFT,
+            name::DROPPED_PACKETS,
+            name::DROPPED_BYTES,
+            name::STORE_ERRORS,
+            name::RELOAD_OK,
+            name::BUILD_INFO,
+        ] {
+            assert!(text.contains(&format!("# HELP {name} ")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The memory: bans with their evidence, counters in flight, open sessions and cursors, in one SQLite file.
+//!
+//! A [`Batch`] is one transaction, so that after a kill the cursor and all that followed from the lines before it agree.
+//! The store has a thread of its own: a slow disk delays no ban.
+
+mod query;
+mod schema;
+mod worker;
+
+use std::path::PathBuf;
+
+use logline::{SessionId, Timestamp};
+
+use crate::connections::Session;
+use crate::engine::{Ban, CounterKey, CounterRow, End, Lease};
+use crate::jail::JailName;
+use crate::subject::Subject;
+use crate::tail::Cursor;
+
+pub(crate) use query::around;
+pub use query::{Reader, StoredBan};
+pub use worker::Store;
+
+/// What is written in one transaction.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// What happened to bans, in order.
+    pub bans: Vec<BanChange>,
+    /// Counters that changed; none for one that is gone.
+    pub counters: Vec<(CounterKey, Option<CounterRow>)>,
+    /// Sessions that opened or ended, by source.
+    pub sessions: Vec<(String, SessionId, Option<Session>)>,
+    /// How far each source was read.
+    pub cursors: Vec<(String, Vec<Cursor>)>,
+}
+
+/// What happened to a ban.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BanChange {
+    /// It was made.
+    Made(Ban),
+    /// It is over.
+    Ended {
+        /// Whose.
+        subject: Subject,
+        /// By which jail.
+        jail: JailName,
+        /// Why.
+        why: End,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// All that was saved.
+#[derive(Debug, Default)]
+pub struct Saved {
+    /// Bans in force, and former ones that make a later one longer.
+    pub bans: Vec<(Subject, Lease)>,
+    /// Counters in flight.
+    pub counters: Vec<(CounterKey, CounterRow)>,
+    /// Open sessions, by source.
+    pub sessions: Vec<(String, SessionId, Session)>,
+    /// How far each source was read.
+    pub cursors: Vec<(String, Cursor)>,
+}
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Its directory cannot be made.
+    #[error("cannot make the directory of the database {}", path.display())]
+    Directory {
+        /// The database.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It cannot be opened or read.
+    #[error("cannot use the database {}", path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A newer version wrote it.
+    #[error("the database {} was written by a newer version (layout {found}, this one knows {known})", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// The layout it has.
+        found: i64,
+        /// The latest layout that is known.
+        known: i64,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! The thread that writes.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, params};
+
+use crate::engine::Ban;
+use crate::store::{BanChange, Batch, Saved, StoreError, query, schema};
+
+/// So many batches may wait for a slow disk; then whoever brings the next one keeps it and adds to it.
+const WAITING_MAX: usize = 64;
+
+/// So many batches are kept while the database refuses them; then the oldest is given up, and counted.
+const REFUSED_MAX: usize = 1024;
+
+/// A refused batch is tried again so often.
+const RETRY: Duration = Duration::from_secs(1);
+
+enum Order {
+    Write(Batch),
+    /// Answer when all before it is written.
+    Flush(SyncSender<()>),
+}
+
+/// The way to the thread that writes. Dropping it writes what is left and ends the thread.
+#[derive(Debug)]
+pub struct Store {
+    orders: Option<SyncSender<Order>>,
+    thread: Option<JoinHandle<()>>,
+    failures: Arc<AtomicU64>,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the database, making it where it is absent, and gives what was saved in it.
+    ///
+    /// # Errors
+    /// The database cannot be used.
+    pub fn open(path: &Path) -> Result<(Store, Saved), StoreError> {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)
+                .map_err(|source| StoreError::Directory { path: path.to_owned(), source })?;
+        }
+        let failed = |source| StoreError::Database { path: path.to_owned(), source };
+        let mut connection = Connection::open(path).map_err(failed)?;
+        if let Err(found) = schema::prepare(&mut connection).map_err(failed)? {
+            return Err(StoreError::Newer { path: path.to_owned(), found, known: schema::LAYOUT });
+        }
+        let saved = query::saved(&connection).map_err(failed)?;
+        let (orders, received) = sync_channel(WAITING_MAX);
+        let failures = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&failures);
+        let work = move || Worker { connection, refused: VecDeque::new(), failures: counted }.run(&received);
+        let thread = std::thread::Builder::new().name("store".into()).spawn(work).ok();
+        Ok((Store { orders: Some(orders), thread, failures, path: path.to_owned() }, saved))
+    }
+
+    /// Hands a batch over. Gives it back where the disk does not keep up: the next one is then to hold both.
+    ///
+    /// # Errors
+    /// The batch itself.
+    pub fn write(&self, batch: Batch) -> Result<(), Box<Batch>> {
+        let Some(orders) = &self.orders else { return Err(Box::new(batch)) };
+        match orders.try_send(Order::Write(batch)) {
+            Ok(()) => Ok(()),
+            Err(
+                TrySendError::Full(Order::Write(batch)) | TrySendError::Disconnected(Order::Write(batch)),
+            ) => Err(Box::new(batch)),
+            Err(TrySendError::Full(Order::Flush(_)) | TrySendError::Disconnected(Order::Flush(_))) => Ok(()),
+        }
+    }
+
+    /// Asks for an answer when all that was handed over is written.
+    pub fn flush(&self, done: SyncSender<()>) {
+        if let Some(orders) = &self.orders {
+            // The thread only ends with this value, and answers late rather than never.
+            let _ = orders.send(Order::Flush(done));
+        }
+    }
+
+    /// How often the database refused a batch.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    connection: Connection,
+    refused: VecDeque<Batch>,
+    failures: Arc<AtomicU64>,
+}
+
+impl Worker {
+    fn run(mut self, orders: &Receiver<Order>) {
+        loop {
+            let order = if self.refused.is_empty() {
+                orders.recv().map_err(|_| true)
+            } else {
+                use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
+                orders.recv_timeout(RETRY).map_err(|error| match error {
+                    Disconnected => true,
+                    Timeout => false,
+                })
+            };
+            let ended = match order {
+                Ok(Order::Write(batch)) => {
+                    self.refused.push_back(batch);
+                    false
+                }
+                Ok(Order::Flush(done)) => {
+                    // Who asked may have gone.
+                    let _ = done.send(());
+                    continue;
+                }
+                Err(ended) => ended,
+            };
+            self.write_all();
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// Writes what waits, in order, and stops at the first that is refused.
+    fn write_all(&mut self) {
+        while let Some(batch) = self.refused.front() {
+            if let Err(error) = write(&mut self.connection, batch) {
+                if self.failures.fetch_add(1, Ordering::Relaxed).is_multiple_of(60) {
+                    tracing::error!(
+                        "the database refuses what is to be saved; bans go on in memory: {error}"
+                    );
+                }
+                if self.refused.len() > REFUSED_MAX {
+                    self.refused.pop_front();
+                }
+                return;
+            }
+            self.refused.pop_front();
+        }
+    }
+}
+
+fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for change in &batch.bans {
+        match change {
+            BanChange::Made(ban) => insert(&transaction, ban)?,
+            BanChange::Ended { subject, jail, why, at } => {
+                transaction
+                    .prepare_cached("UPDATE ban SET ended = ?1, why = ?2 WHERE subject = ?3 AND jail = ?4 AND ended IS NULL")?
+                    .execute(params![at.nanos(), text(why), subject.to_string(), &**jail])?;
+            }
+        }
+    }
+    for (key, row) in &batch.counters {
+        match row {
+            Some(row) => transaction
+                .prepare_cached("INSERT OR REPLACE INTO counter (key, hits) VALUES (?1, ?2)")?
+                .execute(params![text(key), text(row)])?,
+            None => transaction.prepare_cached("DELETE FROM counter WHERE key = ?1")?.execute([text(key)])?,
+        };
+    }
+    for (source, pid, session) in &batch.sessions {
+        match session {
+            Some(session) => transaction
+                .prepare_cached("INSERT OR REPLACE INTO session (source, pid, session) VALUES (?1, ?2, ?3)")?
+                .execute(params![source, pid.0, text(session)])?,
+            None => transaction
+                .prepare_cached("DELETE FROM session WHERE source = ?1 AND pid = ?2")?
+                .execute(params![source, pid.0])?,
+        };
+    }
+    for (source, positions) in &batch.cursors {
+        transaction.prepare_cached("DELETE FROM cursor WHERE source = ?1")?.execute([source])?;
+        let mut insert =
+            transaction.prepare_cached("INSERT INTO cursor (source, n, position) VALUES (?1, ?2, ?3)")?;
+        for (n, position) in (0i64..).zip(positions) {
+            insert.execute(params![source, n, text(position)])?;
+        }
+    }
+    transaction.commit()
+}
+
+/// One ban of a jail and a subject is in force at a time: what was there before ended with it. A ban that a second
+/// reading of the same lines makes again is the one that is there.
+fn insert(transaction: &Transaction<'_>, ban: &Ban) -> rusqlite::Result<()> {
+    let Ban { subject, lease, evidence } = ban;
+    let subject = subject.to_string();
+    let (start, until) = (lease.from.nanos(), lease.until.nanos());
+    transaction
+        .prepare_cached(
+            "DELETE FROM evidence WHERE ban IN (SELECT id FROM ban WHERE subject = ?1 AND jail = ?2 AND start = ?3)",
+        )?
+        .execute(params![subject, &*lease.jail, start])?;
+    transaction
+        .prepare_cached("DELETE FROM ban WHERE subject = ?1 AND jail = ?2 AND start = ?3")?
+        .execute(params![subject, &*lease.jail, start])?;
+    transaction
+        .prepare_cached(
+            "UPDATE ban SET ended = min(until, ?3), why = '\"expired\"' WHERE subject = ?1 AND jail = ?2 AND ended IS NULL",
+        )?
+        .execute(params![subject, &*lease.jail, start])?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO ban (subject, jail, mode, start, until, before, ports, reason)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            subject,
+            &*lease.jail,
+            text(&lease.mode),
+            start,
+            until,
+            lease.before,
+            text(&lease.ports),
+            lease.reason
+        ])?;
+    let id = transaction.last_insert_rowid();
+    let mut line =
+        transaction.prepare_cached("INSERT INTO evidence (ban, n, at, line) VALUES (?1, ?2, ?3, ?4)")?;
+    for (n, evidence) in (0i64..).zip(evidence) {
+        line.execute(params![id, n, evidence.at.nanos(), evidence.line])?;
+    }
+    Ok(())
+}
+
+/// Our own types always have a JSON form.
+fn text(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value)
+        .expect("types of this crate serialise: no map keys but strings, no failing impls")
+}

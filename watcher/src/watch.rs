@@ -1,0 +1,104 @@
+//! The pure middle in one piece: lines of several sources in, bans out. `run` drives it by the clock, `replay` by the
+//! stamps of the lines.
+
+use logline::Timestamp;
+
+use crate::engine::{Engine, Input, Output};
+use crate::event::Kind;
+use crate::interpret::{Interpreter, Meaning, Reading};
+
+/// Interpreters, one a source, before one engine.
+#[derive(Debug)]
+pub struct Watch {
+    /// One for each source, in the order of the configuration.
+    pub interpreters: Vec<Interpreter>,
+    /// What they report to.
+    pub engine: Engine,
+    /// What became of the lines: one counter for each arrow of the way.
+    pub counts: Counts,
+}
+
+/// Who tells the time while a line is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Now {
+    /// The clock, as it stood when the line arrived.
+    Clock(Timestamp),
+    /// The lines themselves; this is the latest stamp so far.
+    Lines(Timestamp),
+}
+
+impl Now {
+    /// The time of a line that has no stamp.
+    fn arrival(self) -> Timestamp {
+        match self {
+            Now::Clock(now) | Now::Lines(now) => now,
+        }
+    }
+
+    /// The time at which an event of that stamp is handled.
+    fn at(self, stamp: Timestamp) -> Timestamp {
+        match self {
+            Now::Clock(now) => now,
+            Now::Lines(latest) => latest.max(stamp),
+        }
+    }
+}
+
+/// How many lines and events there were, since the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// By source: what its lines meant.
+    pub sources: Vec<SourceCounts>,
+    /// By kind, in the order of [`Kind::ALL`].
+    pub events: [u64; Kind::ALL.len()],
+}
+
+/// What the lines of a source meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceCounts {
+    /// All of them.
+    pub lines: u64,
+    /// Known to no grammar and no pattern.
+    pub unknown: u64,
+    /// About a client that nobody can tell for certain.
+    pub ambiguous: u64,
+    /// Said before by another line.
+    pub repeated: u64,
+    /// Stamped later than they arrived.
+    pub ahead: u64,
+    /// When the last one was written.
+    pub last: Option<Timestamp>,
+}
+
+impl Watch {
+    /// These interpreters before this engine.
+    pub fn new(interpreters: Vec<Interpreter>, engine: Engine) -> Self {
+        let sources = vec![SourceCounts::default(); interpreters.len()];
+        Watch { interpreters, engine, counts: Counts { sources, events: [0; Kind::ALL.len()] } }
+    }
+
+    /// Takes in one line of a source.
+    pub fn line(&mut self, source: usize, line: &[u8], now: Now, out: &mut Vec<Output>) -> Option<Reading> {
+        let Watch { interpreters, engine, counts } = self;
+        let arrival = now.arrival();
+        let reading = interpreters.get_mut(source)?.read(line, arrival, &mut |event, _| {
+            if let Some(count) =
+                Kind::ALL.iter().position(|k| *k == event.kind).and_then(|i| counts.events.get_mut(i))
+            {
+                *count += 1;
+            }
+            engine.handle(now.at(event.at), Input::Event(event), out);
+        });
+        let count = counts.sources.get_mut(source)?;
+        count.lines += 1;
+        count.last = Some(reading.at);
+        count.ahead += u64::from(reading.at > arrival + crate::engine::SKEW_MAX);
+        match reading.meaning {
+            Meaning::Unknown => count.unknown += 1,
+            Meaning::Ambiguous => count.ambiguous += 1,
+            Meaning::Repeated => count.repeated += 1,
+            Meaning::Nothing | Meaning::Events(_) => {}
+        }
+        Some(reading)
+    }
+}
