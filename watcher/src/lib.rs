@@ -1,1 +1,3 @@
-//! watcher
+//! Reads mail logs, counts offences, bans offenders in the kernel.
+
+pub mod firewall;
