@@ -12,6 +12,7 @@ pub mod envelope;
 pub mod event;
 pub mod fact;
 pub mod filter;
+pub mod firewall;
 pub mod interpret;
 pub mod jail;
 pub mod metrics;

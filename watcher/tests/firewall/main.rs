@@ -1,0 +1,10 @@
+//! The firewall, judged by the kernel: by packets that arrive or do not, and by what `nft` lists.
+
+#[cfg(test)]
+mod bans;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod namespace;
