@@ -194,6 +194,16 @@ impl Engine {
         self.bans.active(now)
     }
 
+    /// What the kernel must hold: each network, on which ports, until when.
+    pub fn enforced(&self, now: Timestamp) -> Vec<(Network, Ports, Timestamp)> {
+        self.bans.enforced(now)
+    }
+
+    /// When the next ban ends; perhaps earlier, where one was lifted or replaced.
+    pub fn next_end(&self) -> Option<Timestamp> {
+        self.bans.next_end()
+    }
+
     /// How many bans are in force.
     pub fn bans_len(&self, now: Timestamp) -> usize {
         self.bans.active(now).count()

@@ -5,7 +5,7 @@
 
 mod civil;
 
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use logline::Timestamp;
 
 /// The envelopes that are known, under the names that `match` prints.
@@ -31,6 +31,8 @@ pub struct Envelope<'a> {
     pub kind: EnvelopeKind,
     /// The line's own time; none where the envelope has no stamp, or one that names no instant.
     pub time: Option<Timestamp>,
+    /// How far the stamp's own zone is from UTC, where the stamp says so.
+    pub offset: Option<Offset>,
     /// The program that wrote the line, where the envelope says so.
     pub program: Option<&'a [u8]>,
     /// That program's process.
@@ -50,7 +52,14 @@ impl<'a> Envelope<'a> {
     /// Takes `line` out of its envelope. `arrival` tells the year where the stamp does not.
     pub fn open(line: &'a [u8], clock: &Clock, arrival: Timestamp) -> Self {
         tai64n(line).or_else(|| iso(line, clock)).or_else(|| rfc3164(line, clock, arrival)).unwrap_or(
-            Envelope { kind: EnvelopeKind::None, time: None, program: None, pid: None, message: line },
+            Envelope {
+                kind: EnvelopeKind::None,
+                time: None,
+                offset: None,
+                program: None,
+                pid: None,
+                message: line,
+            },
         )
     }
 }
@@ -58,7 +67,8 @@ impl<'a> Envelope<'a> {
 fn tai64n(line: &[u8]) -> Option<Envelope<'_>> {
     let time = Timestamp::parse_tai64n(line).ok()?;
     let message = line.get(Timestamp::TAI64N_BYTES..)?.strip_prefix(b" ")?;
-    Some(Envelope { kind: EnvelopeKind::Tai64n, time: Some(time), program: None, pid: None, message })
+    let (kind, offset) = (EnvelopeKind::Tai64n, Some(Offset::UTC));
+    Some(Envelope { kind, time: Some(time), offset, program: None, pid: None, message })
 }
 
 /// `2023-06-28 16:17:26.501278543 message` or `2025-01-10T18:56:48.748493+01:00 host program[pid]: message`.
@@ -68,6 +78,7 @@ fn iso<'a>(line: &'a [u8], clock: &Clock) -> Option<Envelope<'a>> {
         b' ' => Some(Envelope {
             kind: EnvelopeKind::Local,
             time: civil::instant(civil, &clock.zone),
+            offset: None,
             program: None,
             pid: None,
             message: rest.strip_prefix(b" ")?,
@@ -76,7 +87,7 @@ fn iso<'a>(line: &'a [u8], clock: &Clock) -> Option<Envelope<'a>> {
             let (offset, rest) = civil::offset(rest)?;
             let zone = offset.map_or_else(|| clock.zone.clone(), TimeZone::fixed);
             let time = civil::instant(civil, &zone);
-            Some(syslog(EnvelopeKind::Rfc3339, time, rest.strip_prefix(b" ")?))
+            Some(Envelope { offset, ..syslog(EnvelopeKind::Rfc3339, time, rest.strip_prefix(b" ")?) })
         }
     }
 }
@@ -93,9 +104,10 @@ fn syslog(kind: EnvelopeKind, time: Option<Timestamp>, rest: &[u8]) -> Envelope<
     let tagged = memchr::memchr(b' ', rest).and_then(|host| tag(rest.get(host + 1..)?));
     match tagged {
         Some((program, pid, message)) => {
-            Envelope { kind, time, program: Some(program), pid, message: after_splogger(message) }
+            let message = after_splogger(message);
+            Envelope { kind, time, offset: None, program: Some(program), pid, message }
         }
-        None => Envelope { kind, time, program: None, pid: None, message: rest },
+        None => Envelope { kind, time, offset: None, program: None, pid: None, message: rest },
     }
 }
 

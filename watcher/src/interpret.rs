@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use logline::{Record, SessionId, Tcpserver, Timestamp};
 use regex::bytes::RegexSet;
 
@@ -39,6 +39,10 @@ pub struct Reading {
     pub envelope: EnvelopeKind,
     /// When it was written: its own stamp, or its arrival.
     pub at: Timestamp,
+    /// Whether that is its own stamp.
+    pub stamped: bool,
+    /// How far the stamp's own zone is from UTC, where the stamp says so.
+    pub offset: Option<Offset>,
 }
 
 /// Reads the lines of one source.
@@ -90,7 +94,13 @@ impl Interpreter {
             Some(record) => self.record(&record, at, line, sink),
             None => self.pattern(&envelope, at, line, sink),
         };
-        Reading { meaning, envelope: envelope.kind, at }
+        Reading {
+            meaning,
+            envelope: envelope.kind,
+            at,
+            stamped: envelope.time.is_some(),
+            offset: envelope.offset,
+        }
     }
 
     fn record(

@@ -4,6 +4,8 @@
 //! ([`watch`], made of [`interpret`] and [`engine`]) is pure and takes time as an argument; the edges own files, sockets
 //! and the clock.
 
+pub mod banctl;
+pub mod commands;
 pub mod config;
 pub mod connections;
 pub mod control;
@@ -17,6 +19,8 @@ pub mod interpret;
 pub mod jail;
 pub mod metrics;
 pub mod overlay;
+pub mod replay;
+pub mod run;
 pub mod store;
 pub mod subject;
 pub mod tail;

@@ -1,1 +1,64 @@
-fn main() {}
+//! `postern-watcher`: the daemon, and what can be asked of its engine without one.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use settings::Mistakes;
+use watcher::config::Config;
+use watcher::{commands, run};
+
+/// Reads mail logs, counts offences by the rules of its jails, and bans offenders in the kernel.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The daemon: SIGHUP reads the configuration again, SIGTERM ends it.
+    Run(Configured),
+    /// Loads everything, proves every filter by its samples, and starts nothing.
+    Check(Configured),
+    /// Who would have been banned by old logs, when and why.
+    Replay(commands::Replay),
+    /// What each line means.
+    Match(commands::Match),
+}
+
+#[derive(clap::Args)]
+struct Configured {
+    /// The configuration; /etc/postern/watcher.toml where it exists, the defaults where not.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// The configuration is wrong (sysexits.h: EX_CONFIG).
+const CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Run(Configured { config: file }) => {
+            commands::log_to_stderr();
+            Config::load(file.as_deref())
+                .map_err(Into::into)
+                .and_then(|config| run::run(file.as_deref(), config))
+        }
+        Command::Check(Configured { config }) => commands::check(config.as_deref()),
+        Command::Replay(replay) => replay.run(),
+        Command::Match(lines) => lines.run(),
+    };
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    let mut stderr = std::io::stderr();
+    if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
+        // Nobody can be told that standard error is closed.
+        let _ = writeln!(stderr, "{mistakes}");
+        return ExitCode::from(CONFIG);
+    }
+    let _ = writeln!(stderr, "postern-watcher: {error:#}");
+    ExitCode::from(2)
+}

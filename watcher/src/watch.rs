@@ -68,6 +68,8 @@ pub struct SourceCounts {
     pub ahead: u64,
     /// When the last one was written.
     pub last: Option<Timestamp>,
+    /// How old it was when it was read.
+    pub lag: std::time::Duration,
 }
 
 impl Watch {
@@ -92,6 +94,7 @@ impl Watch {
         let count = counts.sources.get_mut(source)?;
         count.lines += 1;
         count.last = Some(reading.at);
+        count.lag = arrival.since(reading.at);
         count.ahead += u64::from(reading.at > arrival + crate::engine::SKEW_MAX);
         match reading.meaning {
             Meaning::Unknown => count.unknown += 1,

@@ -47,7 +47,7 @@ pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>) -> Option<Sourc
         None => Some(TimeZone::system()),
         Some(name) => TimeZone::get(&name)
             .inspect_err(|_| {
-                table.mistake("timezone", format!("{name:?} is no time zone, as \"Europe/Rome\" is one"))
+                table.mistake("timezone", format!("{name:?} is no time zone, as \"Europe/Rome\" is one"));
             })
             .ok(),
     };

@@ -47,8 +47,6 @@ pub struct SourceStatus {
     pub behind_bytes: u64,
     /// When the last line was written, RFC 3339.
     pub last: Option<String>,
-    /// Why it is not read, if so.
-    pub trouble: Option<String>,
 }
 
 /// A list of bans: `GET /v1/bans`, and what a change changed.

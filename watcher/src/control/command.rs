@@ -29,6 +29,8 @@ pub enum Command {
     Jails(oneshot::Sender<JailList>),
     /// Read the configuration again.
     Reload(oneshot::Sender<Result<Message, Message>>),
+    /// Bring the exported values up to date.
+    Publish(oneshot::Sender<()>),
     /// Say when all that happened until now is written.
     Flush(SyncSender<()>),
 }

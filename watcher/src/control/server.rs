@@ -267,6 +267,8 @@ async fn flush(shared: &Shared) {
 }
 
 async fn expose(State(shared): State<Shared>) -> Response {
+    // An engine that is busy for so long leaves the values as they were when somebody looked last.
+    let _ = tokio::time::timeout(FLUSH_WAIT, shared.commands.ask(Command::Publish)).await;
     let body = shared.metrics.expose();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response()
 }

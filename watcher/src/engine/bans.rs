@@ -77,6 +77,22 @@ impl Bans {
         all.filter(move |(_, lease)| lease.until > now)
     }
 
+    pub(super) fn enforced(&self, now: Timestamp) -> Vec<(Network, Ports, Timestamp)> {
+        let mut longest: HashMap<(Network, &Ports), Timestamp, foldhash::fast::RandomState> =
+            HashMap::default();
+        for (subject, lease) in self.active(now).filter(|(_, lease)| lease.mode == Mode::Enforce) {
+            if let Subject::Network(network) = subject {
+                let until = longest.entry((*network, &lease.ports)).or_insert(lease.until);
+                *until = lease.until.max(*until);
+            }
+        }
+        longest.into_iter().map(|((network, ports), until)| (network, ports.clone(), until)).collect()
+    }
+
+    pub(super) fn next_end(&self) -> Option<Timestamp> {
+        self.ends.peek().map(|Reverse((until, ..))| *until)
+    }
+
     /// A saved ban comes back. One that has ended since is remembered as such; nobody is told again.
     pub(super) fn restore(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
         if lease.until <= now {

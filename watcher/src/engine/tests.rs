@@ -39,10 +39,10 @@ fn play(engine: &mut Engine, story: &str) -> String {
         match what {
             "tick" => engine.handle(now, Input::Tick, &mut out),
             "unban" => {
-                engine.handle(now, Input::Unban(Release::Subject(Subject::Network(network()))), &mut out)
+                engine.handle(now, Input::Unban(Release::Subject(Subject::Network(network()))), &mut out);
             }
             "ban" => {
-                let until = now + std::time::Duration::from_secs(60);
+                let until = now + Duration::from_secs(60);
                 let (network, jail) = (network(), MANUAL.into());
                 engine.handle(
                     now,

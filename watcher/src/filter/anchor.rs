@@ -14,7 +14,7 @@ const SHORT_RUN: u32 = 16;
 enum Part {
     Literal(Vec<u8>),
     /// A run of a client's choosing, with the bytes that it can hold.
-    Run([bool; 256]),
+    Run(Box<[bool; 256]>),
     Address,
 }
 
@@ -80,7 +80,7 @@ fn flatten(hir: &Hir, parts: &mut Vec<Part>) {
             let length = hir.properties().maximum_len();
             if length.is_none_or(|length| length > SHORT_RUN as usize) && has_run(hir) {
                 held(hir, &mut bytes);
-                parts.push(Part::Run(bytes));
+                parts.push(Part::Run(bytes.into()));
             } else {
                 parts.push(Part::Literal(Vec::new()));
             }

@@ -14,9 +14,9 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("recipient-harvest", include_str!("../../../jails/recipient-harvest.toml")),
 ];
 
-/// Jails by name, in alphabetical order.
+/// Jails by name, in alphabetical order. A copy costs nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Jails(Vec<Arc<Jail>>);
+pub struct Jails(Arc<[Arc<Jail>]>);
 
 impl Jails {
     /// The shipped ones, each replaced by the file of its name in `directory`, and what else stands there.
@@ -32,7 +32,7 @@ impl Jails {
                 Err(found) => mistakes.merge(Err(found)),
             }
         }
-        mistakes.into_result(Jails(jails))
+        mistakes.into_result(Jails(jails.into()))
     }
 
     /// One jail that stands in no directory, for a test or a bench.
@@ -40,7 +40,7 @@ impl Jails {
     /// # Errors
     /// Every mistake in it.
     pub fn single(name: &str, text: &str) -> Result<Jails, Mistakes> {
-        one(name, Document::parse(format!("{name}.toml"), text)).map(|jail| Jails(vec![Arc::new(jail)]))
+        one(name, Document::parse(format!("{name}.toml"), text)).map(|jail| Jails([Arc::new(jail)].into()))
     }
 
     /// These jails alone.

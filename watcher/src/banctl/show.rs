@@ -1,0 +1,136 @@
+//! Answers in words. What a client chose is escaped already where it was taken in.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use settings::duration::human;
+
+use crate::control::api::{BanView, Bans, JailList, Refusal, Status, Why};
+use crate::jail::Mode;
+
+pub(super) fn status(status: &Status) -> String {
+    let mut told = String::new();
+    let ready = if status.ready { "all bans are in force" } else { "BANS ARE NOT IN FORCE" };
+    let _ = writeln!(told, "postern-watcher {}, since {}", status.version, status.since);
+    let _ = writeln!(told, "firewall  {}: {ready}", status.firewall);
+    if let Some(trouble) = &status.firewall_trouble {
+        let _ = writeln!(told, "          {trouble}");
+    }
+    let _ =
+        writeln!(told, "bans      {} in force, {} offenders being counted", status.active, status.counted);
+    for source in &status.sources {
+        let _ = writeln!(told, "source    {}", source.name);
+        let last = source.last.as_deref().unwrap_or("never");
+        let _ = writeln!(
+            told,
+            "          {} lines, {} unknown, {} ambiguous, {} times lost; {} bytes behind; last {last}",
+            source.lines, source.unknown, source.ambiguous, source.lost, source.behind_bytes
+        );
+    }
+    if status.sources.is_empty() {
+        told += "source    none: name one in watcher.toml\n";
+    }
+    told
+}
+
+pub(super) fn list(bans: &Bans) -> String {
+    if bans.bans.is_empty() {
+        return "nobody is banned\n".to_owned();
+    }
+    let mut rows = vec![["SUBJECT", "JAIL", "ENDS IN", "BEFORE", "PORTS", "UNTIL"].map(str::to_owned)];
+    rows.extend(bans.bans.iter().map(|ban| {
+        let jail = match ban.mode {
+            Mode::Enforce => ban.jail.clone(),
+            Mode::Watch => format!("{} (watch)", ban.jail),
+        };
+        let before = ban.before.to_string();
+        [ban.subject.to_string(), jail, left(ban), before, ports(ban), ban.until.clone()]
+    }));
+    table(&rows)
+}
+
+pub(super) fn jails(list: &JailList) -> String {
+    let mut rows = vec![["JAIL", "BANS", "RULE", "FOR", "ABOUT"].map(str::to_owned)];
+    rows.extend(list.jails.iter().map(|jail| {
+        let (within, ban) = (Duration::from_secs(jail.within_seconds), Duration::from_secs(jail.ban_seconds));
+        let rule = format!("{} {} in {}", jail.threshold, jail.on.join("/"), human(within));
+        let about = match jail.mode {
+            Mode::Enforce => jail.about.clone(),
+            Mode::Watch => format!("{} (watch: bans nobody)", jail.about),
+        };
+        [jail.name.clone(), jail.active.to_string(), rule, human(ban).to_string(), about]
+    }));
+    table(&rows)
+}
+
+pub(super) fn why(why: &Why) -> String {
+    let mut told = String::new();
+    for ban in &why.bans {
+        let _ = writeln!(told, "{} is banned by {}", ban.subject, ban.jail);
+        let _ = writeln!(told, "  since     {}", ban.from);
+        let _ = writeln!(told, "  until     {} (in {})", ban.until, left(ban));
+        let _ = writeln!(told, "  before    {} times", ban.before);
+        let _ = writeln!(told, "  ports     {}", ports(ban));
+        if let Some(reason) = &ban.reason {
+            let _ = writeln!(told, "  reason    {}", logline::Text::from(reason).readable());
+        }
+        if !ban.evidence.is_empty() {
+            told += "  because of these lines:\n";
+        }
+        for evidence in &ban.evidence {
+            let _ = writeln!(told, "    {}", evidence.line);
+        }
+        let _ = writeln!(told, "  lift it   banctl unban {}", ban.subject);
+    }
+    if why.bans.is_empty() {
+        let _ = writeln!(told, "{} is not banned", why.subject);
+    }
+    if let Some(exempt) = &why.exempt {
+        let _ = writeln!(told, "{} is never banned: {exempt}", why.subject);
+    }
+    for standing in &why.standing {
+        let _ = writeln!(told, "  {}: {} of {}", standing.jail, standing.count, standing.threshold);
+    }
+    told
+}
+
+pub(super) fn banned(bans: &Bans) -> String {
+    let each = bans.bans.iter().map(|ban| format!("{} is banned for {}\n", ban.subject, left(ban)));
+    each.chain(bans.refused.iter().map(refusal)).collect()
+}
+
+pub(super) fn unbanned(bans: &Bans) -> String {
+    let each = bans.bans.iter().map(|ban| format!("{} is let in again ({})\n", ban.subject, ban.jail));
+    let told: String = each.chain(bans.refused.iter().map(refusal)).collect();
+    if told.is_empty() { "nobody was banned\n".to_owned() } else { told }
+}
+
+fn refusal(refusal: &Refusal) -> String {
+    format!("{}: {}\n", logline::Text::from(&refusal.subject).readable(), refusal.why)
+}
+
+fn left(ban: &BanView) -> String {
+    human(Duration::from_secs(ban.remaining_seconds)).to_string()
+}
+
+fn ports(ban: &BanView) -> String {
+    if ban.ports.is_empty() {
+        return "all".to_owned();
+    }
+    ban.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Columns as wide as what stands in them; the last one ends where it ends.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}

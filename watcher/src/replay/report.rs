@@ -1,0 +1,69 @@
+//! What a replay came to, for a person and for a program.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::json;
+use settings::duration::human;
+
+use crate::control::api::{BanView, rfc3339};
+use crate::engine::Ban;
+use crate::replay::Outcome;
+
+/// The whole, as JSON: bans under `bans`, what was read under `lines`.
+pub fn json(outcome: &Outcome) -> serde_json::Value {
+    let bans: Vec<BanView> = outcome.bans.iter().map(view).collect();
+    let source = outcome.counts.sources.first().cloned().unwrap_or_default();
+    json!({
+        "bans": bans,
+        "spared": outcome.spared,
+        "lines": {
+            "read": source.lines,
+            "unknown": source.unknown,
+            "ambiguous": source.ambiguous,
+            "repeated": source.repeated,
+        },
+        "from": outcome.span.map(|(first, _)| rfc3339(first)),
+        "until": outcome.span.map(|(_, last)| rfc3339(last)),
+    })
+}
+
+/// A ban as it was when it fell: all of its time was before it.
+fn view(ban: &Ban) -> BanView {
+    BanView::of(&ban.subject, &ban.lease, &ban.evidence, ban.lease.from)
+}
+
+/// The whole, in words.
+pub fn text(outcome: &Outcome) -> String {
+    let mut told = String::new();
+    for ban in &outcome.bans {
+        let view = view(ban);
+        let length = human(ban.lease.until.since(ban.lease.from));
+        let _ = writeln!(told, "{}  {}  {}  for {length}", view.from, view.subject, view.jail);
+        for evidence in &view.evidence {
+            let _ = writeln!(told, "    {}", evidence.line);
+        }
+    }
+    let source = outcome.counts.sources.first().cloned().unwrap_or_default();
+    let _ = writeln!(
+        told,
+        "{} lines over {}: {} unknown, {} ambiguous, {} repeated",
+        source.lines,
+        human(outcome.length()),
+        source.unknown,
+        source.ambiguous,
+        source.repeated
+    );
+    let _ = writeln!(told, "{} bans{}", outcome.bans.len(), by_jail(outcome));
+    if outcome.spared > 0 {
+        let _ = writeln!(told, "{} more would have hit somebody exempt", outcome.spared);
+    }
+    told
+}
+
+fn by_jail(outcome: &Outcome) -> String {
+    let mut jails: BTreeMap<&str, usize> = BTreeMap::new();
+    outcome.bans.iter().for_each(|ban| *jails.entry(&ban.lease.jail).or_default() += 1);
+    let each = jails.iter().map(|(jail, count)| format!("{jail} {count}")).collect::<Vec<_>>().join(", ");
+    if each.is_empty() { each } else { format!(": {each}") }
+}

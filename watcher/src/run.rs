@@ -1,0 +1,135 @@
+//! The daemon: opens everything, then lets one thread carry lines to the engine and its decisions to the kernel. It owns
+//! the files, the clock and the netlink socket, and decides nothing.
+
+mod answer;
+mod daemon;
+mod enforcer;
+mod own;
+mod reload;
+mod saver;
+mod signals;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use logline::Timestamp;
+use tokio::sync::Notify;
+
+use crate::config::{Config, Origin, Source};
+use crate::control::{Commands, Server, Wake};
+use crate::engine::{Engine, Exemptions};
+use crate::interpret::Interpreter;
+use crate::metrics::Metrics;
+use crate::store::{Saved, Store};
+use crate::tail::{SourceId, Tailer, Target};
+use crate::watch::Watch;
+
+use daemon::Daemon;
+use enforcer::Enforcer;
+use saver::Saver;
+use signals::Signals;
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// Something that it cannot do without cannot be had; the message says what, and what to do.
+pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
+    let signals = Signals::register().context("cannot take signals")?;
+    if config.sources.is_empty() {
+        config.sources = Source::usual(&config.filters);
+        for source in &config.sources {
+            tracing::info!("no source is configured; reading {}", source.name);
+        }
+    }
+    let server = Server::bind(&config.socket, config.listen)?;
+    let (store, saved) = Store::open(&config.database)?;
+    let metrics = Arc::new(Metrics::new());
+    let now = clock();
+    let own = own::addresses();
+    let exemptions = Exemptions::new(&config.exempt, &own, config.private);
+    let mut watch = Watch::new(interpreters(&config), Engine::new(config.jails.clone(), exemptions));
+    let mut tailer = Tailer::new().context("cannot watch files (inotify)")?;
+    restore(&mut watch, &config, &saved, now);
+    for (id, source) in (0..).zip(&config.sources) {
+        follow(&mut tailer, SourceId(id), source, &saved);
+        metrics.prepare_source(&source.name);
+    }
+    config.jails.iter().for_each(|jail| metrics.prepare_jail(&jail.name));
+    let wake = Wake::new().context("cannot make an event descriptor")?;
+    let (commands, questions) = Commands::channel(wake.clone());
+    let stop = Arc::new(Notify::new());
+    let control = server
+        .start(commands, Arc::clone(&metrics), config.database.clone(), Arc::clone(&stop))
+        .context("cannot start the control server")?;
+    let enforcer = Enforcer::start(config.firewall, &watch.engine, now);
+    let daemon = Daemon {
+        file: file.map(Path::to_owned),
+        config,
+        watch,
+        tailer,
+        enforcer,
+        saver: Saver::new(store),
+        metrics,
+        questions,
+        wake,
+        own,
+        started: now,
+    };
+    let ended = daemon.run(&signals);
+    stop.notify_one();
+    // A thread that panicked has said so itself.
+    let _ = control.join();
+    ended
+}
+
+/// The time, from the clock of this machine. Here alone it is read.
+fn clock() -> Timestamp {
+    Timestamp::from(std::time::SystemTime::now())
+}
+
+fn interpreters(config: &Config) -> Vec<Interpreter> {
+    config
+        .sources
+        .iter()
+        .map(|source| Interpreter::new(source.filters.iter().cloned(), source.zone.clone()))
+        .collect()
+}
+
+/// Begins to read a source where the last run left it.
+fn follow(tailer: &mut Tailer, id: SourceId, source: &Source, saved: &Saved) {
+    let path = match &source.origin {
+        Origin::File(path) => path,
+        Origin::Journal(_) | Origin::Syslog(_) => {
+            tracing::warn!("{} is not read: this version reads files", source.name);
+            return;
+        }
+    };
+    let ours = saved.cursors.iter().filter(|(name, _)| *name == source.name);
+    let cursors: Vec<_> = ours.map(|(_, cursor)| cursor.clone()).collect();
+    if !path.exists() {
+        tracing::info!("{} does not exist yet; waiting for it", source.name);
+    }
+    if let Err(error) = tailer.follow(id, Target::parse(&path.to_string_lossy()), &cursors) {
+        tracing::error!("cannot read {}: {error}", source.name);
+    }
+}
+
+/// Takes up where the last run was: bans, counters in flight, open sessions.
+fn restore(watch: &mut Watch, config: &Config, saved: &Saved, now: Timestamp) {
+    for (subject, lease) in &saved.bans {
+        let exempt = subject.network().is_some_and(|network| watch.engine.exemption(network).is_some());
+        if !exempt {
+            watch.engine.restore_ban(now, subject.clone(), lease.clone());
+        }
+    }
+    for (key, row) in &saved.counters {
+        watch.engine.restore_counter(key.clone(), row.clone());
+    }
+    for (name, pid, session) in &saved.sessions {
+        let index = config.sources.iter().position(|source| source.name == *name);
+        if let Some(interpreter) = index.and_then(|index| watch.interpreters.get_mut(index)) {
+            interpreter.connections.restore(*pid, session.clone());
+        }
+    }
+}

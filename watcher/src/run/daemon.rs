@@ -1,0 +1,217 @@
+//! The loop: waits for lines, questions, signals and the end of bans, and does what the engine says about each.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use logline::Timestamp;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::config::Config;
+use crate::control::{Command, Wake};
+use crate::engine::{End, Exemptions, Input, Output};
+use crate::jail::Mode;
+use crate::metrics::Metrics;
+use crate::run::enforcer::Enforcer;
+use crate::run::saver::Saver;
+use crate::run::signals::Signals;
+use crate::run::{clock, own};
+use crate::subject::Network;
+use crate::tail::{Progress, Tailer};
+use crate::watch::{Now, Watch};
+
+/// So much is read before questions and signals are looked at again: some milliseconds of work.
+const READ_BYTES: usize = 4 << 20;
+
+/// The addresses of this machine are looked up again so often.
+const OWN_ADDRESSES: Duration = Duration::from_secs(60);
+
+pub(super) struct Daemon {
+    pub(super) file: Option<PathBuf>,
+    pub(super) config: Config,
+    pub(super) watch: Watch,
+    pub(super) tailer: Tailer,
+    pub(super) enforcer: Enforcer,
+    pub(super) saver: Saver,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) questions: Receiver<Command>,
+    pub(super) wake: Wake,
+    pub(super) own: Vec<Network>,
+    pub(super) started: Timestamp,
+}
+
+impl Daemon {
+    pub(super) fn run(mut self, signals: &Signals) -> anyhow::Result<()> {
+        // Nobody listens where there is no systemd.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let bans = self.watch.engine.bans_len(clock());
+        tracing::info!("watching; firewall {}, {bans} bans in force", self.enforcer.name());
+        let mut more = true;
+        let mut addresses_due = Instant::now() + OWN_ADDRESSES;
+        while !signals.stop() {
+            if !more {
+                self.wait(signals, addresses_due)?;
+            }
+            signals.drain();
+            self.wake.drain();
+            more = self.read()? == Progress::More;
+            if signals.take_reload() {
+                // Whoever sent the signal reads the outcome in the log.
+                let _ = self.reload();
+            }
+            self.answer();
+            self.expire();
+            self.look_after();
+            if addresses_due <= Instant::now() {
+                addresses_due = Instant::now() + OWN_ADDRESSES;
+                self.look_up_own_addresses();
+            }
+            if self.saver.is_due() {
+                self.save();
+            }
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.save();
+        tracing::info!("stopped; bans stay in force until they end");
+        Ok(())
+    }
+
+    /// Sleeps until something is to be done.
+    fn wait(&self, signals: &Signals, addresses_due: Instant) -> anyhow::Result<()> {
+        let now = Instant::now();
+        let end = self.watch.engine.next_end().map(|end| now + end.since(clock()));
+        let deadlines = [Some(addresses_due), end, self.saver.due_at(), self.enforcer.retry_at()];
+        let timeout = deadlines.into_iter().flatten().min().map(|at| at.saturating_duration_since(now));
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let (lines, questions) = (self.tailer.fd(), &self.wake);
+        let mut fds = vec![
+            PollFd::new(&lines, PollFlags::IN),
+            PollFd::new(questions, PollFlags::IN),
+            PollFd::new(signals, PollFlags::IN),
+        ];
+        let kernel = self.enforcer.watch();
+        fds.extend(kernel.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(std::io::Error::from(error).into()),
+        }
+    }
+
+    /// Reads what there is, up to a limit; each line's bans are in force before the next line is looked at.
+    fn read(&mut self) -> anyhow::Result<Progress> {
+        let Daemon { tailer, watch, enforcer, saver, metrics, .. } = self;
+        let mut out = Vec::new();
+        let progress = tailer.read(READ_BYTES, &mut |line| {
+            saver.touch();
+            let now = clock();
+            let reading = watch.line(usize::from(line.source.0), line.bytes, Now::Clock(now), &mut out);
+            if !out.is_empty() {
+                act(
+                    enforcer,
+                    saver,
+                    metrics,
+                    std::mem::take(&mut out),
+                    now,
+                    reading.map(|reading| reading.at),
+                );
+            }
+        })?;
+        Ok(progress)
+    }
+
+    fn expire(&mut self) {
+        let now = clock();
+        if self.watch.engine.next_end().is_some_and(|end| end <= now) {
+            let mut out = Vec::new();
+            self.watch.engine.handle(now, Input::Tick, &mut out);
+            self.act(out, now);
+        }
+    }
+
+    fn look_after(&mut self) {
+        let Some(repair) = self.enforcer.look_after(&self.watch.engine, clock()) else { return };
+        tracing::warn!(
+            "somebody else changed our table; {} bans were missing and are in force again",
+            repair.missing
+        );
+        self.metrics.firewall_repairs.inc();
+        self.metrics.set_drift.set(i64::try_from(repair.missing).unwrap_or(i64::MAX));
+    }
+
+    fn look_up_own_addresses(&mut self) {
+        let own = own::addresses();
+        if own != self.own {
+            self.own = own;
+            let exemptions = self.exemptions();
+            let (now, jails, mut out) = (clock(), self.config.jails.clone(), Vec::new());
+            self.watch.engine.reconfigure(now, jails, exemptions, &mut out);
+            self.act(out, now);
+        }
+    }
+
+    pub(super) fn exemptions(&self) -> Exemptions {
+        Exemptions::new(&self.config.exempt, &self.own, self.config.private)
+    }
+
+    pub(super) fn act(&mut self, out: Vec<Output>, now: Timestamp) {
+        act(&mut self.enforcer, &mut self.saver, &self.metrics, out, now, None);
+    }
+
+    pub(super) fn save(&mut self) {
+        self.saver.save(&mut self.watch, &self.tailer, &self.config.sources);
+    }
+}
+
+/// Does what the engine says: the kernel first, then everybody who wants to know.
+fn act(
+    enforcer: &mut Enforcer,
+    saver: &mut Saver,
+    metrics: &Metrics,
+    out: Vec<Output>,
+    now: Timestamp,
+    written: Option<Timestamp>,
+) {
+    match enforcer.carry_out(&out, now) {
+        Ok(true) => {
+            if let Some(written) = written {
+                metrics.banned_after(clock().since(written));
+            }
+        }
+        Ok(false) => {}
+        Err(_) => metrics.firewall_errors.inc(),
+    }
+    for output in &out {
+        tell(output, metrics);
+    }
+    saver.note(out);
+}
+
+fn tell(output: &Output, metrics: &Metrics) {
+    match output {
+        Output::Banned(ban) => {
+            let crate::engine::Lease { jail, mode, until, before, .. } = &ban.lease;
+            metrics.bans.with_label_values(&[jail]).inc();
+            let until = crate::control::api::rfc3339(*until);
+            let verb = match mode {
+                Mode::Enforce => "banned",
+                Mode::Watch => "would ban",
+            };
+            tracing::info!("{verb} {} until {until}: {jail}, banned {before} times before", ban.subject);
+        }
+        Output::Ended { subject, jail, why, .. } => {
+            let (why, verb) = match why {
+                End::Expired => ("expired", "is over"),
+                End::Lifted => ("lifted", "was lifted"),
+                End::Exempted => ("exempted", "was lifted: exempt now"),
+            };
+            metrics.unbans.with_label_values(&[why]).inc();
+            tracing::info!("the ban of {subject} in {jail} {verb}");
+        }
+        Output::Spared { subject, jail, exemption } => {
+            metrics.spared.inc();
+            tracing::info!("{subject} earned a ban in {jail} and has none: {exemption}");
+        }
+        Output::Enforce { .. } | Output::Admit { .. } => {}
+    }
+}

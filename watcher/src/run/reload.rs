@@ -1,0 +1,87 @@
+//! Reading the configuration again: taken over whole, or not at all.
+
+use crate::config::{Config, Source};
+use crate::control::api::Message;
+use crate::interpret::Interpreter;
+use crate::run::daemon::Daemon;
+use crate::run::{clock, follow};
+use crate::store::Saved;
+use crate::tail::SourceId;
+use crate::watch::SourceCounts;
+
+impl Daemon {
+    /// Reads the configuration again and says what came of it.
+    pub(super) fn reload(&mut self) -> Result<Message, Message> {
+        let outcome = match Config::load(self.file.as_deref()) {
+            Ok(config) => Ok(self.take_over(config)),
+            Err(mistakes) => Err(format!("nothing was changed, the configuration has mistakes:\n{mistakes}")),
+        };
+        self.metrics.reload_ok.set(if outcome.is_ok() { 1.0 } else { 0.0 });
+        match outcome {
+            Ok(message) => {
+                tracing::info!("{message}");
+                Ok(Message { message })
+            }
+            Err(message) => {
+                tracing::error!("{message}");
+                Err(Message { message })
+            }
+        }
+    }
+
+    fn take_over(&mut self, mut config: Config) -> String {
+        if config.sources.is_empty() {
+            config.sources = Source::usual(&config.filters);
+        }
+        let fixed = [
+            ("firewall", self.config.firewall != config.firewall),
+            ("database", self.config.database != config.database),
+            ("socket", self.config.socket != config.socket),
+            ("listen", self.config.listen != config.listen),
+        ];
+        let fixed: Vec<&str> =
+            fixed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect();
+        self.save();
+        self.change_sources(&config);
+        config.jails.iter().for_each(|jail| self.metrics.prepare_jail(&jail.name));
+        self.config = config;
+        let (now, jails, exemptions, mut out) =
+            (clock(), self.config.jails.clone(), self.exemptions(), Vec::new());
+        self.watch.engine.reconfigure(now, jails, exemptions, &mut out);
+        self.act(out, now);
+        let taken = "the configuration was read again and taken over";
+        if fixed.is_empty() {
+            taken.to_owned()
+        } else {
+            format!("{taken}; {} only at the next start", fixed.join(", "))
+        }
+    }
+
+    /// Sources that stay keep their sessions, their counts and their place in the file.
+    fn change_sources(&mut self, config: &Config) {
+        let old: Vec<Source> = std::mem::take(&mut self.config.sources);
+        let mut interpreters: Vec<Option<Interpreter>> =
+            std::mem::take(&mut self.watch.interpreters).into_iter().map(Some).collect();
+        let counts = std::mem::take(&mut self.watch.counts.sources);
+        let cursors: Vec<_> = (0..).zip(&old).map(|(id, _)| self.tailer.cursors(SourceId(id))).collect();
+        (0..).zip(&old).for_each(|(id, _)| self.tailer.unfollow(SourceId(id)));
+        for (id, source) in (0..).zip(&config.sources) {
+            let before = old.iter().position(|before| before.name == source.name);
+            let kept = before.and_then(|index| interpreters.get_mut(index)?.take());
+            let (filters, zone) = (source.filters.iter().cloned(), source.zone.clone());
+            self.watch.interpreters.push(match kept {
+                Some(kept) => kept.with_filters(filters, zone),
+                None => Interpreter::new(filters, zone),
+            });
+            let count = before.and_then(|index| counts.get(index)).cloned();
+            self.watch.counts.sources.push(count.unwrap_or_else(SourceCounts::default));
+            let positions = before.and_then(|index| cursors.get(index)).into_iter().flatten();
+            let saved = Saved {
+                cursors: positions.map(|cursor| (source.name.clone(), cursor.clone())).collect(),
+                ..Saved::default()
+            };
+            follow(&mut self.tailer, SourceId(id), source, &saved);
+            self.metrics.prepare_source(&source.name);
+        }
+    }
+}
