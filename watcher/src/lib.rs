@@ -1,1 +1,3 @@
-//! watcher
+//! The watcher: reads mail logs, counts offences, bans the offender in the kernel.
+
+pub mod tail;
