@@ -22,7 +22,7 @@ use crate::engine::{Engine, Exemptions};
 use crate::interpret::Interpreter;
 use crate::metrics::Metrics;
 use crate::store::{Saved, Store};
-use crate::tail::{SourceId, Tailer, Target};
+use crate::tail::{SourceId, Start, Tailer, Target};
 use crate::watch::Watch;
 
 use daemon::Daemon;
@@ -110,7 +110,8 @@ fn follow(tailer: &mut Tailer, id: SourceId, source: &Source, saved: &Saved) {
     if !path.exists() {
         tracing::info!("{} does not exist yet; waiting for it", source.name);
     }
-    if let Err(error) = tailer.follow(id, Target::parse(&path.to_string_lossy()), &cursors) {
+    if let Err(error) = tailer.follow(id, Target::parse(&path.to_string_lossy()), Start::Beginning, &cursors)
+    {
         tracing::error!("cannot read {}: {error}", source.name);
     }
 }

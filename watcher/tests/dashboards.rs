@@ -15,13 +15,16 @@ fn exported() -> BTreeSet<String> {
     metrics.prepare_jail("jail");
     metrics.lost.with_label_values(&["log", "gone"]);
     let text = String::from_utf8(metrics.expose()).expect("the text format is UTF-8");
-    let name = |line: &str| line.strip_prefix("# HELP ").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+    let name =
+        |line: &str| line.strip_prefix("# HELP ").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
     text.lines().filter_map(name).collect()
 }
 
 fn used(text: &str) -> BTreeSet<String> {
     let name = Regex::new(r"\bwatcher_[a-z0-9_]+").expect("a constant pattern");
-    let plain = |found: &str| PARTS.iter().fold(found, |name, part| name.strip_suffix(part).unwrap_or(name)).to_owned();
+    let plain = |found: &str| {
+        PARTS.iter().fold(found, |name, part| name.strip_suffix(part).unwrap_or(name)).to_owned()
+    };
     name.find_iter(text).map(|found| plain(found.as_str())).collect()
 }
 

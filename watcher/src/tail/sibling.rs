@@ -1,0 +1,127 @@
+//! The files beside a log, and which of them are generations of it that have not been read.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::tail::cursor::{Cursor, FileId};
+use crate::tail::family::{Family, Rank};
+use crate::tail::generation;
+use crate::tail::head::Head;
+
+/// A file as it was found beside a log, or in the log's own place.
+#[derive(Clone, Debug)]
+pub(crate) struct Sibling {
+    pub(crate) path: PathBuf,
+    pub(crate) id: FileId,
+    pub(crate) size: u64,
+    /// When it came to be. Where the file system does not tell, when it was last written to, which puts rotated files
+    /// into the same order.
+    pub(crate) age_ns: i64,
+    pub(crate) rank: Rank,
+    modified_ns: i64,
+}
+
+/// What is to be done with a file that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// A generation that came and went unseen: it is read from its beginning.
+    Generation,
+    /// A copy of the log as it is, perhaps half made: of use only if the log is then truncated.
+    Copy,
+    /// Never part of what is to be read.
+    Stranger,
+    /// Not to be told yet.
+    Undecided,
+}
+
+impl Sibling {
+    pub(crate) fn new(path: PathBuf, metadata: &Metadata, rank: Rank) -> Self {
+        let id = FileId::of(metadata);
+        let modified_ns =
+            metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+        let age_ns = if id.born_ns == 0 { modified_ns } else { id.born_ns };
+        Sibling { path, id, size: metadata.len(), age_ns, rank, modified_ns }
+    }
+
+    /// Judges a file that is not known. `live` is what has the log's name now; it must have been opened after the
+    /// siblings were listed. Nothing born before `floor_ns` is a generation that was missed.
+    ///
+    /// A generation is older than the file that took its place. What is younger than the log itself was made from it
+    /// (`copytruncate`) or has nothing to do with it. Of equal age, to the tick of the kernel's clock, the content
+    /// tells.
+    pub(crate) fn judge(&self, live: Option<&Live>, floor_ns: i64) -> io::Result<Verdict> {
+        if self.is_restored() {
+            return Ok(Verdict::Stranger);
+        }
+        if let Some(live) = live
+            && self.age_ns >= live.age_ns
+        {
+            let is_of_one_tick = self.age_ns == live.age_ns;
+            let head = self.head()?;
+            let is_alike = !head.bytes().is_empty() && head.agrees_with(&live.head);
+            if !live.head.bytes().is_empty() && is_alike {
+                return Ok(Verdict::Copy);
+            }
+            if !is_of_one_tick {
+                let is_open_question = head.bytes().is_empty() || live.head.bytes().is_empty();
+                return Ok(if is_open_question { Verdict::Undecided } else { Verdict::Stranger });
+            }
+        }
+        Ok(if self.age_ns >= floor_ns { Verdict::Generation } else { Verdict::Stranger })
+    }
+
+    /// What it begins with; nothing if it is gone by now.
+    pub(crate) fn head(&self) -> io::Result<Head> {
+        match self.open()? {
+            Some(file) => Head::of(&file),
+            None => Ok(Head::EMPTY),
+        }
+    }
+
+    /// Opens it, if its name still means the same file.
+    pub(crate) fn open(&self) -> io::Result<Option<File>> {
+        match generation::open(&self.path) {
+            Ok(Some((file, metadata))) => Ok((FileId::of(&metadata) == self.id).then_some(file)),
+            Ok(None) => Ok(None),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Whether it was last written to before it came to be: unpacked or copied with its old date. A log is not.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.id.born_ns != 0 && self.modified_ns < self.id.born_ns
+    }
+}
+
+/// What has the log's name.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    pub(crate) age_ns: i64,
+    /// What it began with when it was read; if it has not been read, what it begins with.
+    pub(crate) head: Head,
+}
+
+/// Finds the family of a log in a directory. A directory that cannot be listed holds none.
+pub(crate) fn list(directory: &Path, family: &Family) -> Vec<Sibling> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let found = entries.flatten().filter_map(|entry| {
+        let rank = family.rank(&entry.file_name())?;
+        let metadata = entry.metadata().ok().filter(Metadata::is_file)?;
+        Some(Sibling::new(entry.path(), &metadata, rank))
+    });
+    found.collect()
+}
+
+/// Finds the file of a cursor, whatever it is called now.
+pub(crate) fn find(directory: &Path, cursor: &Cursor) -> Option<Sibling> {
+    let entries = std::fs::read_dir(directory).ok()?;
+    entries.flatten().filter(|entry| entry.ino() == cursor.inode).find_map(|entry| {
+        let metadata = entry.metadata().ok().filter(Metadata::is_file)?;
+        cursor.is_in(FileId::of(&metadata)).then(|| Sibling::new(entry.path(), &metadata, Rank::Unknown))
+    })
+}

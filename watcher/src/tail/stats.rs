@@ -1,0 +1,64 @@
+//! What has been read, what is still to be read, and what could not be.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Why lines may be missing. Each is counted once for each time it happened; how many lines it cost nobody can know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Loss {
+    /// A file that a cursor pointed into was nowhere to be found, so what stood after the cursor was not read.
+    Gone,
+    /// A log was copied and then truncated (logrotate's `copytruncate`). The copy was read to its end; what was written
+    /// between the two steps is in neither file.
+    Race,
+    /// A file was truncated and no copy of what it had held was found.
+    Truncated,
+    /// A file came to its end in the middle of a line, and was then replaced.
+    Unfinished,
+    /// A file is there, but reading it failed or is forbidden.
+    Unreadable,
+}
+
+impl Loss {
+    /// All of them.
+    pub const ALL: &'static [Loss] =
+        &[Loss::Gone, Loss::Race, Loss::Truncated, Loss::Unfinished, Loss::Unreadable];
+
+    /// The name as a metric's label has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Loss::Gone => "gone",
+            Loss::Race => "race",
+            Loss::Truncated => "truncated",
+            Loss::Unfinished => "unfinished",
+            Loss::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// How a source stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Lines delivered.
+    pub lines: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Bytes that are in the files and have not been read.
+    pub behind_bytes: u64,
+    /// Lines that were too long, and of which the beginning was delivered.
+    pub cut_lines: u64,
+    /// How often a file was replaced or truncated.
+    pub rotations: u64,
+    /// Times that lines were lost, or may have been.
+    pub lost: BTreeMap<Loss, u64>,
+    /// Files held open.
+    pub files: usize,
+    /// The file that was found last; of a glob, any of them.
+    pub current: Option<PathBuf>,
+}
+
+impl Stats {
+    pub(crate) fn count(&mut self, loss: Loss) {
+        *self.lost.entry(loss).or_default() += 1;
+    }
+}

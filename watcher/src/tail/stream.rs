@@ -1,0 +1,323 @@
+//! One log: the file that has its name, and the files that had it before, read oldest first.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::inotify::ReadFlags;
+
+use crate::tail::cursor::{Cursor, FileId};
+use crate::tail::family::Family;
+use crate::tail::generation::{Generation, Step};
+use crate::tail::notify::{Note, Owner, StreamKey, Watches};
+use crate::tail::pattern::Pattern;
+use crate::tail::splitter::RawLine;
+use crate::tail::stats::{Loss, Stats};
+use crate::tail::way::{End, Place};
+use crate::tail::{Line, Start};
+
+mod look;
+
+/// Rotated files that have been read are kept open, for writers that have not noticed the rotation. So many of a log.
+const ROTATED_OPEN_MAX: usize = 4;
+
+/// At most so many files of one log are open; older ones are read before younger ones are opened.
+const GENERATIONS_OPEN_MAX: usize = 64;
+
+/// Files read to their end have a cursor too, if they are hardly older than the youngest file: births are only exact to
+/// a tick of the kernel's clock, so later it could not be told that they are not younger.
+const TICK_NS: i64 = 1_000_000_000;
+
+/// One log.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    key: StreamKey,
+    path: PathBuf,
+    naming: Naming,
+    history: History,
+    /// How to begin; `None` once begun. Where a directory is missing, nothing has begun yet.
+    beginning: Option<Beginning>,
+    places: Vec<Place>,
+    end: Option<End>,
+    families: Vec<(PathBuf, Family)>,
+    /// Oldest first.
+    generations: Vec<Generation>,
+    /// What had the log's name when last looked.
+    live: Option<FileId>,
+    /// The files of the family that are not open.
+    fates: HashMap<FileId, Fate>,
+    /// What was born before this is no generation that was missed.
+    floor_ns: i64,
+    /// Whether older files wait to be opened; until then the live one is not read.
+    is_backlogged: bool,
+    is_forbidden: bool,
+    look_due: bool,
+    /// Whether it stands in the queue of those that have something to do.
+    pub(crate) is_queued: bool,
+}
+
+/// How a log's rotated files are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// After the log.
+    Rotated,
+    /// After the time (multilog, svlogd).
+    Archives,
+}
+
+/// Which rotated files are read that were there before the log was first followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum History {
+    /// None: the source names one file.
+    Nothing,
+    /// Those that the pattern matches.
+    Matching(Pattern),
+    /// All: the source names their directory.
+    Everything,
+}
+
+/// How a log is begun with.
+#[derive(Clone, Debug)]
+pub(crate) struct Beginning {
+    pub(crate) start: Start,
+    pub(crate) cursors: Vec<Cursor>,
+}
+
+/// What is known of a file that is not open.
+#[derive(Clone, Debug)]
+enum Fate {
+    /// A copy of the log, not read.
+    Copy,
+    /// Read so far, and closed.
+    Done(Cursor),
+    /// Not to be read.
+    Passed,
+}
+
+/// What a stream works with and does not own.
+pub(crate) struct Desk<'a> {
+    pub(crate) watches: &'a mut Watches,
+    pub(crate) stats: &'a mut Stats,
+    /// Whether another stream of the source has that file.
+    pub(crate) is_elsewhere: &'a dyn Fn(FileId) -> bool,
+}
+
+impl Stream {
+    pub(crate) fn new(
+        key: StreamKey,
+        path: PathBuf,
+        naming: Naming,
+        history: History,
+        beginning: Beginning,
+    ) -> Self {
+        Stream {
+            key,
+            path,
+            naming,
+            history,
+            beginning: Some(beginning),
+            places: Vec::new(),
+            end: None,
+            families: Vec::new(),
+            generations: Vec::new(),
+            live: None,
+            fates: HashMap::new(),
+            floor_ns: i64::MIN,
+            is_backlogged: false,
+            is_forbidden: false,
+            look_due: true,
+            is_queued: false,
+        }
+    }
+
+    /// The name that the log has.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it holds that file, or knows that there is nothing more to be read in it.
+    pub(crate) fn has(&self, file: FileId) -> bool {
+        self.is_open(file) || matches!(self.fates.get(&file), Some(Fate::Done(_)))
+    }
+
+    /// Whether it holds no file.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.generations.is_empty() && self.beginning.is_none()
+    }
+
+    /// Whether there may be something to do.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.look_due || self.is_backlogged || self.next_unread().is_some()
+    }
+
+    /// Takes a note. What follows from it is done at the next turn.
+    pub(crate) fn notice(&mut self, note: Note<'_>) {
+        const CHANGED: ReadFlags = ReadFlags::ATTRIB
+            .union(ReadFlags::MOVE_SELF)
+            .union(ReadFlags::DELETE_SELF)
+            .union(ReadFlags::UNMOUNT);
+        let is_last = self.generations.last().is_some_and(|last| last.watch == note.watch);
+        let Some(generation) = self.generations.iter_mut().find(|open| open.watch == note.watch) else {
+            self.look_due |= self.places.iter().any(|place| place.is_touched(note, |name| self.is_kin(name)));
+            return;
+        };
+        if note.flags.contains(ReadFlags::MODIFY) {
+            generation.unread = true;
+            generation.closed = false;
+        }
+        if note.flags.contains(ReadFlags::CLOSE_WRITE) {
+            generation.closed = true;
+            self.look_due |= !is_last || generation.is_deleted().unwrap_or(true);
+        }
+        self.look_due |= note.flags.intersects(CHANGED);
+    }
+
+    /// Notes were lost: everything is looked at again.
+    pub(crate) fn look_again(&mut self) {
+        self.look_due = true;
+        for generation in &mut self.generations {
+            generation.unread = true;
+        }
+    }
+
+    /// Does one thing that is to be done, reading at most what `buffer` holds (if nothing, it only looks); says how much
+    /// was read.
+    pub(crate) fn turn(
+        &mut self,
+        desk: &mut Desk<'_>,
+        buffer: &mut [u8],
+        sink: &mut dyn FnMut(Line<'_>),
+    ) -> io::Result<usize> {
+        if self.look_due {
+            self.look(desk)?;
+            self.look_due = false;
+        }
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let Some(at) = self.next_unread() else {
+            self.look_due = self.is_backlogged;
+            return Ok(0);
+        };
+        let is_last = at + 1 == self.generations.len();
+        let Some(generation) = self.generations.get_mut(at) else { return Ok(0) };
+        let (source, file) = (self.key.source, generation.id);
+        let (mut lines, mut cut_lines) = (0, 0);
+        let step = generation.step(buffer, |RawLine { offset, bytes, cut }| {
+            lines += 1;
+            cut_lines += u64::from(cut);
+            sink(Line { source, file, offset, bytes, cut });
+        });
+        desk.stats.lines += lines;
+        desk.stats.cut_lines += cut_lines;
+        match step {
+            Ok(Step::Read(count)) => {
+                desk.stats.bytes += count as u64;
+                if !is_last && !generation.unread {
+                    self.retire(desk)?;
+                }
+                Ok(count)
+            }
+            Ok(Step::End) => {
+                if !is_last {
+                    self.retire(desk)?;
+                }
+                Ok(0)
+            }
+            Ok(Step::Broken) => {
+                self.look_due = true;
+                Ok(0)
+            }
+            Err(_) => {
+                // Counted instead of returned: it is this file's trouble, and the next note tries again.
+                generation.unread = false;
+                desk.stats.count(Loss::Unreadable);
+                Ok(0)
+            }
+        }
+    }
+
+    /// The positions from which nothing is lost and nothing read twice.
+    pub(crate) fn cursors(&self) -> Vec<Cursor> {
+        if let Some(beginning) = &self.beginning {
+            return beginning.cursors.clone();
+        }
+        let youngest = self.generations.iter().map(|open| open.id.born_ns).max().unwrap_or(i64::MIN);
+        let done = self.fates.values().filter_map(|fate| match fate {
+            Fate::Done(cursor) => Some(cursor).filter(|c| c.born_ns >= youngest.saturating_sub(TICK_NS)),
+            Fate::Copy | Fate::Passed => None,
+        });
+        // While older files wait, the live one must not look like the youngest that is known: then those that wait
+        // would seem to be known too.
+        let is_held_back =
+            |open: &&Generation| self.is_backlogged && Some(open.id) == self.live && open.line_start() == 0;
+        let open = self.generations.iter().filter(|open| !is_held_back(open)).map(Generation::cursor);
+        done.cloned().chain(open).collect()
+    }
+
+    /// How many bytes are still to be read.
+    pub(crate) fn behind_bytes(&self) -> u64 {
+        self.generations.iter().map(Generation::behind_bytes).sum()
+    }
+
+    /// How many files it holds open.
+    pub(crate) fn files(&self) -> usize {
+        self.generations.len()
+    }
+
+    /// The file that is read last.
+    pub(crate) fn current(&self) -> Option<&Path> {
+        self.generations.last().map(|open| open.path.as_path())
+    }
+
+    /// Gives all watches back.
+    pub(crate) fn leave(&mut self, watches: &mut Watches) {
+        for place in self.places.drain(..) {
+            watches.release(place.watch, Owner::Stream(self.key));
+        }
+        for generation in self.generations.drain(..) {
+            watches.release(generation.watch, Owner::Stream(self.key));
+        }
+    }
+
+    fn is_open(&self, file: FileId) -> bool {
+        self.generations.iter().any(|open| open.id == file)
+    }
+
+    fn next_unread(&self) -> Option<usize> {
+        let is_held_back = |open: &Generation| self.is_backlogged && Some(open.id) == self.live;
+        self.generations.iter().position(|open| open.unread && !is_held_back(open))
+    }
+
+    /// Whether a file of that name may concern the log.
+    fn is_kin(&self, name: &OsStr) -> bool {
+        let is_log = self.end.as_ref().is_some_and(|end| end.spot.name == name);
+        is_log
+            || self.path.file_name() == Some(name)
+            || self.families.iter().any(|(_, family)| family.rank(name).is_some())
+    }
+
+    /// Lets go of files from which nothing more is to be expected.
+    fn retire(&mut self, desk: &mut Desk<'_>) -> io::Result<()> {
+        let mut younger = self.generations.len();
+        let mut at = 0;
+        while let Some(generation) = self.generations.get(at) {
+            younger -= 1;
+            let is_surplus = younger > ROTATED_OPEN_MAX || (self.is_backlogged && younger > 0);
+            if generation.unread || !(is_surplus || generation.is_finished()?) {
+                at += 1;
+                continue;
+            }
+            let generation = self.generations.remove(at);
+            desk.watches.release(generation.watch, Owner::Stream(self.key));
+            if generation.is_in_a_line() {
+                desk.stats.count(Loss::Unfinished);
+            }
+            if !generation.is_deleted()? {
+                self.fates.insert(generation.id, Fate::Done(generation.cursor()));
+            }
+        }
+        Ok(())
+    }
+}
