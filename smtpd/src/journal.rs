@@ -115,12 +115,8 @@ impl Journal {
             (Format::Json, _) => {
                 let time =
                     jiff::Timestamp::from_nanosecond(now.nanos().into()).unwrap_or_default().to_string();
-                serde_json::to_writer(&mut *line, &Object { time, record }).map_err(io::Error::from).and_then(
-                    |()| {
-                        line.push(b'\n');
-                        Ok(())
-                    },
-                )
+                let object = Object { time, record };
+                serde_json::to_writer(&mut *line, &object).map(|()| line.push(b'\n')).map_err(io::Error::from)
             }
         };
         // Memory takes every write, and every record has a JSON form.

@@ -3,7 +3,9 @@
 //! [`Session`](session::Session) is the server's mind: it takes bytes and answers and says what to reply, log and ask.
 //! Everything else carries that out.
 
+pub mod command;
 pub mod config;
+pub mod connection;
 pub mod durable;
 pub mod fingerprint;
 pub mod gate;
@@ -13,6 +15,12 @@ pub mod mailbox;
 pub mod metrics;
 pub mod password;
 pub mod proxy;
+pub mod queue;
+pub mod server;
 pub mod session;
+pub mod stop;
 pub mod telemetry;
+pub mod tls;
 pub mod users;
+pub mod web;
+mod wire;

@@ -1,3 +1,55 @@
 //! The command `postern-smtpd`.
 
-fn main() {}
+mod arguments;
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use smtpd::command::{self, Answer, Failure, Print};
+use smtpd::config::{Config, FILE};
+use smtpd::queue::Order;
+
+use arguments::{Arguments, Command, QueueCommand, UserCommand};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let colour =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colour).with_env_filter(levels()).init();
+    match carry_out(arguments) {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::FAILURE,
+        Err(failure) => {
+            let code = failure.exit_code();
+            eprintln!("postern-smtpd: {:#}", anyhow::Error::from(failure));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn carry_out(arguments: Arguments) -> Result<Answer, Failure> {
+    let path = arguments.config.as_deref();
+    let config = Config::read(path.unwrap_or(Path::new(FILE)))?;
+    match arguments.command {
+        Command::Run => command::run(&config),
+        Command::Check => command::check(&config),
+        Command::Queue(QueueCommand::List { json }) => command::list(&config, print(json)),
+        Command::Queue(QueueCommand::Show { id, json }) => command::show(&config, id, print(json)),
+        Command::Queue(QueueCommand::Retry { id }) => command::order(&config, Order::Retry(id)),
+        Command::Queue(QueueCommand::Remove { id }) => command::order(&config, Order::Remove(id)),
+        Command::User(UserCommand::Add { name }) => command::add(&config, name),
+        Command::User(UserCommand::List { json }) => command::list_users(&config, print(json)),
+        Command::User(UserCommand::Remove { name }) => command::remove(&config, &name),
+    }
+}
+
+fn print(json: bool) -> Print {
+    if json { Print::Json } else { Print::Text }
+}
+
+/// `RUST_LOG` as usual; otherwise what an administrator wants to know.
+fn levels() -> tracing_subscriber::EnvFilter {
+    tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into())
+}

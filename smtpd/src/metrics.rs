@@ -68,10 +68,10 @@ impl Metrics {
     /// Where two metrics have one name, which a test would find.
     #[expect(clippy::expect_used, reason = "names and labels are the constants of this file")]
     pub fn new() -> Self {
-        Metrics::register(Registry::new()).expect("every name is registered once")
+        Metrics::register(&Registry::new()).expect("every name is registered once")
     }
 
-    fn register(registry: Registry) -> prometheus::Result<Self> {
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
         let counters = |name: &str, help: &str, labels: &[&str]| {
             let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(metric.clone()))?;
@@ -158,7 +158,7 @@ impl Metrics {
         match record {
             Record::Tcpserver(record) => self.count_tcpserver(record),
             Record::Chkuser(record) => {
-                self.addresses_checked.with_label_values(&[&label(&record.outcome)]).inc()
+                self.addresses_checked.with_label_values(&[&label(&record.outcome)]).inc();
             }
             Record::Auth(record) => {
                 self.logins.with_label_values(&[&label(&record.outcome), &label(&record.mechanism)]).inc();

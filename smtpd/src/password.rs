@@ -15,7 +15,7 @@ use crate::users::UserFile;
 const CHECKS_MAX: usize = 2;
 
 /// Checks that are done or waited for, after which a login is put off (454): two seconds' worth.
-const WAITING_MAX: usize = 64;
+const WAITING_MAX: u32 = 64;
 
 /// Hashes a password for the file.
 ///
@@ -63,7 +63,7 @@ impl Checker {
             key,
             nobody: hash(b"nobody's password is checked against this and the answer thrown away")?,
             checks: Semaphore::new(CHECKS_MAX),
-            waiting: Semaphore::new(WAITING_MAX),
+            waiting: Semaphore::new(WAITING_MAX as usize),
         })
     }
 
@@ -120,7 +120,7 @@ mod tests {
     async fn too_many_at_once_are_put_off() {
         let directory = tempfile::tempdir().unwrap();
         let checker = checker(&directory);
-        let _all = checker.waiting.try_acquire_many(WAITING_MAX as u32).unwrap();
+        let _all = checker.waiting.try_acquire_many(WAITING_MAX).unwrap();
         assert_eq!(check(&checker, "alice", "secret").await, PasswordAnswer::Unavailable);
     }
 }

@@ -10,12 +10,16 @@ pub const HEADER_BYTES_MAX: usize = 536;
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const VERSION_1_BYTES_MAX: usize = 107;
+const VERSION_1_BYTES_MIN: usize = 15;
 
 /// One look at what came so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
     /// It may still become one.
-    Incomplete,
+    Incomplete {
+        /// So many bytes more belong to it whatever they are, so they can be read without taking the session's.
+        at_least: usize,
+    },
     /// It is none, or none that can be used.
     Invalid,
     /// The header, so many bytes long.
@@ -54,7 +58,11 @@ fn version_1(bytes: &[u8]) -> Header {
         return Header::Invalid;
     }
     let Some(end) = memchr::memchr(b'\n', bytes) else {
-        return if bytes.len() < VERSION_1_BYTES_MAX { Header::Incomplete } else { Header::Invalid };
+        return match VERSION_1_BYTES_MIN.checked_sub(bytes.len()) {
+            Some(missing) => Header::Incomplete { at_least: missing.max(1) },
+            None if bytes.len() < VERSION_1_BYTES_MAX => Header::Incomplete { at_least: 1 },
+            None => Header::Invalid,
+        };
     };
     let line = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r"));
     let Some(line) = line.and_then(|line| std::str::from_utf8(line).ok()) else {
@@ -76,16 +84,16 @@ fn version_1(bytes: &[u8]) -> Header {
 }
 
 fn version_2(bytes: &[u8]) -> Header {
-    let Some(&[command, family, high, low]) = bytes.get(SIGNATURE.len()..SIGNATURE.len() + 4) else {
-        return Header::Incomplete;
-    };
     let start = SIGNATURE.len() + 4;
+    let Some(&[command, family, high, low]) = bytes.get(SIGNATURE.len()..start) else {
+        return Header::Incomplete { at_least: start - bytes.len() };
+    };
     let length = usize::from(u16::from_be_bytes([high, low]));
     if start + length > HEADER_BYTES_MAX {
         return Header::Invalid;
     }
     let Some(block) = bytes.get(start..start + length) else {
-        return Header::Incomplete;
+        return Header::Incomplete { at_least: start + length - bytes.len() };
     };
     let addresses = match (command, family) {
         (0x20, _) => None,
@@ -131,7 +139,10 @@ mod tests {
         with_more.extend(b"EHLO x\r\n");
         assert_eq!(Header::parse(&with_more), Header::Complete { bytes: bytes.len(), addresses });
         for cut in 0..bytes.len() {
-            assert_eq!(Header::parse(&bytes[..cut]), Header::Incomplete, "{cut} bytes");
+            let Header::Incomplete { at_least } = Header::parse(&bytes[..cut]) else {
+                panic!("{cut} bytes are no header");
+            };
+            assert!((1..=bytes.len() - cut).contains(&at_least), "{cut} bytes want {at_least}");
         }
     }
 

@@ -33,6 +33,7 @@ use message::Reception;
 pub use line::{AUTH_BYTES_MAX, COMMAND_BYTES_MAX};
 pub use login::Secret;
 pub use message::Envelope;
+pub(crate) use message::date;
 pub use policy::{Limits, Peer, Policy, Service};
 pub use rejection::{Answer, Rejection};
 
@@ -230,6 +231,25 @@ struct Transaction {
     recipients: Vec<Mailbox>,
 }
 
+/// A connection that never becomes a session: what is said and what is noted.
+#[derive(Debug)]
+pub struct Refusal {
+    /// To be sent.
+    pub reply: Vec<u8>,
+    /// To be noted.
+    pub fact: Record<'static>,
+}
+
+/// Refuses a connection before it is a session.
+pub fn refusal(policy: &Arc<Policy>, peer: Peer, rejection: Rejection) -> Refusal {
+    let session = Session::new(Arc::clone(policy), peer, Timestamp::default());
+    let Answer { code, text, .. } = rejection.answer();
+    Refusal {
+        reply: format!("{code} {text}\r\n").into_bytes(),
+        fact: session.answer_record(rejection.answer(), About::Session),
+    }
+}
+
 impl Session {
     /// A session that has not said anything yet.
     pub fn new(policy: Arc<Policy>, peer: Peer, now: Timestamp) -> Self {
@@ -270,7 +290,7 @@ impl Session {
         match (std::mem::replace(&mut self.state, State::Command), input) {
             (State::Closed, _) => self.state = State::Closed,
             (State::CheckingPassword(login), Input::Password(answer)) => {
-                self.password_answered(now, login, answer, out)
+                self.password_answered(now, login, answer, out);
             }
             (State::CheckingRecipient(mailbox), Input::Recipient(answer)) => {
                 self.recipient_answered(now, mailbox, answer, out);

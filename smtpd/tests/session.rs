@@ -1,5 +1,7 @@
 //! Sessions as transcripts: `C:` what came in, `S:` what was replied, `L:` what was logged, `*:` what else was done.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails with the test")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,14 +28,12 @@ struct World {
 }
 
 fn policy() -> Policy {
-    let mut limits = Limits::default();
-    limits.message_bytes_max = 1000;
     Policy {
         hostname: "mx.example.org".into(),
         domains: ["example.org".to_owned()].into(),
         default_domain: "example.org".into(),
         relay: vec!["198.51.100.0/24".parse().unwrap()],
-        limits,
+        limits: Limits { message_bytes_max: 1000, ..Limits::default() },
     }
 }
 
@@ -170,13 +170,13 @@ fn unescape(line: &str) -> Vec<u8> {
 }
 
 #[track_caller]
-fn check(service: Service, script: &str, expected: Expect) {
+fn check(service: Service, script: &str, expected: &Expect) {
     expected.assert_eq(&run(service, "203.0.113.7:40000", script));
 }
 
 /// What was replied, without the rest.
 #[track_caller]
-fn check_replies(service: Service, script: &str, expected: Expect) {
+fn check_replies(service: Service, script: &str, expected: &Expect) {
     let transcript = run(service, "203.0.113.7:40000", script);
     let lines = transcript.lines().filter(|line| !line.starts_with("L: ") && !line.starts_with("M: "));
     expected.assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
@@ -200,7 +200,7 @@ fn a_message_is_accepted_and_every_fact_is_logged() {
         C: .
         C: QUIT
         ",
-        expect![[r#"
+        &expect![[r#"
             S: 220 mx.example.org ESMTP
             C: EHLO client.example.net
             S: 250-mx.example.org
@@ -271,7 +271,7 @@ fn a_login_needs_tls_and_lets_the_client_relay() {
         C: .
         C: QUIT
         ",
-        expect![[r#"
+        &expect![[r#"
             S: 220 mx.example.org ESMTP
             C: EHLO laptop
             S: 250-mx.example.org
@@ -361,7 +361,7 @@ fn commands_that_come_in_the_wrong_order_are_refused() {
         C: VRFY alice
         C: HELP
         ",
-        expect![[r#"
+        &expect![[r#"
             S: 220 mx.example.org ESMTP
             C: RCPT TO:<alice@example.org>
             S: 503 MAIL first (#5.5.1)
@@ -405,7 +405,7 @@ fn what_cannot_be_read_is_refused() {
         C: BDAT 10
         C: GET / HTTP/1.1
         ",
-        expect![[r#"
+        &expect![[r#"
             S: 220 mx.example.org ESMTP
             C: EHLO x
             S: 250-mx.example.org
@@ -448,7 +448,7 @@ fn errors_cost_time_after_the_third_and_the_session_after_the_tenth() {
     check_replies(
         Service::Smtp,
         &script,
-        expect![[r#"
+        &expect![[r#"
         S: 220 mx.example.org ESMTP
         C: nonsense
         S: 500 unrecognized command (#5.5.1)
@@ -488,7 +488,7 @@ fn a_session_is_not_held_for_ever() {
     check(
         Service::Smtp,
         "C: HELO x\nC: MAIL FR\\c\nwait",
-        expect![[r#"
+        &expect![[r#"
         S: 220 mx.example.org ESMTP
         C: HELO x
         S: 250 mx.example.org
@@ -503,7 +503,7 @@ fn a_session_is_not_held_for_ever() {
     check(
         Service::Smtp,
         "gone",
-        expect![[r#"
+        &expect![[r#"
         S: 220 mx.example.org ESMTP
         gone
         L: qmail-smtpd: read failed (connection closed by the client before the quit cmd): (null) from 203.0.113.7 to (null) helo unknown pid=7
@@ -513,7 +513,7 @@ fn a_session_is_not_held_for_ever() {
     check_replies(
         Service::Smtp,
         "C: HELO x\nC: MAIL FROM:<>\nC: RCPT TO:<bob@example.org>\nC: DATA\nC: a\nwait",
-        expect![[r#"
+        &expect![[r#"
         S: 220 mx.example.org ESMTP
         C: HELO x
         S: 250 mx.example.org
@@ -536,7 +536,7 @@ fn a_server_that_stops_lets_a_message_come_to_its_end() {
     check_replies(
         Service::Smtp,
         "C: HELO x\nshutdown",
-        expect![[r#"
+        &expect![[r#"
         S: 220 mx.example.org ESMTP
         C: HELO x
         S: 250 mx.example.org
@@ -548,7 +548,7 @@ fn a_server_that_stops_lets_a_message_come_to_its_end() {
     check_replies(
         Service::Smtp,
         "C: HELO x\nC: MAIL FROM:<>\nC: RCPT TO:<bob@example.org>\nC: DATA\nC: a\nshutdown\nC: .",
-        expect![[r#"
+        &expect![[r#"
             S: 220 mx.example.org ESMTP
             C: HELO x
             S: 250 mx.example.org
@@ -577,7 +577,7 @@ fn a_message_that_is_too_big_or_goes_in_circles_is_read_and_refused() {
     check_replies(
         Service::Smtp,
         &big.replace(&"a".repeat(1000), &format!("{}\nC: {}", "a".repeat(499), "a".repeat(498))),
-        expect![[r#"
+        &expect![[r#"
         S: 220 mx.example.org ESMTP
         C: HELO x
         S: 250 mx.example.org
@@ -613,7 +613,7 @@ fn a_bare_line_end_ends_the_session_not_the_message() {
     check_replies(
         Service::Smtp,
         "C: EHLO x\nC: MAIL FROM:<>\nC: RCPT TO:<bob@example.org>\nC: DATA\nC: a\\n.\nC: MAIL FROM:<b@c>",
-        expect![[r#"
+        &expect![[r#"
             S: 220 mx.example.org ESMTP
             C: EHLO x
             S: 250-mx.example.org
@@ -642,7 +642,7 @@ fn nothing_may_follow_auth_before_its_answer() {
     check_replies(
         Service::Smtps,
         "C: EHLO x\nC: AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldA==\\r\\nMAIL FROM:<a@b>",
-        expect![[r#"
+        &expect![[r#"
             *: handshake
             S: 220 mx.example.org ESMTP
             C: EHLO x
@@ -664,7 +664,7 @@ fn what_came_before_the_handshake_is_forgotten() {
     check_replies(
         Service::Smtp,
         "C: EHLO x\nC: MAIL FROM:<a@b>\nC: STARTTLS\\r\\nRCPT TO:<bob@example.org>\nC: RCPT TO:<bob@example.org>\nC: STARTTLS",
-        expect![[r#"
+        &expect![[r#"
             S: 220 mx.example.org ESMTP
             C: EHLO x
             S: 250-mx.example.org
@@ -702,7 +702,7 @@ fn a_login_can_be_taken_back_and_be_malformed() {
         C: MAIL FROM:<a@b>
         C: AUTH PLAIN
         ",
-        expect![[r#"
+        &expect![[r#"
             *: handshake
             S: 220 mx.example.org ESMTP
             C: EHLO x

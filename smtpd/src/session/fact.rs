@@ -35,13 +35,12 @@ impl Session {
         about: About<'_>,
         out: &mut Vec<Output>,
     ) {
-        self.note_qlog(Verdict::Accepted, code, reason, detail, about, out);
+        out.push(Output::Fact(self.qlog(Verdict::Accepted, code, reason, detail, about)));
     }
 
     /// An answer that refuses.
     pub(super) fn note_answer(&self, answer: Answer, about: About<'_>, out: &mut Vec<Output>) {
-        let Answer { code, reason, detail, .. } = answer;
-        self.note_qlog(Verdict::Rejected, code, reason, detail, about, out);
+        out.push(Output::Fact(self.answer_record(answer, about)));
     }
 
     /// A sentence.
@@ -97,15 +96,20 @@ impl Session {
         })));
     }
 
-    fn note_qlog(
+    /// The line of an answer that refuses.
+    pub(super) fn answer_record(&self, answer: Answer, about: About<'_>) -> Record<'static> {
+        let Answer { code, reason, detail, .. } = answer;
+        self.qlog(Verdict::Rejected, code, reason, detail, about)
+    }
+
+    fn qlog(
         &self,
         verdict: Verdict,
         code: u16,
         reason: Reason,
         detail: &'static str,
         about: About<'_>,
-        out: &mut Vec<Output>,
-    ) {
+    ) -> Record<'static> {
         let mut qlog = Qlog {
             phase: Phase::Envelope,
             verdict,
@@ -149,7 +153,7 @@ impl Session {
                 qlog.message_id = message_id.map(|id| Text::from(id.to_vec()));
             }
         }
-        out.push(Output::Fact(Record::Qlog(qlog)));
+        Record::Qlog(qlog)
     }
 
     /// The sender, and the recipient that is spoken of.

@@ -1,0 +1,142 @@
+//! What the program can be told to do; `main` picks one of these.
+
+mod check;
+mod queue;
+mod run;
+mod user;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use crate::config::{Config, ConfigError};
+use crate::fingerprint;
+use crate::queue::{OrderError, StoreError};
+use crate::server::BindError;
+use crate::tls::TlsError;
+
+pub use check::check;
+pub use queue::{list, order, show};
+pub use run::run;
+pub use user::{add, list as list_users, remove};
+
+/// How a question was answered; both are a success of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Yes, or done.
+    Yes,
+    /// No.
+    No,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Print {
+    /// For a person.
+    Text,
+    /// For a program.
+    Json,
+}
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The settings cannot be read or make no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An address is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// There is no TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The queue cannot be used.
+    #[error(transparent)]
+    Queue(#[from] StoreError),
+    /// An order was not carried out.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// A file that is needed cannot be used.
+    #[error("cannot use {}: {what}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// The users file has lines that name no user.
+    #[error("{}", lines.iter().map(|line| format!("{}:{line}:1: this is no name:hash", path.display())).collect::<Vec<_>>().join("\n"))]
+    Users {
+        /// Which file.
+        path: PathBuf,
+        /// Which lines.
+        lines: Vec<usize>,
+    },
+    /// There is no usable name server.
+    #[error("cannot use the system's name servers: name some in [dns] servers")]
+    Resolver(#[source] hickory_resolver::net::NetError),
+    /// A password cannot be hashed.
+    #[error("cannot hash a password")]
+    Hash(argon2::password_hash::Error),
+    /// A password was typed in two ways, or not at all.
+    #[error("{0}")]
+    Password(&'static str),
+    /// The program's own set-up failed.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+    /// Something could not be printed or read.
+    #[error("cannot read or print")]
+    Terminal(#[source] io::Error),
+}
+
+impl Failure {
+    /// What the program exits with: 78 for settings that make no sense, 2 for all else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Config(ConfigError::Wrong(_)) | Failure::Users { .. } => 78,
+            Failure::Config(ConfigError::Unreadable { .. })
+            | Failure::Bind(_)
+            | Failure::Tls(_)
+            | Failure::Queue(_)
+            | Failure::Order(_)
+            | Failure::File { .. }
+            | Failure::Resolver(_)
+            | Failure::Hash(_)
+            | Failure::Password(_)
+            | Failure::Start(_)
+            | Failure::Terminal(_) => 2,
+        }
+    }
+}
+
+fn fingerprint_key(config: &Config) -> Result<fingerprint::Key, Failure> {
+    let path = config.state.join("fingerprint.key");
+    fingerprint::Key::open(&path).map_err(|cause| Failure::File {
+        path,
+        what: "it holds the key of the password fingerprints; remove it to have a new one made",
+        cause,
+    })
+}
+
+fn telemetry(config: &Config) -> Result<crate::telemetry::Telemetry, Failure> {
+    crate::telemetry::Telemetry::open(&config.log).map_err(|cause| Failure::File {
+        path: config.log.file.clone().unwrap_or_default(),
+        what: "it is the log; this user must be able to write it",
+        cause,
+    })
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        // `queue list | head` is not an error.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.map_err(Failure::Terminal),
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::Terminal(error.into()))?;
+    print(&format!("{text}\n"))
+}

@@ -1,0 +1,257 @@
+//! The loop around one session: it reads, writes, asks and waits, and decides nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use logline::{Record, SessionId, Timestamp};
+
+use crate::gate::Gate;
+use crate::password::Checker;
+use crate::queue::{QueueHandle, Spool};
+use crate::session::{
+    Ask, End, Gone, Input, OpenAnswer, Output, Policy, RecipientAnswer, Session, StoreAnswer,
+};
+use crate::stop::Stop;
+use crate::telemetry::Telemetry;
+use crate::tls::Keeper;
+use crate::users::UserFile;
+use crate::wire::Wire;
+
+/// What is read at once. Memory of an idle connection is mostly this.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Longest handshake, and longest wait for a client to take a reply.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The rules.
+    pub policy: Arc<Policy>,
+    /// Where facts go.
+    pub telemetry: Arc<Telemetry>,
+    /// Who may come in.
+    pub gate: Mutex<Gate>,
+    /// Who has a mailbox.
+    pub users: Arc<UserFile>,
+    /// Who has which password.
+    pub checker: Checker,
+    /// Where messages go.
+    pub queue: QueueHandle,
+    /// Certificate and key, if there are any.
+    pub tls: Option<Keeper>,
+}
+
+impl Shared {
+    /// The gate. Facts about connections are noted while it is held, so that their numbers come in order.
+    pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
+        // A panic elsewhere cannot have left it half changed: it changes only under its own methods.
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn recipient(&self, mailbox: &crate::mailbox::Mailbox) -> RecipientAnswer {
+        match self.users.users() {
+            Ok(users) if users.owner(mailbox).is_some() => RecipientAnswer::Known,
+            Ok(_) => RecipientAnswer::Unknown,
+            Err(error) => {
+                tracing::error!(%error, "cannot read the users file");
+                RecipientAnswer::Unavailable
+            }
+        }
+    }
+}
+
+/// A session's place among the open ones. It lives in the session's task, so no early end can leak it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    shared: Arc<Shared>,
+    session: SessionId,
+    end: End,
+}
+
+impl Place {
+    pub(crate) fn new(shared: Arc<Shared>, session: SessionId) -> Self {
+        Place { shared, session, end: End::GaveUp }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut facts: Vec<Record<'static>> = Vec::new();
+        let mut gate = self.shared.gate();
+        gate.leave(self.session, self.end.status(), &mut facts);
+        for fact in &facts {
+            self.shared.telemetry.note(fact);
+        }
+    }
+}
+
+/// One session and its connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    wire: Wire,
+    session: Session,
+    shared: Arc<Shared>,
+    spool: Option<Spool>,
+    unsent: Vec<u8>,
+    /// The client takes no replies any more.
+    deaf: bool,
+}
+
+/// What follows from a batch of outputs.
+enum Next {
+    Read,
+    Answer(Input<'static>),
+    Closed(End),
+}
+
+impl Connection {
+    pub(crate) fn new(wire: Wire, session: Session, shared: Arc<Shared>) -> Self {
+        Connection { wire, session, shared, spool: None, unsent: Vec::new(), deaf: false }
+    }
+
+    /// Runs the session to its end.
+    pub(crate) async fn run(mut self, mut place: Place, mut stop: Stop) {
+        let mut buffer = vec![0; READ_BYTES];
+        let mut out = Vec::new();
+        let mut stopped = false;
+        self.session.handle(now(), Input::Connected, &mut out);
+        loop {
+            let input = match self.carry_out(&mut out).await {
+                Next::Closed(end) => {
+                    place.end = end;
+                    break;
+                }
+                Next::Answer(input) => input,
+                Next::Read => {
+                    let patience =
+                        self.session.deadline().map_or(WRITE_TIMEOUT, |deadline| deadline.since(now()));
+                    tokio::select! {
+                        read = self.wire.read(&mut buffer) => match read {
+                            Ok(length) => Input::Bytes(buffer.get(..length).unwrap_or_default()),
+                            Err(gone) => Input::Gone(gone),
+                        },
+                        () = tokio::time::sleep(patience) => Input::Timeout,
+                        () = stop.requested(), if !stopped => {
+                            stopped = true;
+                            Input::Shutdown
+                        }
+                    }
+                }
+            };
+            self.session.handle(now(), input, &mut out);
+        }
+        // The session is over for the journal now; the socket lingers without holding a place.
+        drop(place);
+        self.wire.close().await;
+    }
+
+    async fn carry_out(&mut self, out: &mut Vec<Output>) -> Next {
+        for output in out.drain(..) {
+            match output {
+                Output::Reply(reply) => self.unsent.extend_from_slice(&reply),
+                Output::Fact(record) => self.shared.telemetry.note(&record),
+                Output::Body(bytes) => self.append(&bytes).await,
+                Output::Discard => self.spool = None,
+                Output::Pause(pause) => {
+                    self.flush().await;
+                    tokio::time::sleep(pause).await;
+                }
+                Output::Ask(ask) => {
+                    self.flush().await;
+                    return if self.deaf {
+                        Next::Answer(Input::Gone(Gone::Closed))
+                    } else {
+                        self.answer(ask).await
+                    };
+                }
+                Output::StartTls => {
+                    self.flush().await;
+                    return Next::Answer(self.encrypt().await);
+                }
+                Output::Close(end) => {
+                    self.flush().await;
+                    return Next::Closed(end);
+                }
+            }
+        }
+        self.flush().await;
+        if self.deaf { Next::Answer(Input::Gone(Gone::Closed)) } else { Next::Read }
+    }
+
+    async fn answer(&mut self, ask: Ask) -> Next {
+        Next::Answer(match ask {
+            Ask::Password { user, password } => {
+                Input::Password(self.shared.checker.check(user, password).await)
+            }
+            Ask::Recipient(mailbox) => Input::Recipient(self.shared.recipient(&mailbox)),
+            Ask::Open(envelope) => {
+                self.spool = self.shared.queue.open(envelope);
+                Input::Opened(match &self.spool {
+                    Some(spool) => OpenAnswer::Open { qp: spool.id().0 },
+                    None => OpenAnswer::Closed,
+                })
+            }
+            Ask::Store => Input::Stored(self.store().await),
+        })
+    }
+
+    /// A spool that failed is gone; the message is read to its end and refused.
+    async fn append(&mut self, bytes: &[u8]) {
+        let Some(spool) = &mut self.spool else {
+            return;
+        };
+        spool.append(bytes);
+        if !spool.is_full() {
+            return;
+        }
+        let Some(mut spool) = self.spool.take() else {
+            return;
+        };
+        let flushed = tokio::task::spawn_blocking(move || spool.flush().map(|()| spool)).await;
+        match flushed {
+            Ok(Ok(spool)) => self.spool = Some(spool),
+            Ok(Err(error)) => tracing::error!(%error, "cannot write a message to the queue"),
+            Err(error) => tracing::error!(%error, "cannot write a message to the queue"),
+        }
+    }
+
+    async fn store(&mut self) -> StoreAnswer {
+        let Some(spool) = self.spool.take() else {
+            return StoreAnswer::Failed;
+        };
+        match self.shared.queue.commit(spool).await {
+            Ok(()) => StoreAnswer::Stored,
+            Err(error) => {
+                tracing::error!(%error, "cannot keep a message in the queue");
+                StoreAnswer::Failed
+            }
+        }
+    }
+
+    async fn encrypt(&mut self) -> Input<'static> {
+        let Some(tls) = &self.shared.tls else {
+            return Input::TlsFailed;
+        };
+        let patience = self.session.deadline().map_or(WRITE_TIMEOUT, |deadline| deadline.since(now()));
+        match self.wire.encrypt(&tls.acceptor(), patience).await {
+            Ok(()) => Input::TlsDone,
+            Err(error) => {
+                tracing::debug!(%error, "handshake failed");
+                Input::TlsFailed
+            }
+        }
+    }
+
+    async fn flush(&mut self) {
+        if self.unsent.is_empty() || self.deaf {
+            return;
+        }
+        self.deaf = self.wire.write(&self.unsent, WRITE_TIMEOUT).await.is_err();
+        self.unsent.clear();
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}

@@ -1,0 +1,311 @@
+//! The loop around the queue's mind: it delivers, writes down and removes, and decides nothing.
+
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use logline::{Channel, Timestamp};
+use tokio::sync::mpsc;
+
+use crate::queue::dispatch::{Dispatcher, Input, Job, Origin, Outcome, Output};
+use crate::queue::maildir::Mail;
+use crate::queue::order::orders_for;
+use crate::queue::remote::Remote;
+use crate::queue::{Message, MessageId, Order, Router, Spool, Store, bounce, store};
+use crate::session::{Envelope, Policy};
+use crate::stop::Stop;
+use crate::telemetry::Telemetry;
+use crate::users::UserFile;
+
+/// Accepted messages that wait to be seen by the courier; a session that accepts more waits.
+const ACCEPTED_MAX: usize = 1024;
+
+/// Outcomes that wait to be noted; all deliveries that can be under way fit.
+const FINISHED_MAX: usize = 64;
+
+/// How often orders are looked for. An order is a person's, who can wait a second.
+const ORDERS_EVERY: Duration = Duration::from_millis(500);
+
+/// What a delivery needs.
+#[derive(Debug)]
+pub struct Delivering {
+    /// Hostname and local domains.
+    pub policy: Arc<Policy>,
+    /// Who has a mailbox.
+    pub users: Arc<UserFile>,
+    /// Where the mailboxes are.
+    pub maildirs: PathBuf,
+    /// Where facts go.
+    pub telemetry: Arc<Telemetry>,
+    /// How many messages there may be.
+    pub messages_max: usize,
+}
+
+/// What a session needs of the queue.
+#[derive(Clone, Debug)]
+pub struct QueueHandle {
+    store: Arc<Store>,
+    accepted: mpsc::Sender<Message>,
+    length: Arc<AtomicUsize>,
+    messages_max: usize,
+}
+
+impl QueueHandle {
+    /// A place for a message; `None` when the queue is full.
+    pub fn open(&self, envelope: Envelope) -> Option<Spool> {
+        if self.length.load(Ordering::Relaxed) >= self.messages_max {
+            return None;
+        }
+        self.store.spool(envelope).ok()
+    }
+
+    /// Makes a message safe and has it delivered.
+    ///
+    /// # Errors
+    /// Where the disk does not take it.
+    pub async fn commit(&self, spool: Spool) -> io::Result<()> {
+        let store = Arc::clone(&self.store);
+        let message =
+            tokio::task::spawn_blocking(move || store.commit(spool)).await.map_err(io::Error::other)??;
+        if self.accepted.send(message).await.is_err() {
+            // The courier has ended with the server; the message is delivered after the next start.
+            tracing::info!("a message was accepted during shutdown; it is delivered after the next start");
+        }
+        Ok(())
+    }
+}
+
+/// A delivery's number and how it ended.
+type Finished = (u64, Outcome);
+
+/// Delivers the queue's messages.
+#[derive(Debug)]
+pub struct Courier {
+    dispatcher: Dispatcher,
+    deliverer: Arc<Deliverer>,
+    accepted: mpsc::Receiver<Message>,
+    finish: mpsc::Sender<Finished>,
+    finished: mpsc::Receiver<Finished>,
+    length: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct Deliverer {
+    store: Arc<Store>,
+    remote: Remote,
+    with: Delivering,
+}
+
+impl Courier {
+    /// A courier over the messages in `store`, and the handle by which sessions reach it.
+    ///
+    /// # Errors
+    /// Where TLS cannot be set up.
+    pub fn new(store: Store, router: Router, with: Delivering) -> Result<(Self, QueueHandle), rustls::Error> {
+        let store = Arc::new(store);
+        let length = Arc::new(AtomicUsize::new(0));
+        let (sender, accepted) = mpsc::channel(ACCEPTED_MAX);
+        let handle = QueueHandle {
+            store: Arc::clone(&store),
+            accepted: sender,
+            length: Arc::clone(&length),
+            messages_max: with.messages_max,
+        };
+        let dispatcher = Dispatcher::new(with.policy.domains.clone(), rustix::process::getuid().as_raw());
+        let remote = Remote::new(router, &with.policy.hostname)?;
+        let deliverer = Arc::new(Deliverer { store, remote, with });
+        let (finish, finished) = mpsc::channel(FINISHED_MAX);
+        Ok((Courier { dispatcher, deliverer, accepted, finish, finished, length }, handle))
+    }
+
+    /// Delivers until the server stops, and then waits for what is under way.
+    pub async fn run(mut self, mut stop: Stop) {
+        self.carry_out(self.dispatcher.status(), &mut Vec::new()).await;
+        self.restore().await;
+        let mut orders = tokio::time::interval(ORDERS_EVERY);
+        orders.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let next = self.dispatcher.next().map_or(Duration::from_secs(3600), |next| next.since(now()));
+            tokio::select! {
+                Some(message) = self.accepted.recv() => self.feed(Input::Queued(message, Origin::Accepted)).await,
+                Some((delivery, outcome)) = self.finished.recv() => self.feed(Input::Finished(delivery, outcome)).await,
+                () = tokio::time::sleep(next) => self.feed(Input::Tick).await,
+                _ = orders.tick() => self.take_orders().await,
+                () = stop.requested() => break,
+            }
+        }
+        self.dispatcher.stop();
+        while self.dispatcher.is_busy() {
+            let Some((delivery, outcome)) = self.finished.recv().await else {
+                return;
+            };
+            self.feed(Input::Finished(delivery, outcome)).await;
+        }
+    }
+
+    async fn restore(&mut self) {
+        let deliverer = Arc::clone(&self.deliverer);
+        match tokio::task::spawn_blocking(move || deliverer.store.scan()).await {
+            Ok(Ok(messages)) => {
+                for message in messages {
+                    self.feed(Input::Queued(message, Origin::Restored)).await;
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "cannot read the queue; its messages wait for the next start");
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot read the queue; its messages wait for the next start");
+            }
+        }
+    }
+
+    async fn take_orders(&mut self) {
+        let orders = match orders_for(self.deliverer.store.directory()) {
+            Ok(orders) => orders,
+            Err(error) => return tracing::error!(%error, "cannot look for orders"),
+        };
+        for (order, file) in orders {
+            match order {
+                Order::Retry(id) => self.feed(Input::Retry(id)).await,
+                Order::Remove(id) => self.feed(Input::Remove(id)).await,
+            }
+            if let Err(error) = std::fs::remove_file(&file) {
+                tracing::error!(%error, file = %file.display(), "cannot remove an order that was carried out");
+            }
+        }
+    }
+
+    async fn feed(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let mut out = Vec::new();
+            self.dispatcher.handle(now(), input, &mut out);
+            self.length.store(self.dispatcher.len(), Ordering::Relaxed);
+            for output in out {
+                self.carry_out(output, &mut inputs).await;
+            }
+        }
+    }
+
+    async fn carry_out(&self, output: Output, inputs: &mut Vec<Input>) {
+        let deliverer = Arc::clone(&self.deliverer);
+        match output {
+            Output::Fact(record) => deliverer.with.telemetry.note(&record),
+            Output::Start(job) => {
+                let finish = self.finish.clone();
+                tokio::spawn(async move {
+                    let (delivery, outcome) = (job.delivery, deliverer.deliver(job).await);
+                    // Nobody waits for the outcome only after the courier has ended; the delivery is then repeated.
+                    let _ = finish.send((delivery, outcome)).await;
+                });
+            }
+            Output::Save(id, state) => {
+                on_disk("note the state of a message", move || deliverer.store.save(id, &state)).await;
+            }
+            Output::Remove(id) => {
+                on_disk("remove a message", move || deliverer.store.remove(id)).await;
+            }
+            Output::Bounce(id, failures) => {
+                let bounced = on_disk("write a bounce", move || deliverer.bounce(id, &failures)).await;
+                match bounced.flatten() {
+                    Some(bounce) => {
+                        inputs.push(Input::Bounced(id, bounce.id));
+                        inputs.push(Input::Queued(bounce, Origin::Accepted));
+                    }
+                    None => inputs.push(Input::BounceFailed(id)),
+                }
+            }
+            Output::DoubleBounce(id) => {
+                tracing::warn!(message = %id, "double bounce: a bounce cannot be delivered and is discarded");
+            }
+        }
+    }
+}
+
+impl Deliverer {
+    async fn deliver(self: Arc<Self>, job: Job) -> Outcome {
+        let text = match self.store.text(job.message) {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::error!(message = %job.message, %error, "cannot read a message of the queue");
+                return Outcome::Deferred("Unable to read the message. (#4.3.0)".to_owned());
+            }
+        };
+        match job.channel {
+            Channel::Remote => self.remote.deliver(&job, text).await,
+            Channel::Local => {
+                let done = tokio::task::spawn_blocking(move || self.deliver_here(&job, text)).await;
+                done.unwrap_or_else(|_| {
+                    Outcome::Deferred("Temporary error on maildir delivery. (#4.3.0)".to_owned())
+                })
+            }
+        }
+    }
+
+    fn deliver_here(&self, job: &Job, mut text: std::fs::File) -> Outcome {
+        let Ok(users) = self.with.users.users() else {
+            return Outcome::Deferred("Unable to read the users now. (#4.3.0)".to_owned());
+        };
+        let Some(owner) = users.owner(&job.recipient) else {
+            return Outcome::Failed("Sorry, no mailbox here by that name. (#5.1.1)".to_owned());
+        };
+        let directory = self.with.maildirs.join(job.recipient.domain_key()).join(owner);
+        let mail = Mail {
+            sender: job.sender.as_ref(),
+            recipient: &job.recipient,
+            hostname: &self.with.policy.hostname,
+            delivery: job.delivery,
+        };
+        match mail.deliver(&directory, &mut text) {
+            Ok(()) => Outcome::Delivered("did 1+0+0".to_owned()),
+            Err(error) => {
+                tracing::error!(directory = %directory.display(), %error, "cannot deliver to a maildir");
+                Outcome::Deferred("Temporary error on maildir delivery. (#4.3.0)".to_owned())
+            }
+        }
+    }
+
+    fn bounce(
+        &self,
+        id: MessageId,
+        failures: &[(crate::mailbox::Mailbox, String)],
+    ) -> io::Result<Option<Message>> {
+        let message = store::read(self.store.directory(), id)?;
+        let mut start = Vec::new();
+        self.store.text(id)?.take(bounce::HEADER_BYTES_MAX as u64).read_to_end(&mut start)?;
+        let end = memchr::memmem::find(&start, b"\n\n").map_or(start.len(), |end| end + 1);
+        let header = start.get(..end).unwrap_or_default();
+        let hostname = &self.with.policy.hostname;
+        let Some((envelope, text)) = bounce::bounce(hostname, now(), &message, header, failures) else {
+            return Ok(None);
+        };
+        let mut spool = self.store.spool(envelope)?;
+        spool.append(&text);
+        self.store.commit(spool).map(Some)
+    }
+}
+
+/// Runs what blocks where it may; trouble is told, for the next attempt or start repeats the work.
+async fn on_disk<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Option<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(value)) => Some(value),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "cannot {what}");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot {what}");
+            None
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}

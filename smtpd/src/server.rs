@@ -1,0 +1,227 @@
+//! The listeners, and the life of the whole server: start, serve, stop.
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use logline::Record;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::config::Listen;
+use crate::connection::{Connection, Place, Shared, now};
+use crate::gate::Admission;
+use crate::proxy::{self, Addresses};
+use crate::session::{Peer, Rejection, Service, Session, refusal};
+use crate::stop::Stop;
+use crate::wire::Wire;
+
+/// How long sessions and deliveries may go on after the server was told to stop.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// Connections the kernel holds before they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// How long a balancer may take for its header.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections whose PROXY header is awaited. They hold no place yet, so they need a limit of their own.
+const PROXY_PENDING_MAX: usize = 1000;
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}", remedy(cause))]
+pub struct BindError {
+    /// Which address.
+    pub address: SocketAddr,
+    /// Why not.
+    pub cause: io::Error,
+}
+
+fn remedy(cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program listens there; `ss -ltnp` shows which: stop it, or choose another address".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 are for root: start as root, give the right CAP_NET_BIND_SERVICE, or choose another port"
+                .to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "this host does not have that address".to_owned(),
+        _ => cause.to_string(),
+    }
+}
+
+/// Opens a listening socket. IPv6 sockets take IPv6 only, so that `0.0.0.0:25` and `[::]:25` can stand side by side.
+///
+/// # Errors
+/// [`BindError`].
+pub fn bind(address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
+    let open = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(std::net::TcpListener::from(socket))
+    };
+    open().map_err(|cause| BindError { address, cause })
+}
+
+/// A socket and what it is for.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    service: Service,
+    proxies: Vec<IpNet>,
+}
+
+impl Listener {
+    /// Takes a socket into the runtime, which must run.
+    ///
+    /// # Errors
+    /// Where the runtime does not take it.
+    pub fn new(socket: std::net::TcpListener, listen: &Listen) -> io::Result<Self> {
+        let socket = TcpListener::from_std(socket)?;
+        tracing::info!(address = %socket.local_addr()?, service = ?listen.service, "listening");
+        Ok(Listener { socket, service: listen.service, proxies: listen.proxy.clone() })
+    }
+
+    /// Accepts connections until the server stops. Each holds a clone of `alive` for as long as it lives.
+    pub async fn run(self, shared: Arc<Shared>, stop: Stop, alive: mpsc::Sender<()>) {
+        let pending = Arc::new(Semaphore::new(PROXY_PENDING_MAX));
+        let mut stopped = stop.clone();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                () = stopped.requested() => return,
+            };
+            let (stream, remote) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, say: trying at once again would only burn the processor.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let arrival =
+                Arrival { stream, service: self.service, shared: Arc::clone(&shared), stop: stop.clone() };
+            let (remote, alive) = (canonical(remote), alive.clone());
+            if !self.proxies.iter().any(|network| network.contains(&remote.ip())) {
+                arrival.admit(None, remote, alive);
+                continue;
+            }
+            let Ok(permit) = Arc::clone(&pending).try_acquire_owned() else {
+                tracing::warn!(%remote, "too many connections wait for a PROXY header");
+                continue;
+            };
+            tokio::spawn(async move {
+                arrival.admit_proxied(remote, alive).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+/// A connection that is no session yet.
+struct Arrival {
+    stream: TcpStream,
+    service: Service,
+    shared: Arc<Shared>,
+    stop: Stop,
+}
+
+impl Arrival {
+    async fn admit_proxied(mut self, balancer: SocketAddr, alive: mpsc::Sender<()>) {
+        match tokio::time::timeout(PROXY_TIMEOUT, header(&mut self.stream)).await {
+            Ok(Some(Some(Addresses { remote, local }))) => self.admit(Some(local), remote, alive),
+            Ok(Some(None)) => self.admit(None, balancer, alive),
+            Ok(None) => {
+                tracing::warn!(%balancer, "no PROXY header from a peer that is configured to send one");
+            }
+            Err(_) => tracing::warn!(%balancer, "a PROXY header did not come in time"),
+        }
+    }
+
+    /// Makes it a session, or turns it away.
+    fn admit(self, local: Option<SocketAddr>, remote: SocketAddr, alive: mpsc::Sender<()>) {
+        let local = local.or_else(|| self.stream.local_addr().ok()).map_or(unknown(), canonical);
+        let mut facts: Vec<Record<'static>> = Vec::new();
+        let admission = {
+            let mut gate = self.shared.gate();
+            let admission = gate.enter(local, remote, &mut facts);
+            if let Admission::Denied(session) = admission {
+                // Before `end`, so that the session is still bound to its address.
+                let peer = self.peer(session, local, remote);
+                let denied = refusal(&self.shared.policy, peer, Rejection::TooManyConnections);
+                facts.insert(facts.len().saturating_sub(1), denied.fact);
+                self.turn_away(&denied.reply);
+            }
+            for fact in &facts {
+                self.shared.telemetry.note(fact);
+            }
+            admission
+        };
+        let Admission::Admitted(number) = admission else {
+            return;
+        };
+        let place = Place::new(Arc::clone(&self.shared), number);
+        let session = Session::new(Arc::clone(&self.shared.policy), self.peer(number, local, remote), now());
+        // Replies are written whole; waiting for more to send would only delay them.
+        if let Err(error) = self.stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let connection = Connection::new(Wire::Plain(self.stream), session, self.shared);
+        tokio::spawn(async move {
+            connection.run(place, self.stop).await;
+            drop(alive);
+        });
+    }
+
+    fn peer(&self, session: logline::SessionId, local: SocketAddr, remote: SocketAddr) -> Peer {
+        Peer { session, service: self.service, tls_available: self.shared.tls.is_some(), local, remote }
+    }
+
+    /// Says no without a task: under a flood, memory is what there is least of. Inside TLS nothing can be said.
+    fn turn_away(&self, reply: &[u8]) {
+        match self.service {
+            // A client that does not get the reply gets a closed connection, which says as much.
+            Service::Smtp | Service::Submission => drop(self.stream.try_write(reply)),
+            Service::Smtps => {}
+        }
+    }
+}
+
+/// Reads the header and not a byte more.
+async fn header(stream: &mut TcpStream) -> Option<Option<Addresses>> {
+    let mut bytes = Vec::new();
+    loop {
+        match proxy::Header::parse(&bytes) {
+            proxy::Header::Complete { addresses, .. } => return Some(addresses),
+            proxy::Header::Invalid => return None,
+            proxy::Header::Incomplete { at_least } => {
+                let start = bytes.len();
+                bytes.resize(start + at_least, 0);
+                stream.read_exact(bytes.get_mut(start..)?).await.ok()?;
+            }
+        }
+    }
+}
+
+/// An IPv4 client is one on an IPv6 socket too.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// A socket without an address of its own, which the kernel never gives.
+fn unknown() -> SocketAddr {
+    SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0)
+}
