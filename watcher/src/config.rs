@@ -106,8 +106,8 @@ impl Config {
             (Filters::read(beside("filters").as_deref()), Jails::read(beside("jails").as_deref()));
         let root = document.root();
         let firewall = root.get_or("firewall", FirewallKind::Nftables);
-        let database = root.path("database").unwrap_or_else(|| default::DATABASE.into());
-        let socket = root.path("socket").unwrap_or_else(|| default::SOCKET.into());
+        let database = absolute(root.path("database").unwrap_or_else(|| default::DATABASE.into()));
+        let socket = absolute(root.path("socket").unwrap_or_else(|| default::SOCKET.into()));
         let listen = root.get_or("listen", default::LISTEN);
         let chosen = root.get::<Vec<String>>("jails");
         let exempt = root.table_or_empty("exempt");
@@ -145,6 +145,11 @@ impl Config {
         };
         mistakes.into_result(config)
     }
+}
+
+/// The path from the root of the file system, so that a source has one name wherever the watcher is started from.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 fn choose(root: &Table<'_>, all: Jails, chosen: Option<Vec<String>>) -> Jails {

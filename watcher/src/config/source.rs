@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use settings::Table;
 
+use crate::config::absolute;
 use crate::filter::{Filter, Filters};
 
 /// One source of lines.
@@ -34,9 +35,9 @@ pub enum Origin {
 
 pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>) -> Option<Source> {
     let origins = [
-        table.path("file").map(Origin::File),
+        table.path("file").map(absolute).map(Origin::File),
         table.get::<Vec<String>>("journal").map(Origin::Journal),
-        table.path("syslog").map(Origin::Syslog),
+        table.path("syslog").map(absolute).map(Origin::Syslog),
     ];
     let given = ["file", "journal", "syslog"].iter().filter(|key| table.contains(key)).count();
     if given != 1 {
