@@ -9,11 +9,7 @@ PATIENCE_SECONDS = 2.0
 
 def smtp(server, address, port, timeout=PATIENCE_SECONDS):
     """An open session, greeted."""
-    client = smtplib.SMTP(timeout=timeout, local_hostname="client.example.net", source_address=(address, 0))
-    code, text = client.connect(server, port)
-    if code != 220:
-        raise smtplib.SMTPConnectError(code, text)
-    return client
+    return smtplib.SMTP(server, port, "client.example.net", timeout, (address, 0))
 
 
 def secure(client):
@@ -38,3 +34,9 @@ def login(client, user, password):
 def outcome(error):
     """What happened, in a word."""
     return "timeout" if isinstance(error, TimeoutError) else "closed"
+
+
+def leisurely(words):
+    """The words without `--pause`, and how long to wait between two things: long enough for somebody who watches."""
+    wanted = [word for word in words if word != "--pause"]
+    return wanted, 0.0 if wanted == words else 0.3

@@ -1,11 +1,12 @@
-"""Tries passwords for a user, each in a session of its own: guess.py SERVER ADDRESS USER PASSWORD..."""
+"""Tries passwords for a user, each in a session of its own: guess.py SERVER ADDRESS USER PASSWORD... [--pause]"""
 
 import smtplib
 import sys
+import time
 
 import connect
 
-server, address, user, *passwords = sys.argv[1:]
+(server, address, user, *passwords), pause = connect.leisurely(sys.argv[1:])
 for password in passwords:
     try:
         with connect.smtp(server, address, 587) as client:
@@ -15,3 +16,4 @@ for password in passwords:
         print(connect.outcome(error), flush=True)
         if isinstance(error, TimeoutError):
             break
+    time.sleep(pause)

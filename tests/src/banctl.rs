@@ -81,7 +81,8 @@ impl Ban {
 
     fn read(ban: &Value) -> Result<Ban> {
         let text = |key: &str| {
-            let value = ban.get(key).and_then(Value::as_str).with_context(|| format!("no `{key}` in {ban}"))?;
+            let value =
+                ban.get(key).and_then(Value::as_str).with_context(|| format!("no `{key}` in {ban}"))?;
             anyhow::Ok(value.to_owned())
         };
         Ok(Ban { subject: text("subject")?, jail: text("jail")?, from: text("from")?, until: text("until")? })

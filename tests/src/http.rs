@@ -20,7 +20,8 @@ pub fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("an answer without a status")?;
+    let status =
+        head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("an answer without a status")?;
     Ok((status, body.to_owned()))
 }
 

@@ -6,9 +6,11 @@
 
 pub mod banctl;
 pub mod client;
+pub mod demo;
 pub mod http;
 pub mod namespace;
 pub mod network;
 pub mod process;
+pub mod recording;
 pub mod site;
 pub mod wait;

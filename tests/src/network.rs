@@ -42,7 +42,9 @@ impl Network {
         let far = Running::start(&mut keeper, &directory.join("far.err"))?;
         let here = std::fs::read_link("/proc/self/ns/net")?;
         let there = format!("/proc/{}/ns/net", far.id());
-        wait::until_true("the clients' network", || std::fs::read_link(&there).is_ok_and(|there| there != here))?;
+        wait::until_true("the clients' network", || {
+            std::fs::read_link(&there).is_ok_and(|there| there != here)
+        })?;
         let network = Network { far };
         run("ip", &format!("link add gate type veth peer name world netns {}", network.far.id()))?;
         batch(&mut bound("ip"), &near_side())?;

@@ -1,8 +1,9 @@
 //! Processes that end with whoever started them.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -62,11 +63,29 @@ impl Running {
     /// # Errors
     /// It cannot be started.
     pub fn start(command: &mut Command, log: &Path) -> Result<Running> {
-        let file = std::fs::File::options().create(true).append(true).open(log).context("a log for it")?;
-        let errors = file.try_clone()?;
-        command.stdin(Stdio::null()).stdout(file).stderr(errors);
+        let output = open(log)?;
+        Running::start_with(command, output.into(), log)
+    }
+
+    /// Starts a command whose standard output goes elsewhere, and whose standard error is appended to `log`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_with(command: &mut Command, output: Stdio, log: &Path) -> Result<Running> {
+        command.stdin(Stdio::null()).stdout(output).stderr(open(log)?);
         let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
         Ok(Running { child, log: log.to_owned() })
+    }
+
+    /// Starts a command that reads from a pipe, and gives the pipe's other end.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn fed(command: &mut Command, log: &Path) -> Result<(Running, ChildStdin)> {
+        command.stdin(Stdio::piped()).stdout(open(log)?).stderr(open(log)?);
+        let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+        let stdin = child.stdin.take().context("a pipe to it")?;
+        Ok((Running { child, log: log.to_owned() }, stdin))
     }
 
     /// Its process id.
@@ -119,6 +138,14 @@ impl Running {
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
+}
+
+fn open(log: &Path) -> Result<File> {
+    File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .with_context(|| format!("cannot open {}", log.display()))
 }
 
 impl Drop for Running {

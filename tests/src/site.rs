@@ -24,6 +24,9 @@ pub const SMTPD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv
 /// Who has a mailbox, and with which password.
 pub const USERS: [(&str, &str); 2] = [("alice", "correct horse"), ("bob", "battery staple")];
 
+/// Passwords that nobody has.
+pub const WRONG: [&str; 6] = ["123456", "password", "qwerty", "letmein", "dragon", "iloveyou"];
+
 /// One host and the other, with all files in a directory that goes with this value.
 #[derive(Debug)]
 pub struct Site {
@@ -195,7 +198,8 @@ impl Site {
     /// It never has.
     pub fn await_read(&self) -> Result<()> {
         let log = self.log()?;
-        let (last, _) = log.trim_end().rsplit('\n').next().and_then(|line| line.split_once(' ')).context("a stamp")?;
+        let (last, _) =
+            log.trim_end().rsplit('\n').next().and_then(|line| line.split_once(' ')).context("a stamp")?;
         let written = Timestamp::parse_tai64n(last.as_bytes()).context("the stamp of the last line")?;
         wait::until_true("the watcher to read the whole log", || {
             self.last_read().is_ok_and(|read| read >= i128::from(written.nanos()))
@@ -203,9 +207,13 @@ impl Site {
     }
 
     /// The stamp of the line that the watcher read last.
-    fn last_read(&self) -> Result<i128> {
+    ///
+    /// # Errors
+    /// It has read none.
+    pub(crate) fn last_read(&self) -> Result<i128> {
         let status = self.banctl("status --json")?.json()?;
-        let last = status.pointer("/sources/0/last").and_then(serde_json::Value::as_str).context("no line yet")?;
+        let last =
+            status.pointer("/sources/0/last").and_then(serde_json::Value::as_str).context("no line yet")?;
         Ok(last.parse::<jiff::Timestamp>()?.as_nanosecond())
     }
 
@@ -217,16 +225,21 @@ impl Site {
         std::fs::read_to_string(self.path("smtpd.log")).context("the log of smtpd")
     }
 
-    /// Every message in the mailbox of a user.
+    /// Every message in the mailbox of a user: its file, and its text.
     ///
     /// # Errors
     /// The mailbox cannot be read.
-    pub fn mailbox(&self, user: &str) -> Result<Vec<String>> {
+    pub fn mails(&self, user: &str) -> Result<Vec<(PathBuf, String)>> {
         let new = self.path("mail/example.org").join(user).join("new");
         if !new.exists() {
             return Ok(Vec::new());
         }
-        std::fs::read_dir(new)?.map(|entry| Ok(std::fs::read_to_string(entry?.path())?)).collect()
+        let mail = |entry: std::io::Result<std::fs::DirEntry>| {
+            let path = entry?.path();
+            let text = std::fs::read_to_string(&path)?;
+            Ok((path, text))
+        };
+        std::fs::read_dir(new)?.map(mail).collect()
     }
 
     /// Where everything lies.
@@ -235,7 +248,8 @@ impl Site {
     }
 }
 
-fn healthy(daemon: &mut Running, address: SocketAddr) -> Result<()> {
+/// Waits until a daemon says that it is well.
+pub(crate) fn healthy(daemon: &mut Running, address: SocketAddr) -> Result<()> {
     wait::until("a daemon to be ready", || match http::get(address, "/healthz") {
         Ok((200, _)) => Some(true),
         Ok(_) | Err(_) if daemon.is_running() => None,

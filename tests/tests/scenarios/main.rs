@@ -1,4 +1,20 @@
 //! What the whole does, judged by real clients and the real kernel.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod banctl;
+#[cfg(test)]
+mod forgery;
+#[cfg(test)]
 mod guessing;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod restart;
+#[cfg(test)]
+mod rights;
