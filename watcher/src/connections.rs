@@ -49,8 +49,9 @@ pub enum Claim {
 #[derive(Clone, Debug, Default)]
 pub struct Connections {
     open: HashMap<SessionId, Session, foldhash::fast::RandomState>,
-    /// Open sessions of each address, to confirm a line that names an address and no session.
-    addresses: HashMap<IpAddr, u32, foldhash::fast::RandomState>,
+    /// How many sessions each address has open, and the latest of them: to confirm a line that names an address and no
+    /// session, and to join it to what the session says.
+    addresses: HashMap<IpAddr, (u32, SessionId), foldhash::fast::RandomState>,
     /// Sessions by age, for the two rules above. Entries of sessions that ended or were opened anew are passed over.
     by_age: std::collections::VecDeque<(Timestamp, SessionId)>,
     changed: Vec<SessionId>,
@@ -106,6 +107,11 @@ impl Connections {
         confirmed.map_or(Claim::Ambiguous, Claim::Confirmed)
     }
 
+    /// The session that a line is about which names an address and no session: the latest of that address.
+    pub fn latest_of(&self, address: IpAddr) -> Option<SessionId> {
+        self.addresses.get(&address.to_canonical()).map(|(_, pid)| *pid)
+    }
+
     /// True where this line says what another line of the session has said already: one rejection writes two or three
     /// lines, and is one event. Of several facts that tell of the same kind of thing, the one that has told most often
     /// tells something new; the others repeat it.
@@ -147,7 +153,9 @@ impl Connections {
 
     fn insert(&mut self, pid: SessionId, session: Session) {
         if let Some(address) = session.address {
-            *self.addresses.entry(address).or_default() += 1;
+            let (count, latest) = self.addresses.entry(address).or_insert((0, pid));
+            *count += 1;
+            *latest = pid;
         }
         self.by_age.push_back((session.opened, pid));
         self.open.insert(pid, session);
@@ -156,7 +164,7 @@ impl Connections {
     fn close_quietly(&mut self, pid: SessionId) -> Option<Session> {
         let session = self.open.remove(&pid)?;
         if let Some(address) = session.address
-            && let Some(count) = self.addresses.get_mut(&address)
+            && let Some((count, _)) = self.addresses.get_mut(&address)
         {
             *count -= 1;
             if *count == 0 {

@@ -194,6 +194,11 @@ impl Engine {
         self.bans.active(now)
     }
 
+    /// The bans in force on any of these subjects.
+    pub fn bans_on<'s>(&self, subjects: &'s [Subject], now: Timestamp) -> Vec<(&'s Subject, &Lease)> {
+        self.bans.active_on(subjects, now)
+    }
+
     /// What the kernel must hold: each network, on which ports, until when.
     pub fn enforced(&self, now: Timestamp) -> Vec<(Network, Ports, Timestamp)> {
         self.bans.enforced(now)

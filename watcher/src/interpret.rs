@@ -197,7 +197,7 @@ fn fact_event<'e>(
         (None, None) => None,
         (pid, claimed) => Some(client(connections, pid, claimed)?),
     };
-    if let Some(pid) = view.pid
+    if let Some(pid) = view.pid.or_else(|| connections.latest_of(address?))
         && connections.repeats(pid, rule.kind, view.fact)
     {
         return Err(Meaning::Repeated);

@@ -24,6 +24,8 @@ pub mod name {
         AMBIGUOUS = "watcher_ambiguous_lines_total";
         /// Lines that repeat what another line of their session said, by source.
         REPEATED = "watcher_repeated_lines_total";
+        /// Lines of which only the beginning was read, by source.
+        CUT = "watcher_cut_lines_total";
         /// Lines that are known to be lost, by source and reason.
         LOST = "watcher_lines_lost_total";
         /// How long ago the newest line that was read was written, by source, when it was read.
@@ -75,6 +77,8 @@ pub struct Metrics {
     pub ambiguous: IntCounterVec,
     /// [`name::REPEATED`]
     pub repeated: IntCounterVec,
+    /// [`name::CUT`]
+    pub cut: IntCounterVec,
     /// [`name::LOST`]
     pub lost: IntCounterVec,
     /// [`name::LAG`]
@@ -134,6 +138,7 @@ impl Metrics {
                 "Lines that repeat what another line of their session said.",
                 &["source"],
             ),
+            cut: counters(&registry, name::CUT, "Lines of which only the beginning was read.", &["source"]),
             lost: counters(&registry, name::LOST, "Lines that are known to be lost.", &["source", "reason"]),
             lag: register(
                 &registry,
@@ -202,7 +207,7 @@ impl Metrics {
 
     /// Gives a source's series their zero.
     pub fn prepare_source(&self, source: &str) {
-        for series in [&self.lines, &self.unparsed, &self.ambiguous, &self.repeated] {
+        for series in [&self.lines, &self.unparsed, &self.ambiguous, &self.repeated, &self.cut] {
             series.with_label_values(&[source]);
         }
         self.lag.with_label_values(&[source]);
@@ -279,6 +284,7 @@ mod tests {
             name::UNPARSED,
             name::AMBIGUOUS,
             name::REPEATED,
+            name::CUT,
             name::LOST,
             name::LAG,
             name::BEHIND,

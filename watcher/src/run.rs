@@ -5,6 +5,7 @@ mod answer;
 mod daemon;
 mod enforcer;
 mod own;
+mod publish;
 mod reload;
 mod saver;
 mod signals;
@@ -75,6 +76,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         wake,
         own,
         started: now,
+        read_again: None,
     };
     let ended = daemon.run(&signals);
     stop.notify_one();

@@ -17,7 +17,6 @@ use crate::jail::JailName;
 use crate::subject::Subject;
 use crate::tail::Cursor;
 
-pub(crate) use query::around;
 pub use query::{Reader, StoredBan};
 pub use worker::Store;
 

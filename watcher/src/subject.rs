@@ -34,6 +34,12 @@ impl Network {
         self.0
     }
 
+    /// This network and every wider one around it, the widest first: a ban of any of them keeps it out.
+    pub fn and_around(self) -> Vec<Subject> {
+        let wider = |bits| IpNet::new(self.0.addr(), bits).ok();
+        (0..=self.0.prefix_len()).filter_map(wider).map(|net| Subject::Network(Network::from(net))).collect()
+    }
+
     /// True for a single address.
     pub fn is_host(self) -> bool {
         self.0.prefix_len() == self.0.max_prefix_len()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use logline::Timestamp;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::engine::{Evidence, Lease};
 use crate::jail::{Mode, Ports};
@@ -41,7 +41,9 @@ pub struct SourceStatus {
     pub unknown: u64,
     /// Lines about a client that nobody can tell for certain.
     pub ambiguous: u64,
-    /// Lines that are known to be lost.
+    /// Lines of which only the beginning was read.
+    pub cut: u64,
+    /// Times that lines are known to be lost.
     pub lost: u64,
     /// Bytes that are written and not yet read.
     pub behind_bytes: u64,
@@ -217,17 +219,16 @@ impl BanView {
     }
 }
 
+impl EvidenceView {
+    /// A line as it is told.
+    pub fn of(evidence: &Evidence) -> Self {
+        EvidenceView { at: rfc3339(evidence.at), line: evidence.line.clone() }
+    }
+}
+
 /// An instant as JSON has it: RFC 3339 in UTC, to the nanosecond where there are any.
 pub fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_nanosecond(at.nanos().into()).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
-}
-
-/// [`rfc3339`] for `#[serde(serialize_with)]`.
-///
-/// # Errors
-/// Those of the serializer.
-pub fn serialize_rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*at))
 }
 
 fn round_up(duration: Duration) -> u64 {

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use tokio::sync::oneshot;
 
 use crate::control::Wake;
-use crate::control::api::{BanRequest, Bans, JailList, Message, Standing, Status, UnbanRequest};
+use crate::control::api::{BanRequest, Bans, JailList, Message, Status, UnbanRequest, Why};
 use crate::subject::Subject;
 
 /// So many questions may wait; more are told to come again.
@@ -19,8 +19,8 @@ pub enum Command {
     Status(oneshot::Sender<Status>),
     /// Who is banned.
     List(oneshot::Sender<Bans>),
-    /// How far a subject is from a ban, and whether it is exempt.
-    Standing(Subject, oneshot::Sender<(Vec<Standing>, Option<String>)>),
+    /// All about a subject but the evidence, which is in the database.
+    Why(Subject, oneshot::Sender<Why>),
     /// Ban.
     Ban(BanRequest, oneshot::Sender<Bans>),
     /// Unban.

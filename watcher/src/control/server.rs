@@ -18,15 +18,16 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Router, serve};
-use logline::Timestamp;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
 
-use crate::control::api::{BanRequest, BanView, Bans, JailList, Message, Status, UnbanRequest, Why};
+use crate::control::api::{
+    BanRequest, BanView, Bans, EvidenceView, JailList, Message, Status, UnbanRequest, Why,
+};
 use crate::control::command::Busy;
 use crate::control::{Command, Commands, peer};
 use crate::metrics::Metrics;
-use crate::store::{Reader, around};
+use crate::store::{Reader, StoredBan};
 use crate::subject::Subject;
 
 /// A request body may be so large: 100,000 networks, one a line of JSON.
@@ -230,27 +231,25 @@ async fn unban(State(shared): State<Shared>, body: Bytes) -> Result<Json<Bans>, 
     Ok(Json(bans))
 }
 
+/// The engine says who is banned, the database why: a database that is lost takes only the evidence with it.
 async fn why(State(shared): State<Shared>, Segment(subject): Segment<String>) -> Result<Json<Why>, Refused> {
     let subject: Subject = subject.parse().map_err(|error| Refused(StatusCode::BAD_REQUEST, error))?;
-    let (standing, exempt) = shared.commands.ask(|back| Command::Standing(subject.clone(), back)).await?;
+    let mut why = shared.commands.ask(|back| Command::Why(subject, back)).await?;
     flush(&shared).await;
-    let subjects = match &subject {
-        Subject::Network(network) => around(*network),
-        Subject::User(_) => vec![subject.clone()],
-    };
+    let subjects: Vec<Subject> = why.bans.iter().map(|ban| ban.subject.clone()).collect();
     let database = Arc::clone(&shared.database);
-    let read = tokio::task::spawn_blocking(move || Reader::open(&database)?.bans(&subjects, BANS_SHOWN_MAX));
-    let found = match read.await {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => return Err(Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
-        Err(_) => {
-            return Err(Refused(StatusCode::INTERNAL_SERVER_ERROR, "the database was not read".to_owned()));
-        }
-    };
-    let now = Timestamp::from(std::time::SystemTime::now());
-    let in_force = found.iter().filter(|ban| ban.ended.is_none() && ban.lease.until > now);
-    let bans = in_force.map(|ban| BanView::of(&ban.subject, &ban.lease, &ban.evidence, now)).collect();
-    Ok(Json(Why { subject, bans, standing, exempt }))
+    let read = move || Reader::open(&database)?.bans(&subjects, BANS_SHOWN_MAX);
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(found)) => why.bans.iter_mut().for_each(|ban| ban.evidence = evidence(&found, ban)),
+        Ok(Err(error)) => tracing::warn!("the evidence of a ban cannot be read: {error}"),
+        Err(error) => tracing::warn!("the evidence of a ban was not read: {error}"),
+    }
+    Ok(Json(why))
+}
+
+fn evidence(found: &[StoredBan], ban: &BanView) -> Vec<EvidenceView> {
+    let stored = found.iter().find(|stored| stored.subject == ban.subject && *stored.lease.jail == *ban.jail);
+    stored.map(|stored| stored.evidence.iter().map(EvidenceView::of).collect()).unwrap_or_default()
 }
 
 fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {

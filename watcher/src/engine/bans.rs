@@ -77,6 +77,16 @@ impl Bans {
         all.filter(move |(_, lease)| lease.until > now)
     }
 
+    pub(super) fn active_on<'s>(
+        &self,
+        subjects: &'s [Subject],
+        now: Timestamp,
+    ) -> Vec<(&'s Subject, &Lease)> {
+        let leases =
+            |subject| self.table.get(subject).into_iter().flatten().map(move |lease| (subject, lease));
+        subjects.iter().flat_map(leases).filter(|(_, lease)| lease.until > now).collect()
+    }
+
     pub(super) fn enforced(&self, now: Timestamp) -> Vec<(Network, Ports, Timestamp)> {
         let mut longest: HashMap<(Network, &Ports), Timestamp, foldhash::fast::RandomState> =
             HashMap::default();

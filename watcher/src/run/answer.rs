@@ -6,10 +6,9 @@ use crate::config::Source;
 use crate::control::Command;
 use crate::control::api::{
     BanRequest, BanView, Bans, JailList, JailView, Refusal, SourceStatus, Standing, Status, UnbanRequest,
-    rfc3339,
+    Why, rfc3339,
 };
 use crate::engine::{Input, Lease, Order, Output, Release};
-use crate::event::Kind;
 use crate::jail::{Jail, MANUAL, Ports};
 use crate::run::clock;
 use crate::run::daemon::Daemon;
@@ -26,7 +25,7 @@ impl Daemon {
             match question {
                 Command::Status(back) => drop(back.send(self.status())),
                 Command::List(back) => drop(back.send(self.list())),
-                Command::Standing(subject, back) => drop(back.send(self.standing(&subject))),
+                Command::Why(subject, back) => drop(back.send(self.why(subject))),
                 Command::Ban(request, back) => drop(back.send(self.ban(request))),
                 Command::Unban(request, back) => drop(back.send(self.unban(&request))),
                 Command::Jails(back) => drop(back.send(self.jails())),
@@ -64,6 +63,7 @@ impl Daemon {
             lines: counts.lines,
             unknown: counts.unknown,
             ambiguous: counts.ambiguous,
+            cut: stats.cut_lines,
             lost: stats.lost.values().sum(),
             behind_bytes: stats.behind_bytes,
             last: counts.last.map(rfc3339),
@@ -78,19 +78,29 @@ impl Daemon {
         Bans { bans, refused: Vec::new() }
     }
 
-    fn standing(&self, subject: &Subject) -> (Vec<Standing>, Option<String>) {
-        let Subject::Network(network) = subject else { return (Vec::new(), None) };
+    fn why(&self, subject: Subject) -> Why {
         let now = clock();
-        let mut asked = vec![*network];
+        let Subject::Network(network) = subject else {
+            let asked = [subject.clone()];
+            let bans = self.watch.engine.bans_on(&asked, now).into_iter();
+            let bans = bans.map(|(subject, lease)| BanView::of(subject, lease, &[], now)).collect();
+            return Why { subject, bans, standing: Vec::new(), exempt: None };
+        };
+        let around = network.and_around();
+        let bans = self.watch.engine.bans_on(&around, now).into_iter();
+        let bans = bans.map(|(subject, lease)| BanView::of(subject, lease, &[], now)).collect();
+        let mut counted = vec![network];
         if network.is_host() {
-            asked.push(Network::around(network.net().addr(), 32, 64));
+            // A jail counts an IPv6 client by the network around it.
+            counted.push(Network::around(network.net().addr(), 32, 64));
         }
-        asked.dedup();
-        let all = asked.iter().flat_map(|network| self.watch.engine.standing(*network, now));
+        counted.dedup();
+        let all = counted.iter().flat_map(|network| self.watch.engine.standing(*network, now));
         let standing = all
             .map(|(jail, count, threshold)| Standing { jail: jail.to_string(), count, threshold })
             .collect();
-        (standing, self.watch.engine.exemption(*network).map(|why| why.to_string()))
+        let exempt = self.watch.engine.exemption(network).map(|why| why.to_string());
+        Why { subject, bans, standing, exempt }
     }
 
     fn ban(&mut self, request: BanRequest) -> Bans {
@@ -202,40 +212,4 @@ impl Daemon {
         };
         JailList { jails: self.config.jails.iter().map(view).collect() }
     }
-
-    /// Brings the exported values up to date; done when somebody looks, so that it costs nothing else.
-    fn publish(&mut self) {
-        let now = clock();
-        for (id, source) in (0..).zip(&self.config.sources) {
-            let Some(counts) = self.watch.counts.sources.get(usize::from(id)) else { continue };
-            let name = &[source.name.as_str()];
-            raise(&self.metrics.lines.with_label_values(name), counts.lines);
-            raise(&self.metrics.unparsed.with_label_values(name), counts.unknown);
-            raise(&self.metrics.ambiguous.with_label_values(name), counts.ambiguous);
-            raise(&self.metrics.repeated.with_label_values(name), counts.repeated);
-            let stats = self.tailer.stats(SourceId(id));
-            let behind = i64::try_from(stats.behind_bytes).unwrap_or(i64::MAX);
-            self.metrics.behind.with_label_values(name).set(behind);
-            self.metrics.lag.with_label_values(name).set(counts.lag.as_secs_f64());
-            for (reason, lost) in &stats.lost {
-                raise(&self.metrics.lost.with_label_values(&[source.name.as_str(), reason.name()]), *lost);
-            }
-        }
-        for (kind, count) in Kind::ALL.iter().zip(self.watch.counts.events) {
-            raise(&self.metrics.events.with_label_values(&[kind.name()]), count);
-        }
-        self.metrics.bans_active.set(i64::try_from(self.watch.engine.bans_len(now)).unwrap_or(i64::MAX));
-        self.metrics.counted.set(i64::try_from(self.watch.engine.counters_len()).unwrap_or(i64::MAX));
-        raise(&self.metrics.store_errors, self.saver.failures());
-        if let Some((packets, bytes)) = self.enforcer.dropped() {
-            raise(&self.metrics.dropped_packets, packets);
-            raise(&self.metrics.dropped_bytes, bytes);
-        }
-    }
-}
-
-/// Brings a counter up to a total that is counted elsewhere. A total that began anew adds nothing until it has caught
-/// up.
-fn raise(counter: &prometheus::IntCounter, total: u64) {
-    counter.inc_by(total.saturating_sub(counter.get()));
 }

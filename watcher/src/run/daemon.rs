@@ -27,6 +27,9 @@ const READ_BYTES: usize = 4 << 20;
 /// The addresses of this machine are looked up again so often.
 const OWN_ADDRESSES: Duration = Duration::from_secs(60);
 
+/// A log that could not be read is tried again so often.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
 pub(super) struct Daemon {
     pub(super) file: Option<PathBuf>,
     pub(super) config: Config,
@@ -39,6 +42,8 @@ pub(super) struct Daemon {
     pub(super) wake: Wake,
     pub(super) own: Vec<Network>,
     pub(super) started: Timestamp,
+    /// When a log that could not be read is tried again.
+    pub(super) read_again: Option<Instant>,
 }
 
 impl Daemon {
@@ -55,7 +60,7 @@ impl Daemon {
             }
             signals.drain();
             self.wake.drain();
-            more = self.read()? == Progress::More;
+            more = self.read() == Progress::More;
             if signals.take_reload() {
                 // Whoever sent the signal reads the outcome in the log.
                 let _ = self.reload();
@@ -81,7 +86,8 @@ impl Daemon {
     fn wait(&self, signals: &Signals, addresses_due: Instant) -> anyhow::Result<()> {
         let now = Instant::now();
         let end = self.watch.engine.next_end().map(|end| now + end.since(clock()));
-        let deadlines = [Some(addresses_due), end, self.saver.due_at(), self.enforcer.retry_at()];
+        let deadlines =
+            [Some(addresses_due), end, self.saver.due_at(), self.enforcer.retry_at(), self.read_again];
         let timeout = deadlines.into_iter().flatten().min().map(|at| at.saturating_duration_since(now));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let (lines, questions) = (self.tailer.fd(), &self.wake);
@@ -99,10 +105,11 @@ impl Daemon {
     }
 
     /// Reads what there is, up to a limit; each line's bans are in force before the next line is looked at.
-    fn read(&mut self) -> anyhow::Result<Progress> {
+    /// A log that cannot be read keeps the others from nothing, and is tried again.
+    fn read(&mut self) -> Progress {
         let Daemon { tailer, watch, enforcer, saver, metrics, .. } = self;
         let mut out = Vec::new();
-        let progress = tailer.read(READ_BYTES, &mut |line| {
+        let read = tailer.read(READ_BYTES, &mut |line| {
             saver.touch();
             let now = clock();
             let reading = watch.line(usize::from(line.source.0), line.bytes, Now::Clock(now), &mut out);
@@ -116,8 +123,20 @@ impl Daemon {
                     reading.map(|reading| reading.at),
                 );
             }
-        })?;
-        Ok(progress)
+        });
+        match read {
+            Ok(progress) => {
+                self.read_again = None;
+                progress
+            }
+            Err(error) => {
+                if self.read_again.is_none() {
+                    tracing::error!("a log cannot be read and is tried again: {error}");
+                }
+                self.read_again = Some(Instant::now() + READ_AGAIN);
+                Progress::Idle
+            }
+        }
     }
 
     fn expire(&mut self) {

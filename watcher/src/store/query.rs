@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::{End, Evidence, Lease, MEMORY};
 use crate::store::{Saved, StoreError};
-use crate::subject::{Network, Subject};
+use crate::subject::Subject;
 
 /// A second, read-only way into the database, which neither waits for the writer nor holds it up.
 #[derive(Debug)]
@@ -83,25 +83,6 @@ impl Reader {
             self.connection.prepare_cached("SELECT at, line FROM evidence WHERE ban = ?1 ORDER BY n")?;
         let line = |row: &Row<'_>| Ok(Evidence { at: Timestamp::from_nanos(row.get(0)?), line: row.get(1)? });
         lines.query_map([ban], line)?.collect()
-    }
-}
-
-/// Every network, widest first, that a ban of which would hold this address: the subjects to look under.
-pub(crate) fn around(network: Network) -> Vec<Subject> {
-    let net = network.net();
-    (0..=net.prefix_len())
-        .filter_map(|bits| net.supernet_of(bits))
-        .map(|net| Subject::Network(Network::from(net)))
-        .collect()
-}
-
-trait Supernet: Sized {
-    fn supernet_of(&self, bits: u8) -> Option<Self>;
-}
-
-impl Supernet for ipnet::IpNet {
-    fn supernet_of(&self, bits: u8) -> Option<Self> {
-        ipnet::IpNet::new(self.addr(), bits).ok().map(|net| net.trunc())
     }
 }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::connections::Connections;
 use crate::engine::Evidence;
 use crate::jail::{Mode, Ports};
+use crate::subject::Network;
 
 fn now() -> Timestamp {
     Timestamp::from(std::time::SystemTime::now())
@@ -70,7 +71,8 @@ fn a_batch_comes_back_whole() {
     assert_eq!(saved.bans, [(expected.subject.clone(), expected.lease.clone())]);
     assert_eq!(saved.cursors, [("x".to_owned(), cursor)]);
     assert_eq!(saved.sessions.len(), 1);
-    let found = Reader::open(&path).unwrap().bans(&around("192.0.2.7".parse().unwrap()), 10).unwrap();
+    let found =
+        Reader::open(&path).unwrap().bans(&"192.0.2.7".parse::<Network>().unwrap().and_around(), 10).unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].evidence, expected.evidence);
 }
@@ -119,7 +121,10 @@ fn flushing_answers_after_what_came_before() {
     let (done, written) = sync_channel(1);
     store.flush(done);
     written.recv().unwrap();
-    let found = Reader::open(&path).unwrap().bans(&around("2001:db8::9".parse().unwrap()), 10).unwrap();
+    let found = Reader::open(&path)
+        .unwrap()
+        .bans(&"2001:db8::9".parse::<Network>().unwrap().and_around(), 10)
+        .unwrap();
     assert_eq!(found.len(), 1);
 }
 

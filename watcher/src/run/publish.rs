@@ -1,0 +1,45 @@
+//! Bringing the exported values up to date.
+
+use crate::event::Kind;
+use crate::run::clock;
+use crate::run::daemon::Daemon;
+use crate::tail::SourceId;
+
+impl Daemon {
+    /// Brings the exported values up to date; done when somebody looks, so that it costs nothing else.
+    pub(super) fn publish(&mut self) {
+        let now = clock();
+        for (id, source) in (0..).zip(&self.config.sources) {
+            let Some(counts) = self.watch.counts.sources.get(usize::from(id)) else { continue };
+            let name = &[source.name.as_str()];
+            raise(&self.metrics.lines.with_label_values(name), counts.lines);
+            raise(&self.metrics.unparsed.with_label_values(name), counts.unknown);
+            raise(&self.metrics.ambiguous.with_label_values(name), counts.ambiguous);
+            raise(&self.metrics.repeated.with_label_values(name), counts.repeated);
+            let stats = self.tailer.stats(SourceId(id));
+            raise(&self.metrics.cut.with_label_values(name), stats.cut_lines);
+            let behind = i64::try_from(stats.behind_bytes).unwrap_or(i64::MAX);
+            self.metrics.behind.with_label_values(name).set(behind);
+            self.metrics.lag.with_label_values(name).set(counts.lag.as_secs_f64());
+            for (reason, lost) in &stats.lost {
+                raise(&self.metrics.lost.with_label_values(&[source.name.as_str(), reason.name()]), *lost);
+            }
+        }
+        for (kind, count) in Kind::ALL.iter().zip(self.watch.counts.events) {
+            raise(&self.metrics.events.with_label_values(&[kind.name()]), count);
+        }
+        self.metrics.bans_active.set(i64::try_from(self.watch.engine.bans_len(now)).unwrap_or(i64::MAX));
+        self.metrics.counted.set(i64::try_from(self.watch.engine.counters_len()).unwrap_or(i64::MAX));
+        raise(&self.metrics.store_errors, self.saver.failures());
+        if let Some((packets, bytes)) = self.enforcer.dropped() {
+            raise(&self.metrics.dropped_packets, packets);
+            raise(&self.metrics.dropped_bytes, bytes);
+        }
+    }
+}
+
+/// Brings a counter up to a total that is counted elsewhere. A total that began anew adds nothing until it has caught
+/// up.
+fn raise(counter: &prometheus::IntCounter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
