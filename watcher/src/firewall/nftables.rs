@@ -123,21 +123,19 @@ impl Nftables {
     /// the table is of another layout or its sets are not what they should be: then it is replaced.
     fn lay(&mut self) -> Result<(), Errno> {
         let found = self.survey()?;
-        let replaced = matches!(found, Found::Other);
-        let laid = self.lay_over(&found);
-        let replaced = match laid {
-            Err(Errno::EXIST | Errno::INVAL | Errno::OPNOTSUPP | Errno::BUSY) if !replaced => {
-                self.lay_over(&Found::Other)?;
-                true
-            }
-            laid => {
-                laid?;
-                replaced
-            }
+        let laid = match found {
+            Found::Nothing | Found::Ours(_) => self.lay_over(&found),
+            Found::Other => Err(Errno::EXIST),
         };
-        // Bans that the old table held are gone with it, and only who called us can tell them again.
-        self.damage |= replaced;
-        Ok(())
+        match laid {
+            Ok(()) | Err(Errno::PERM | Errno::NOMEM | Errno::NOBUFS) => laid,
+            Err(_) => {
+                self.lay_over(&Found::Other)?;
+                // Bans that the old table held are gone with it, and only who called us can tell them again.
+                self.damage = true;
+                Ok(())
+            }
+        }
     }
 
     fn lay_over(&mut self, found: &Found) -> Result<(), Errno> {
@@ -451,12 +449,8 @@ impl Firewall for Nftables {
 
     fn clear(&mut self) -> Result<(), FirewallError> {
         nft::transaction(&mut self.messages, ruleset::delete_table);
-        match self.commit() {
-            Ok(()) | Err(Errno::NOENT) => {
-                self.layout = Layout::default();
-                Ok(())
-            }
-            Err(errno) => Err(kernel("deleting the table inet postern", errno)),
-        }
+        self.commit().map_err(|errno| kernel("deleting the table inet postern", errno))?;
+        self.layout = Layout::default();
+        Ok(())
     }
 }

@@ -39,8 +39,9 @@ const TYPE_IPV4: u32 = 7;
 const TYPE_IPV6: u32 = 8;
 const TYPE_SERVICE: u32 = 13;
 
-/// Writes the removal of our table, which must exist.
+/// Writes the removal of our table, be it there or not.
 pub(super) fn delete_table(m: &mut Messages) {
+    message(m, kind::NEW_TABLE, CREATE, |_| ());
     message(m, kind::DELETE_TABLE, 0, |_| ());
 }
 

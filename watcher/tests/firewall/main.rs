@@ -7,4 +7,6 @@ mod connections;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod namespace;
