@@ -33,7 +33,7 @@ const INBOX_BYTES: usize = 64 * 1024;
 const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
 /// Messages, one behind the other, as one datagram carries them. The buffer is kept from use to use.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Messages {
     bytes: Vec<u8>,
     /// Number of the first message, of the last one, and of the one that is acknowledged.
@@ -231,7 +231,6 @@ impl<'a> Attributes<'a> {
 }
 
 /// A netlink socket. The kernel answers within the call that sends, so nothing here ever waits.
-#[derive(Debug)]
 pub(super) struct Socket {
     fd: OwnedFd,
     port: u32,

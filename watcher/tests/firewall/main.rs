@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bans;
 #[cfg(test)]
+mod command;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod damage;
