@@ -21,6 +21,8 @@ use ipnet::IpNet;
 
 pub mod connections;
 
+mod book;
+mod command;
 mod dry_run;
 mod element;
 mod layout;
@@ -28,9 +30,13 @@ mod netlink;
 mod nft;
 mod nftables;
 mod ruleset;
+mod step;
+mod template;
 
+pub use command::{Command, CommandError};
 pub use dry_run::DryRun;
 pub use nftables::Nftables;
+pub use template::TemplateError;
 
 pub use crate::jail::Ports;
 
@@ -60,6 +66,17 @@ pub enum Change {
         /// What was closed to them.
         ports: Ports,
     },
+}
+
+impl Change {
+    /// The ban that it is about, its network in normal form, and what remains of it: nothing of one that ends.
+    fn normal(&self) -> ((IpNet, &Ports), Option<Duration>) {
+        let (network, ports, remaining) = match self {
+            Change::Ban(Lease { network, ports, remaining }) => (network, ports, Some(*remaining)),
+            Change::Unban { network, ports } => (network, ports, None),
+        };
+        ((layout::normal(*network), ports), remaining.filter(|remaining| !remaining.is_zero()))
+    }
 }
 
 /// What was kept out.

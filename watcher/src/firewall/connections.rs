@@ -1,9 +1,9 @@
 //! Connections that the banned still have. The firewall stops their packets, but the server's side would sit in its
 //! slot until it tired of waiting: ending the connection frees the slot at once.
 //!
-//! The kernel lists a machine's TCP connections by walking all of them, and filters by address as it walks; there is
-//! no index by address. One walk costs in the order of a millisecond, so this belongs after the ban and out of its
-//! way.
+//! The kernel has no index of connections by address: it walks all that the machine has and filters as it walks. A
+//! walk costs some 0.15 ms and a tenth of a microsecond for each connection of the machine, so this comes after the ban
+//! and not before it.
 
 use std::io;
 use std::net::IpAddr;
@@ -91,6 +91,7 @@ fn list(messages: &mut Messages, network: IpNet) {
         m.raw(&[0; 4]);
         m.bytes(REQUEST_BYTECODE, &condition(network));
     });
+    messages.acknowledge();
 }
 
 /// A program of one instruction: does the other end's address begin as `network` does? Sockets of IPv6 that speak

@@ -33,7 +33,7 @@ const INBOX_BYTES: usize = 64 * 1024;
 const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
 /// Messages, one behind the other, as one datagram carries them. The buffer is kept from use to use.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Messages {
     bytes: Vec<u8>,
     /// Number of the first message, of the last one, and of the one that is acknowledged.
@@ -231,7 +231,6 @@ impl<'a> Attributes<'a> {
 }
 
 /// A netlink socket. The kernel answers within the call that sends, so nothing here ever waits.
-#[derive(Debug)]
 pub(super) struct Socket {
     fd: OwnedFd,
     port: u32,
@@ -254,42 +253,41 @@ impl Socket {
         self.port
     }
 
-    /// Sends `messages`, reads to the acknowledgement that they ask for, and gives the first error among the answers.
+    /// Sends `messages` and gives what the kernel says of them: the first error, if there is one.
     ///
     /// [`Errno::NOBUFS`] means that an answer was lost: what was asked for may have been done.
     pub(super) fn transact(&mut self, messages: &Messages) -> Result<(), Errno> {
-        self.send(messages)?;
-        let mut failure = None;
-        loop {
-            let Some(datagram) = self.receive()? else {
-                return Err(failure.unwrap_or(Errno::NOBUFS));
-            };
-            for answer in answers(datagram).filter(|answer| messages.awaits(answer.sequence)) {
-                let Some(verdict) = answer.verdict() else { continue };
-                failure = failure.or(verdict.err());
-                if answer.sequence == messages.acknowledged {
-                    return failure.map_or(Ok(()), Err);
-                }
-            }
-        }
+        self.ask(messages, |_| ())
     }
 
-    /// Sends one question and hands each answer to `read`, until the acknowledgement or the end of the list. An
-    /// error of the kernel's, [`Errno::AGAIN`] for a list that changed meanwhile.
-    pub(super) fn ask(&mut self, question: &Messages, mut read: impl FnMut(Answer<'_>)) -> Result<(), Errno> {
-        self.send(question)?;
-        let mut interrupted = false;
+    /// Sends `messages` and hands what the kernel tells to `read`, to the end of the list or the acknowledgement.
+    /// [`Errno::AGAIN`] is a list that changed while it was read.
+    pub(super) fn ask(&mut self, messages: &Messages, mut read: impl FnMut(Answer<'_>)) -> Result<(), Errno> {
+        net::send(&self.fd, &messages.bytes, SendFlags::empty())?;
+        let mut failure = None;
         loop {
-            let Some(datagram) = self.receive()? else { return Err(Errno::NOBUFS) };
-            for answer in answers(datagram).filter(|answer| question.awaits(answer.sequence)) {
-                interrupted |= answer.flags & DUMP_INTERRUPTED != 0;
-                if let Some(verdict) = answer.verdict() {
-                    return verdict;
+            let datagram = match self.receive() {
+                Ok(Some(datagram)) => datagram,
+                Ok(None) => return Err(failure.unwrap_or(Errno::NOBUFS)),
+                // The answers that are left are read, or the next question would take them for its own.
+                Err(Errno::NOBUFS) => {
+                    failure = Some(Errno::NOBUFS);
+                    continue;
                 }
-                if answer.kind == NLMSG_DONE {
-                    return if interrupted { Err(Errno::AGAIN) } else { Ok(()) };
+                Err(errno) => return Err(errno),
+            };
+            for answer in answers(datagram).filter(|answer| messages.awaits(answer.sequence)) {
+                if answer.flags & DUMP_INTERRUPTED != 0 {
+                    failure = failure.or(Some(Errno::AGAIN));
                 }
-                read(answer);
+                match answer.verdict() {
+                    Some(verdict) => failure = failure.or(verdict.err()),
+                    None if answer.kind == NLMSG_DONE => return failure.map_or(Ok(()), Err),
+                    None => read(answer),
+                }
+                if answer.kind == NLMSG_ERROR && answer.sequence == messages.acknowledged {
+                    return failure.map_or(Ok(()), Err);
+                }
             }
         }
     }
@@ -300,10 +298,6 @@ impl Socket {
             answers(datagram).for_each(&mut read);
         }
         Ok(())
-    }
-
-    fn send(&self, messages: &Messages) -> Result<(), Errno> {
-        net::send(&self.fd, &messages.bytes, SendFlags::empty()).map(drop)
     }
 
     fn receive(&mut self) -> Result<Option<&[u8]>, Errno> {

@@ -1,18 +1,18 @@
 //! The kernel's firewall, through nf_tables.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::{fmt, io};
 
 use ipnet::IpNet;
 use rustix::io::Errno;
 use rustix::net::netlink::NETFILTER;
 
-use super::element::{self, Place, Standing};
+use super::element::{self, Place};
 use super::layout::{CounterName, Family, Layout, SetName, Shape, normal};
 use super::netlink::{Answer, Messages, Socket};
+use super::step::{Renewal, Step};
 use super::{Change, Dropped, Firewall, FirewallError, Lease, Ports, Traffic, nft, ruleset};
 
 /// A transaction's datagram. What it makes the kernel tell our monitor fits the default receive buffer, and above a
@@ -27,8 +27,7 @@ const LIST_ATTEMPTS: usize = 8;
 /// A ban that meets another, which ends meanwhile, in a table that vanishes: settled in no more steps.
 const STEPS_MAX: usize = 5;
 
-/// The table `inet postern` of the network namespace that it was opened in.
-#[derive(Debug)]
+/// The table `inet postern` of the network namespace that it was opened in. Needs Linux 5.10 and `CAP_NET_ADMIN`.
 pub struct Nftables {
     socket: Socket,
     monitor: Socket,
@@ -123,21 +122,19 @@ impl Nftables {
     /// the table is of another layout or its sets are not what they should be: then it is replaced.
     fn lay(&mut self) -> Result<(), Errno> {
         let found = self.survey()?;
-        let replaced = matches!(found, Found::Other);
-        let laid = self.lay_over(&found);
-        let replaced = match laid {
-            Err(Errno::EXIST | Errno::INVAL | Errno::OPNOTSUPP | Errno::BUSY) if !replaced => {
-                self.lay_over(&Found::Other)?;
-                true
-            }
-            laid => {
-                laid?;
-                replaced
-            }
+        let laid = match found {
+            Found::Nothing | Found::Ours(_) => self.lay_over(&found),
+            Found::Other => Err(Errno::EXIST),
         };
-        // Bans that the old table held are gone with it, and only who called us can tell them again.
-        self.damage |= replaced;
-        Ok(())
+        match laid {
+            Ok(()) | Err(Errno::PERM | Errno::NOMEM | Errno::NOBUFS) => laid,
+            Err(_) => {
+                self.lay_over(&Found::Other)?;
+                // Bans that the old table held are gone with it, and only who called us can tell them again.
+                self.damage = true;
+                Ok(())
+            }
+        }
     }
 
     fn lay_over(&mut self, found: &Found) -> Result<(), Errno> {
@@ -231,21 +228,13 @@ impl Nftables {
             match result {
                 // What was looked up has come about or to its end meanwhile; or it is not known what became of it.
                 Err(Errno::EXIST | Errno::NOBUFS) => {}
-                Err(Errno::NOENT) if self.stands()? => {}
-                Err(Errno::NOENT) => {
-                    self.damage = true;
-                    self.lay()?;
-                }
+                // Or there is no such set, or no table at all. The monitor has heard of that, too.
+                Err(Errno::NOENT) => self.lay()?,
                 Err(Errno::NFILE) => return Err(SetFull::of(step.place).into()),
                 Ok(()) | Err(_) => break,
             }
         }
         result.map_err(io::Error::from)
-    }
-
-    /// True while our table is there.
-    fn stands(&mut self) -> Result<bool, Errno> {
-        Ok(matches!(self.survey()?, Found::Ours(_)))
     }
 
     /// Takes in what the monitor heard.
@@ -272,78 +261,6 @@ fn finds(socket: &mut Socket, question: &mut Messages, place: Place<'_>) -> Resu
     }
 }
 
-/// How a ban is given a new deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Renewal {
-    /// By adding it again.
-    InPlace,
-    /// By deleting it first, where it stands.
-    ByReplacing,
-}
-
-impl Renewal {
-    /// What this kernel can.
-    fn of_this_kernel() -> Self {
-        let release = rustix::system::uname();
-        Self::of_kernel(&release.release().to_string_lossy())
-    }
-
-    /// Where the answer is no but should be yes, a ban costs one look-up more. Hence the release is enough to go by.
-    fn of_kernel(release: &str) -> Self {
-        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-        match (numbers.next(), numbers.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (6, 12) => Renewal::InPlace,
-            _ => Renewal::ByReplacing,
-        }
-    }
-}
-
-/// A change, as the sets see it.
-#[derive(Clone, Copy)]
-struct Step<'a> {
-    place: Place<'a>,
-    /// Nothing remains of a ban that ends.
-    remaining: Option<Duration>,
-}
-
-impl<'a> Step<'a> {
-    fn of(change: &'a Change) -> Self {
-        let (network, ports, remaining) = match change {
-            Change::Ban(Lease { network, ports, remaining }) => (network, ports, Some(*remaining)),
-            Change::Unban { network, ports } => (network, ports, None),
-        };
-        Step {
-            place: (normal(*network), ports),
-            remaining: remaining.filter(|remaining| !remaining.is_zero()),
-        }
-    }
-
-    /// Writes it. A transaction that fails costs the kernel some 20 ms (it waits until no packet uses what it takes
-    /// back), a look-up two microseconds: what could fail is looked up first.
-    fn write(
-        self,
-        m: &mut Messages,
-        renewal: Renewal,
-        stands: impl FnOnce() -> Result<bool, Errno>,
-    ) -> Result<(), Errno> {
-        match (self.remaining, renewal) {
-            (Some(remaining), Renewal::InPlace) => {
-                element::ban(m, self.place, remaining, Standing::Updated);
-            }
-            (Some(remaining), Renewal::ByReplacing) => {
-                let standing = if stands()? { Standing::Replaced } else { Standing::Absent };
-                element::ban(m, self.place, remaining, standing);
-            }
-            (None, _) => {
-                if stands()? {
-                    element::unban(m, self.place);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// No element of a set is left for a ban.
 #[derive(Debug, thiserror::Error)]
 #[error("the set {set} is full: it holds {limit} networks and no more")]
@@ -362,6 +279,12 @@ impl SetFull {
 impl From<SetFull> for io::Error {
     fn from(error: SetFull) -> Self {
         io::Error::new(io::ErrorKind::QuotaExceeded, error)
+    }
+}
+
+impl fmt::Debug for Nftables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nftables").field("layout", &self.layout).finish_non_exhaustive()
     }
 }
 
@@ -451,12 +374,8 @@ impl Firewall for Nftables {
 
     fn clear(&mut self) -> Result<(), FirewallError> {
         nft::transaction(&mut self.messages, ruleset::delete_table);
-        match self.commit() {
-            Ok(()) | Err(Errno::NOENT) => {
-                self.layout = Layout::default();
-                Ok(())
-            }
-            Err(errno) => Err(kernel("deleting the table inet postern", errno)),
-        }
+        self.commit().map_err(|errno| kernel("deleting the table inet postern", errno))?;
+        self.layout = Layout::default();
+        Ok(())
     }
 }

@@ -39,8 +39,9 @@ const TYPE_IPV4: u32 = 7;
 const TYPE_IPV6: u32 = 8;
 const TYPE_SERVICE: u32 = 13;
 
-/// Writes the removal of our table, which must exist.
+/// Writes the removal of our table, be it there or not.
 pub(super) fn delete_table(m: &mut Messages) {
+    message(m, kind::NEW_TABLE, CREATE, |_| ());
     message(m, kind::DELETE_TABLE, 0, |_| ());
 }
 
@@ -70,7 +71,7 @@ pub(super) fn lay(m: &mut Messages, layout: &Layout, counters: &BTreeSet<String>
         m.u32(attr::CHAIN_POLICY, ACCEPT);
         m.text(attr::CHAIN_TYPE, format_args!("filter"));
     });
-    // No chain is named: all rules of the table. What follows puts them back, and packets see either all or all.
+    // No chain is named: all rules of the table. They are put back below, and a packet sees the old or the new ones.
     message(m, kind::DELETE_RULE, 0, |_| ());
     for (scope, id) in layout.scopes().iter().zip(1..) {
         scope.shapes.iter().for_each(|shape| drop_rule(m, *shape, &scope.ports));
@@ -223,6 +224,8 @@ fn expression(m: &mut Messages, name: &str, data: impl FnOnce(&mut Messages)) {
         m.nested(attr::EXPRESSION_DATA, data);
     });
 }
+
+// The attributes of an expression are numbered as its operands stand in the kernel's header, from 1.
 
 /// The one register that our rules need.
 const REGISTER: u32 = 1;

@@ -271,3 +271,37 @@ fn ten_thousand_bans_are_all_in_force() {
         assert!(!firewall.damaged().unwrap());
     });
 }
+
+#[test]
+fn a_network_can_be_banned_again_as_soon_as_its_ban_is_over() {
+    in_namespace(|| {
+        let mut firewall = open();
+        for network in ["192.0.2.7/32", "2001:db8::/64", "198.51.100.0/24", "2001:db9::/32"] {
+            let brief = lease(network, &Ports::All, Duration::from_millis(100));
+            firewall.apply(&[Change::Ban(brief.clone()), ban("203.0.113.0/24")]).unwrap();
+            // The kernel removes the element later, when it collects what has ended.
+            while firewall.holds(brief.network, &Ports::All).unwrap() {}
+            firewall.apply(&[ban(network)]).unwrap();
+            check_deadline(network, 3600);
+            firewall.apply(&[unban(network)]).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_full_set_says_what_it_holds() {
+    in_namespace(|| {
+        let mut firewall = open();
+        firewall.apply(&[ban("192.0.2.1")]).unwrap();
+        nft("add set inet postern ip4_32_all { type ipv4_addr; flags timeout; size 2; }");
+        let error = firewall.apply(&[ban("192.0.2.2"), ban("192.0.2.3"), ban("2001:db8::1")]).unwrap_err();
+        let FirewallError::Some { failed } = error else { panic!("{error:?}") };
+        assert_eq!(failed.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1]);
+        assert_eq!(
+            failed[0].1.to_string(),
+            "the set ip4_32_all is full: it holds 2000000 networks and no more"
+        );
+        assert!(firewall.holds("192.0.2.2/32".parse().unwrap(), &Ports::All).unwrap());
+        assert!(firewall.holds("2001:db8::1/128".parse().unwrap(), &Ports::All).unwrap());
+    });
+}

@@ -91,17 +91,27 @@ fn changes_to_other_tables_are_no_damage() {
     });
 }
 
-#[test]
-fn a_ban_heals_a_table_that_is_gone() {
+#[track_caller]
+fn check_healing(commands: &[&str]) {
     in_namespace(|| {
         let mut firewall = with_bans(&["198.51.100.0/24"]);
-        nft("delete table inet postern");
+        commands.iter().for_each(|command| _ = nft(command));
         let ban = Change::Ban(leases(&["192.0.2.7/32"]).remove(0));
         firewall.apply(&[ban]).unwrap();
         assert!(firewall.holds("192.0.2.7/32".parse().unwrap(), &Ports::All).unwrap());
-        // The other bans are not back, and that is said.
+        // What else was lost is not back, and that is said.
         assert!(firewall.damaged().unwrap());
     });
+}
+
+#[test]
+fn a_ban_heals_a_table_that_is_gone() {
+    check_healing(&["delete table inet postern"]);
+}
+
+#[test]
+fn a_ban_heals_a_set_that_is_gone() {
+    check_healing(&["flush table inet postern", "delete set inet postern ip4_32_all"]);
 }
 
 #[test]

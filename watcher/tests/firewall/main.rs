@@ -3,8 +3,12 @@
 #[cfg(test)]
 mod bans;
 #[cfg(test)]
+mod command;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod namespace;
