@@ -8,22 +8,24 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use smtpd::command::{self, Answer, Failure, Print};
-use smtpd::config::{Config, FILE};
+use smtpd::config::{Config, ConfigError, FILE};
 use smtpd::queue::Order;
 
 use arguments::{Arguments, Command, QueueCommand, UserCommand};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let colour =
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colour).with_env_filter(levels()).init();
+    diagnose_to_stderr();
     match carry_out(arguments) {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::FAILURE,
         Err(failure) => {
             let code = failure.exit_code();
-            eprintln!("postern-smtpd: {:#}", anyhow::Error::from(failure));
+            match failure {
+                // Each line begins with its place, so that editors find it.
+                Failure::Config(ConfigError::Wrong(_)) | Failure::Users { .. } => eprintln!("{failure}"),
+                failure => eprintln!("postern-smtpd: {:#}", anyhow::Error::from(failure)),
+            }
             ExitCode::from(code)
         }
     }
@@ -50,6 +52,12 @@ fn print(json: bool) -> Print {
 }
 
 /// `RUST_LOG` as usual; otherwise what an administrator wants to know.
-fn levels() -> tracing_subscriber::EnvFilter {
-    tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into())
+fn diagnose_to_stderr() {
+    let colour =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let levels = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let subscriber =
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colour).with_env_filter(levels);
+    // Told on standard error that standard error is gone, a server would panic.
+    subscriber.log_internal_errors(false).init();
 }

@@ -1,0 +1,92 @@
+//! Mail that goes elsewhere, and what comes back.
+
+use std::net::SocketAddr;
+
+use crate::house::{Client, House, Server};
+use crate::names::NameServer;
+
+/// A second server, which takes mail for example.com.
+fn elsewhere() -> (House, Server) {
+    let house = House::new("[[listen]]\naddress = \"127.0.0.1:0\"\n");
+    let text = std::fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    house.configure(
+        &text.replace("mx.example.org", "mx.example.com").replace("\"example.org\"", "\"example.com\""),
+    );
+    house.add_user("dave", "x");
+    let server = house.start();
+    (house, server)
+}
+
+/// A server that relays for this host.
+fn here(more: &str) -> (House, Server) {
+    let house = House::new(&format!("[[listen]]\naddress = \"127.0.0.1:0\"\n{more}"));
+    let text = std::fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    house.configure(&format!("relay = [\"127.0.0.0/8\"]\n{text}"));
+    house.add_user("alice", "x");
+    let server = house.start();
+    (house, server)
+}
+
+fn send(to: SocketAddr, recipients: &[&str]) {
+    let mut client = Client::connect(to);
+    client.expect("", "220");
+    client.expect("EHLO laptop", "250");
+    let text = "Message-ID: <1@example.org>\r\nSubject: far\r\n\r\n..\r\n\u{e9}";
+    client.deliver("alice@example.org", recipients, text);
+    client.expect("QUIT", "221");
+}
+
+#[test]
+fn a_smarthost_gets_the_mail_under_tls_and_a_refusal_comes_back() {
+    let (far, far_server) = elsewhere();
+    let (near, near_server) = here(&format!("[remote]\nsmarthost = \"{}\"\n", far_server.listen[0]));
+    send(near_server.listen[0], &["dave@example.com", "nobody@example.com"]);
+    let mail = far.wait_for_log("end msg");
+    assert!(mail.contains(" encrypted=tls "), "{mail}");
+    let files = std::fs::read_dir(far.path("mail/example.com/dave/new")).unwrap();
+    let mail: Vec<String> =
+        files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    assert_eq!(mail.len(), 1);
+    assert!(mail[0].contains(" with ESMTPS id ") && mail[0].ends_with("\n\n.\n\u{e9}\n"), "{}", mail[0]);
+
+    let bounce = near.wait_for_mail("alice");
+    assert!(bounce.starts_with("Return-Path: <>\nDelivered-To: alice@example.org\n"), "{bounce}");
+    assert!(bounce.contains("\n<nobody@example.com>:\n127.0.0.1 does not like recipient.\n"), "{bounce}");
+    assert!(bounce.contains("\nStatus: 5.1.1\n"), "{bounce}");
+    assert!(bounce.contains("\nSubject: far\n"), "{bounce}");
+    let log = near.wait_for_log("bounce msg ");
+    assert!(log.contains(": success: Message-ID:_<1@example.org>/127.0.0.1_accepted_message./"), "{log}");
+    assert!(
+        log.contains(
+            ": failure: Message-ID:_<1@example.org>/127.0.0.1_does_not_like_recipient./Remote_host_said:_550"
+        ),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_domain_is_found_by_its_mx() {
+    let (far, far_server) = elsewhere();
+    let names = NameServer::start(
+        &[("example.com", "mx1.example.com"), ("null.example", "")],
+        &[("mx1.example.com", [127, 0, 0, 1])],
+    );
+    let (near, near_server) = here(&format!(
+        "[dns]\nservers = [\"{}\"]\n[remote]\nport = {}\n",
+        names.address,
+        far_server.listen[0].port()
+    ));
+    send(near_server.listen[0], &["dave@example.com", "x@null.example", "x@none.example"]);
+    far.wait_for_log("end msg");
+    let bounce = near.wait_for_mail("alice");
+    assert!(
+        bounce.contains("\n<x@null.example>:\nSorry, null.example takes no mail. (#5.1.10)\n"),
+        "{bounce}"
+    );
+    assert!(
+        bounce
+            .contains("\n<x@none.example>:\nSorry, I couldn't find any host named none.example. (#5.1.2)\n"),
+        "{bounce}"
+    );
+    assert!(!bounce.contains("<dave@example.com>:"), "{bounce}");
+}

@@ -1,0 +1,15 @@
+//! The program itself: started on free ports, spoken to by others' clients, killed, started again.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test fails with the test"
+)]
+
+mod clients;
+mod commands;
+mod delivery;
+mod house;
+mod life;
+mod names;
