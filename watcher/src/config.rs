@@ -38,7 +38,7 @@ pub mod default {
 pub struct Config {
     /// The file they came from; none where there was none.
     pub file: Option<PathBuf>,
-    /// `firewall`: `"nftables"` (the default), `"dry-run"`.
+    /// `firewall`: `"nftables"` (the default), `"dry-run"`, `"command"`.
     pub firewall: FirewallKind,
     /// `database`: the SQLite file.
     pub database: PathBuf,
@@ -61,12 +61,27 @@ pub struct Config {
 }
 
 /// What keeps the banned out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FirewallKind {
     /// The kernel's nftables.
     Nftables,
     /// Nothing: it is only told what would be.
     DryRun,
+    /// A program: `[command] ban` is run for each ban, `[command] unban` for each end of one.
+    Command {
+        /// The program, by its absolute path, and its arguments.
+        ban: Vec<String>,
+        /// Likewise.
+        unban: Vec<String>,
+    },
+}
+
+/// The words that `firewall` may be.
+#[derive(Clone, Copy)]
+enum FirewallName {
+    Nftables,
+    DryRun,
+    Command,
 }
 
 /// The budget of a DNS blocklist.
@@ -105,7 +120,7 @@ impl Config {
         let (filters, jails) =
             (Filters::read(beside("filters").as_deref()), Jails::read(beside("jails").as_deref()));
         let root = document.root();
-        let firewall = root.get_or("firewall", FirewallKind::Nftables);
+        let firewall = firewall(&root);
         let database = absolute(root.path("database").unwrap_or_else(|| default::DATABASE.into()));
         let socket = absolute(root.path("socket").unwrap_or_else(|| default::SOCKET.into()));
         let listen = root.get_or("listen", default::LISTEN);
@@ -121,6 +136,7 @@ impl Config {
         let jails = jails.map(|all| choose(&root, all, chosen));
         let mut mistakes = Mistakes::new();
         mistakes.merge(document.finish());
+        let firewall = firewall.unwrap_or(FirewallKind::DryRun);
         let (filters, jails) = match (filters, jails) {
             (Ok(filters), Ok(jails)) => (filters, jails),
             (filters, jails) => {
@@ -161,6 +177,34 @@ fn choose(root: &Table<'_>, all: Jails, chosen: Option<Vec<String>>) -> Jails {
     })
 }
 
+/// None where it is wrong, which was noted.
+fn firewall(root: &Table<'_>) -> Option<FirewallKind> {
+    let name = root.get_or("firewall", FirewallName::Nftables);
+    let argv = |table: &Table<'_>, key| table.require::<Vec<String>>(key);
+    match (name, root.table("command")) {
+        (FirewallName::Nftables, None) => Some(FirewallKind::Nftables),
+        (FirewallName::DryRun, None) => Some(FirewallKind::DryRun),
+        (FirewallName::Command, Some(table)) => {
+            let (ban, unban) = (argv(&table, "ban"), argv(&table, "unban"));
+            let (ban, unban) = (ban?, unban?);
+            if let Err(error) = crate::firewall::Command::new(&ban, &unban) {
+                table.mistake_at_table(error);
+            }
+            Some(FirewallKind::Command { ban, unban })
+        }
+        (FirewallName::Command, None) => {
+            root.mistake("firewall", "a table [command] with `ban` and `unban` says which programs are run");
+            None
+        }
+        (FirewallName::Nftables | FirewallName::DryRun, Some(table)) => {
+            // They are known keys, in the wrong company.
+            let _known = (table.contains("ban"), table.contains("unban"));
+            table.mistake_at_table("[command] is for firewall = \"command\"");
+            None
+        }
+    }
+}
+
 fn quota(zone: String, table: &Table<'_>) -> Option<Quota> {
     let limit = table.require::<u64>("limit");
     let period = table.get_or("period", default::PERIOD);
@@ -171,11 +215,16 @@ fn quota(zone: String, table: &Table<'_>) -> Option<Quota> {
     Some(Quota { zone, limit: limit?, period, reset })
 }
 
-impl Value for FirewallKind {
-    const EXPECTED: &'static str = "\"nftables\" or \"dry-run\"";
+impl Value for FirewallName {
+    const EXPECTED: &'static str = "\"nftables\", \"dry-run\" or \"command\"";
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        one_of(value, &[("nftables", FirewallKind::Nftables), ("dry-run", FirewallKind::DryRun)])
+        let names = [
+            ("nftables", FirewallName::Nftables),
+            ("dry-run", FirewallName::DryRun),
+            ("command", FirewallName::Command),
+        ];
+        one_of(value, &names)
     }
 }
 

@@ -63,7 +63,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     let control = server
         .start(commands, Arc::clone(&metrics), config.database.clone(), Arc::clone(&stop))
         .context("cannot start the control server")?;
-    let enforcer = Enforcer::start(config.firewall, &watch.engine, now);
+    let enforcer = Enforcer::start(&config.firewall, &watch.engine, now);
     let daemon = Daemon {
         file: file.map(Path::to_owned),
         config,

@@ -8,7 +8,7 @@ use logline::Timestamp;
 
 use crate::config::FirewallKind;
 use crate::engine::{Engine, Output};
-use crate::firewall::{Change, DryRun, Firewall, FirewallError, Lease, Nftables, connections};
+use crate::firewall::{Change, Command, DryRun, Firewall, FirewallError, Lease, Nftables, connections};
 use crate::jail::Ports;
 
 /// After a refusal everything is tried again so often.
@@ -38,16 +38,16 @@ pub(super) struct Repair {
 
 impl Enforcer {
     /// Opens the firewall and puts all bans in force. Without the right to change it, it goes on and says so.
-    pub(super) fn start(kind: FirewallKind, engine: &Engine, now: Timestamp) -> Self {
+    pub(super) fn start(kind: &FirewallKind, engine: &Engine, now: Timestamp) -> Self {
         let (firewall, trouble): (Box<dyn Firewall>, _) = match kind {
             FirewallKind::DryRun => (Box::new(DryRun::new()), None),
             FirewallKind::Nftables => match Nftables::open() {
                 Ok(nftables) => (Box::new(nftables), None),
-                Err(error) => {
-                    let trouble = format!("nobody is kept out, bans are only recorded: {}", chain(&error));
-                    tracing::error!("{trouble}");
-                    (Box::new(DryRun::new()), Some(trouble))
-                }
+                Err(error) => only_recorded(&error),
+            },
+            FirewallKind::Command { ban, unban } => match Command::new(ban, unban) {
+                Ok(command) => (Box::new(command), None),
+                Err(error) => only_recorded(&error),
             },
         };
         let ending = (firewall.name() == "nftables").then(end_connections).flatten();
@@ -146,6 +146,13 @@ impl Enforcer {
             }
         }
     }
+}
+
+/// The firewall cannot be used: it goes on without one, and says so.
+fn only_recorded(error: &dyn std::error::Error) -> (Box<dyn Firewall>, Option<String>) {
+    let trouble = format!("nobody is kept out, bans are only recorded: {}", chain(error));
+    tracing::error!("{trouble}");
+    (Box::new(DryRun::new()), Some(trouble))
 }
 
 fn change(output: &Output, now: Timestamp) -> Option<Change> {
