@@ -52,6 +52,7 @@ pub fn record(site: &Site, seed: u64) -> Result<Recording> {
     let mut botnet = site.network.client("python3");
     botnet.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/botnet.py"));
     let clients = Answer::of(botnet.args([SERVER, SERVER6, &seed.to_string()]))?.yes()?.said;
+    swaks(site)?;
 
     // The end of a session is logged after its client has gone; the last word is the server's own.
     smtpd.stop()?;
@@ -62,6 +63,26 @@ pub fn record(site: &Site, seed: u64) -> Result<Recording> {
     let bans = site.bans()?;
     watcher.stop()?;
     Ok(Recording { directory, log, bans, clients })
+}
+
+/// Another client than Python's: a mail from a stranger, and a login that fails.
+fn swaks(site: &Site) -> Result<()> {
+    let client = |options: &[&str]| {
+        let mut swaks = site.network.client("swaks");
+        swaks.args([
+            "--server",
+            SERVER,
+            "--local-interface",
+            "198.51.100.254",
+            "--helo",
+            "client.example.net",
+        ]);
+        Answer::of(swaks.args(["--to", "alice@example.org", "--from", "carol@example.net"]).args(options))
+    };
+    client(&[])?.yes()?;
+    let refused = client(&["--port", "587", "--tls", "--auth-user", "alice", "--auth-password", "wrong"])?;
+    ensure!(refused.code != 0, "swaks has logged in with a wrong password");
+    Ok(())
 }
 
 fn multilog(directory: &Path) -> Result<(Running, ChildStdin)> {

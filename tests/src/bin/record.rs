@@ -4,6 +4,7 @@
 //! not change what this log means.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -22,7 +23,8 @@ fn main() -> Result<()> {
     let recording = recording::record(&site, seed)?;
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/botnet");
     save(&recording, &directory)?;
-    println!("{} bans, {} bytes of log\n{}", recording.bans.len(), recording.log.len(), recording.clients);
+    let Recording { bans, log, clients, .. } = recording;
+    write!(std::io::stdout(), "{} bans, {} bytes of log\n{clients}", bans.len(), log.len())?;
     Ok(())
 }
 
