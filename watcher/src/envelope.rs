@@ -4,6 +4,7 @@
 //! message; its time is then its arrival.
 
 mod civil;
+pub(crate) mod json;
 
 use jiff::tz::{Offset, TimeZone};
 use logline::Timestamp;
@@ -20,6 +21,8 @@ pub enum EnvelopeKind {
     Local,
     /// rsyslog's file format: RFC 3339 stamp, host, program.
     Rfc3339,
+    /// An object of postern-smtpd's JSON format.
+    Json,
     /// The traditional file format: `Aug 12 11:52:52`, host, program. Neither year nor zone.
     Rfc3164,
 }

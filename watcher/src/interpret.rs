@@ -10,7 +10,7 @@ use logline::{Record, SessionId, Tcpserver, Timestamp};
 use regex::bytes::RegexSet;
 
 use crate::connections::{Claim, Connections};
-use crate::envelope::{Clock, Envelope, EnvelopeKind};
+use crate::envelope::{Clock, Envelope, EnvelopeKind, json};
 use crate::event::Event;
 use crate::fact::View;
 use crate::filter::{Filter, Matcher, Rule};
@@ -88,6 +88,16 @@ impl Interpreter {
     ) -> Reading {
         // A carriage return before the line feed is the writer's line end, not part of what it says.
         let text = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Some((at, record)) = json::read(text) {
+            let meaning = self.record(&record, at, line, sink);
+            return Reading {
+                meaning,
+                envelope: EnvelopeKind::Json,
+                at,
+                stamped: true,
+                offset: Some(Offset::UTC),
+            };
+        }
         let envelope = Envelope::open(text, &self.clock, arrival);
         let at = envelope.time.unwrap_or(arrival);
         let meaning = match Record::parse(envelope.message) {
@@ -220,4 +230,39 @@ fn client(
 fn read_address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     text.parse().ok().map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Filters;
+
+    /// The kinds and clients of the events of a log.
+    fn events(log: &[String]) -> Vec<(String, String)> {
+        let filters = Filters::shipped().unwrap();
+        let mut interpreter = Interpreter::new(filters.iter().cloned(), TimeZone::UTC);
+        let mut events = Vec::new();
+        for line in log {
+            interpreter.read(line.as_bytes(), Timestamp::from_seconds(0), &mut |event, _| {
+                events
+                    .push((event.kind.to_string(), event.address.map(|a| a.to_string()).unwrap_or_default()));
+            });
+        }
+        events
+    }
+
+    #[test]
+    fn json_lines_mean_what_the_same_lines_mean_in_words() {
+        let words = [
+            "tcpserver: pid 9012 from 203.0.113.66",
+            "qmail-smtpd[9012]: auth: auth-failed type=login user=<info@example.org> fingerprint=0c4f",
+            "tcpserver: end 9012 status 256",
+        ];
+        let json = words.map(|line| {
+            let record = Record::parse(line.as_bytes()).unwrap();
+            serde_json::json!({ "time": "2026-11-21T03:00:00.5Z", "record": record }).to_string()
+        });
+        assert_eq!(events(&json), events(&words.map(str::to_owned)));
+        assert_eq!(events(&json).len(), 3);
+    }
 }

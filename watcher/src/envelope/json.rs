@@ -1,0 +1,20 @@
+//! postern-smtpd's other dress: with `log.format = "json"` a line is an object, `{"time": …, "record": …}`, and states the
+//! same fact.
+
+use logline::{Record, Timestamp};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Line {
+    time: jiff::Timestamp,
+    record: Record<'static>,
+}
+
+/// The fact and its time; none for any other text.
+pub(crate) fn read(line: &[u8]) -> Option<(Timestamp, Record<'static>)> {
+    if line.first() != Some(&b'{') {
+        return None;
+    }
+    let Line { time, record } = serde_json::from_slice(line).ok()?;
+    Some((Timestamp::from_nanos(i64::try_from(time.as_nanosecond()).ok()?), record))
+}
