@@ -5,16 +5,18 @@ use logline::{Record, Timestamp};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-struct Line {
-    time: jiff::Timestamp,
-    record: Record<'static>,
+struct Line<'a> {
+    time: String,
+    #[serde(borrow)]
+    record: Record<'a>,
 }
 
 /// The fact and its time; none for any other text.
-pub(crate) fn read(line: &[u8]) -> Option<(Timestamp, Record<'static>)> {
+pub(crate) fn read(line: &[u8]) -> Option<(Timestamp, Record<'_>)> {
     if line.first() != Some(&b'{') {
         return None;
     }
     let Line { time, record } = serde_json::from_slice(line).ok()?;
+    let time: jiff::Timestamp = time.parse().ok()?;
     Some((Timestamp::from_nanos(i64::try_from(time.as_nanosecond()).ok()?), record))
 }
