@@ -39,6 +39,9 @@ impl Stream {
         let found = self.open_live(&end, desk)?;
         self.mend(&around, desk)?;
         self.begin(&end, &mut around, found.as_ref(), desk);
+        if let Some(found) = &found {
+            self.resume_live(found, &around, desk)?;
+        }
         self.admit(&around, found.as_ref(), desk)?;
         if let Some(found) = found {
             self.admit_live(found, &around, desk)?;
@@ -157,7 +160,7 @@ impl Stream {
     /// The first look: decides what is old, and finds the files of cursors that are called otherwise by now.
     fn begin(&mut self, end: &End, around: &mut Vec<Sibling>, found: Option<&Found>, desk: &mut Desk<'_>) {
         let Some(beginning) = &self.beginning else { return };
-        let Some(youngest) = beginning.cursors.iter().map(|cursor| cursor.born_ns).max() else {
+        let Some(youngest) = beginning.cursors.iter().max_by_key(|cursor| cursor.born_ns) else {
             for sibling in around.iter() {
                 let is_past = match (&self.history, beginning.start) {
                     (History::Nothing, _) | (_, Start::End) => true,
@@ -182,7 +185,8 @@ impl Stream {
             let elsewhere = cursor.path.parent().and_then(|directory| sibling::find(directory, cursor));
             match elsewhere.or_else(|| sibling::find(&end.spot.directory, cursor)) {
                 Some(sibling) => around.push(sibling),
-                None => is_gone |= cursor.born_ns == youngest,
+                // Of older files the end had been read, as a rule, and then they are removed, as a rule.
+                None => is_gone |= cursor == youngest,
             }
         }
         if is_gone {
@@ -190,11 +194,24 @@ impl Stream {
         }
         sort(around, self.naming);
         let known = around.iter().filter(|sibling| beginning.cursors.iter().any(|c| c.is_in(sibling.id)));
-        self.floor_ns = match youngest {
+        self.floor_ns = match youngest.born_ns {
             // Without births, what was written to after all that is known.
             0 => known.map(|sibling| sibling.age_ns).max().unwrap_or(i64::MAX),
-            youngest => youngest,
+            born_ns => born_ns,
         };
+    }
+
+    /// Takes the log up where its cursor stands. Before its siblings are judged: if it was truncated, they are needed to
+    /// find what it held.
+    fn resume_live(&mut self, found: &Found, around: &[Sibling], desk: &mut Desk<'_>) -> io::Result<()> {
+        let id = found.sibling.id;
+        match self.cursor_of(id) {
+            Some(cursor) if !self.is_open(id) => {
+                let at = self.generations.len();
+                self.take_up(at, found.file.try_clone()?, &found.sibling, Some(cursor), around, desk)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Opens the generations that came and went unseen.
@@ -225,10 +242,15 @@ impl Stream {
                 }
                 Verdict::Generation => {
                     let Some(file) = sibling.open()? else { continue };
-                    let is_before_live =
-                        live_id.is_some() && self.generations.last().map(|last| last.id) == live_id;
-                    let at = self.generations.len() - usize::from(is_before_live);
-                    self.take_up(at, file, sibling, cursor, around, desk)?;
+                    desk.stats.rotations += u64::from(self.beginning.is_none());
+                    self.take_up(
+                        self.place_of(sibling, live_id, around),
+                        file,
+                        sibling,
+                        cursor,
+                        around,
+                        desk,
+                    )?;
                 }
                 Verdict::Copy => drop(self.fates.insert(sibling.id, Fate::Copy)),
                 Verdict::Stranger => drop(self.fates.insert(sibling.id, Fate::Passed)),
@@ -311,6 +333,15 @@ impl Stream {
     ) -> io::Result<Generation> {
         let watch = desk.watches.add_file(&file, Owner::Stream(self.key))?;
         Generation::new(file, sibling.id, sibling.path.clone(), watch, offset)
+    }
+
+    /// Where a sibling stands among the open files: before those that are younger, and before the log itself. Files that
+    /// are no longer beside the log are older than those that are.
+    fn place_of(&self, sibling: &Sibling, live: Option<FileId>, around: &[Sibling]) -> usize {
+        let younger: Vec<_> =
+            around.iter().skip_while(|other| other.id != sibling.id).map(|s| s.id).collect();
+        let is_younger = |open: &Generation| Some(open.id) == live || younger.contains(&open.id);
+        self.generations.iter().position(is_younger).unwrap_or(self.generations.len())
     }
 
     /// What the siblings are compared with.
