@@ -152,11 +152,7 @@ impl Tailer {
         let added = Source::new(source, target, beginning, &mut self.watches)?;
         let keys: Vec<_> = added.keys().collect();
         self.sources.insert(source, added);
-        for key in keys {
-            // Nothing is read into an empty buffer: this finds the files, and where their ends are.
-            self.turn(key, 0, &mut |_| {})?;
-        }
-        Ok(())
+        self.look(&keys)
     }
 
     /// Follows a source no more.
@@ -250,8 +246,17 @@ impl Tailer {
         let Some(source) = self.sources.get_mut(&id) else { return Ok(()) };
         source.expand(&mut self.watches)?;
         let keys: Vec<_> = source.keys().collect();
-        for key in keys {
-            self.enqueue(key);
+        self.look(&keys)
+    }
+
+    /// Finds the files of streams that are new, and where their ends are.
+    fn look(&mut self, keys: &[StreamKey]) -> io::Result<()> {
+        for &key in keys {
+            let stream = self.sources.get_mut(&key.source).and_then(|source| source.stream(key.slot));
+            if stream.is_some_and(|stream| stream.is_new()) {
+                // There is no room to read anything.
+                self.turn(key, 0, &mut |_| {})?;
+            }
         }
         Ok(())
     }

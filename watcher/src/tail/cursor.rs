@@ -7,6 +7,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tail::head::HeadPrint;
+
 /// One file, whatever it is called.
 ///
 /// Device and inode alone are not enough: a deleted file's inode number is given to the next file at once (on ext4 as
@@ -50,6 +52,10 @@ impl Cursor {
     /// The file it is a position in.
     pub fn file(&self) -> FileId {
         FileId { device: self.device, inode: self.inode, born_ns: self.born_ns }
+    }
+
+    pub(crate) fn print(&self) -> HeadPrint {
+        HeadPrint { length: self.head_len, hash: self.head_hash }
     }
 
     /// Whether this is a position in that file. Device numbers may change when the machine starts anew; a birth to

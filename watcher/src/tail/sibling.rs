@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::tail::cursor::{Cursor, FileId};
 use crate::tail::family::{Family, Rank};
 use crate::tail::generation;
-use crate::tail::head::Head;
+use crate::tail::head::{Head, HeadPrint};
 
 /// A file as it was found beside a log, or in the log's own place.
 #[derive(Clone, Debug)]
@@ -34,6 +34,14 @@ pub(crate) enum Verdict {
     Stranger,
     /// Not to be told yet.
     Undecided,
+}
+
+/// What is no longer where it was: a file that began with `print` and had been read to `offset`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Displaced {
+    pub(crate) file: FileId,
+    pub(crate) print: HeadPrint,
+    pub(crate) offset: u64,
 }
 
 impl Sibling {
@@ -70,6 +78,11 @@ impl Sibling {
             }
         }
         Ok(if self.age_ns >= floor_ns { Verdict::Generation } else { Verdict::Stranger })
+    }
+
+    /// Whether it holds what had been read of that file.
+    pub(crate) fn is_copy_of(&self, displaced: Displaced) -> io::Result<bool> {
+        Ok(self.size >= displaced.offset && self.head()?.bears(displaced.print))
     }
 
     /// What it begins with; nothing if it is gone by now.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::inotify::ReadFlags;
 
+use crate::tail::Line;
 use crate::tail::cursor::{Cursor, FileId};
 use crate::tail::family::Family;
 use crate::tail::generation::{Generation, Step};
@@ -15,9 +16,11 @@ use crate::tail::pattern::Pattern;
 use crate::tail::splitter::RawLine;
 use crate::tail::stats::{Loss, Stats};
 use crate::tail::way::{End, Place};
-use crate::tail::{Line, Start};
 
+mod beginning;
 mod look;
+
+pub(crate) use beginning::Beginning;
 
 /// Rotated files that have been read are kept open, for writers that have not noticed the rotation. So many of a log.
 const ROTATED_OPEN_MAX: usize = 4;
@@ -75,13 +78,6 @@ pub(crate) enum History {
     Matching(Pattern),
     /// All: the source names their directory.
     Everything,
-}
-
-/// How a log is begun with.
-#[derive(Clone, Debug)]
-pub(crate) struct Beginning {
-    pub(crate) start: Start,
-    pub(crate) cursors: Vec<Cursor>,
 }
 
 /// What is known of a file that is not open.
@@ -144,6 +140,11 @@ impl Stream {
     /// Whether it holds no file.
     pub(crate) fn is_idle(&self) -> bool {
         self.generations.is_empty() && self.beginning.is_none()
+    }
+
+    /// Whether nothing has begun yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.beginning.is_some()
     }
 
     /// Whether there may be something to do.

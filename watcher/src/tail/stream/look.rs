@@ -6,13 +6,12 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use crate::tail::Start;
 use crate::tail::cursor::{Cursor, FileId};
 use crate::tail::family::{Family, Kin, Likeness, Rank};
 use crate::tail::generation::{self, Breach, Generation};
-use crate::tail::head::{Head, HeadPrint};
+use crate::tail::head::Head;
 use crate::tail::notify::Owner;
-use crate::tail::sibling::{self, Live, Sibling, Verdict};
+use crate::tail::sibling::{self, Displaced, Live, Sibling, Verdict};
 use crate::tail::stats::Loss;
 use crate::tail::way::{End, Spot, Way};
 
@@ -22,10 +21,28 @@ use super::{Desk, Fate, GENERATIONS_OPEN_MAX, History, Naming, Stream};
 /// that is read while names change in it may not show a file that is there.
 const FATES_MAX: usize = 1024;
 
-/// The file that has the log's name.
-struct Found {
-    file: File,
-    sibling: Sibling,
+/// What was found in one look.
+pub(super) struct Scene {
+    /// The family of the log, oldest first.
+    pub(super) siblings: Vec<Sibling>,
+    /// The file that has the log's name.
+    pub(super) live: Option<Found>,
+}
+
+/// An open file, and what it is.
+pub(super) struct Found {
+    pub(super) file: File,
+    pub(super) sibling: Sibling,
+}
+
+impl Scene {
+    pub(super) fn live_id(&self) -> Option<FileId> {
+        self.live.as_ref().map(|found| found.sibling.id)
+    }
+
+    pub(super) fn sort(&mut self, naming: Naming) {
+        sort(&mut self.siblings, naming);
+    }
 }
 
 impl Stream {
@@ -34,29 +51,25 @@ impl Stream {
     pub(super) fn look(&mut self, desk: &mut Desk<'_>) -> io::Result<()> {
         self.go_the_way(desk)?;
         let Some(end) = self.end.clone() else { return self.retire(desk) };
-        let mut around = self.list();
+        let siblings = self.list();
+        let live = self.open_live(&end, desk)?;
+        let mut scene = Scene { siblings, live };
         self.is_backlogged = false;
-        let found = self.open_live(&end, desk)?;
-        self.mend(&around, desk)?;
-        self.begin(&end, &mut around, found.as_ref(), desk);
-        self.admit(&around, found.as_ref(), desk)?;
-        if let Some(found) = found {
-            self.admit_live(found, &around, desk)?;
-        }
-        if self.beginning.take().is_some_and(|beginning| beginning.cursors.is_empty()) {
-            self.pass_over_the_rest(&around);
-        }
-        self.forget(&around);
+        self.mend(&scene, desk)?;
+        self.begin(&end, &mut scene, desk)?;
+        self.resume(&scene, desk)?;
+        self.admit(&scene, desk)?;
+        self.admit_live(&scene, desk)?;
+        self.beginning = None;
+        self.forget(&scene);
         self.retire(desk)
     }
 
     fn go_the_way(&mut self, desk: &mut Desk<'_>) -> io::Result<()> {
         let owner = Owner::Stream(self.key);
         let mut way = Way::to(&self.path, desk.watches, owner)?;
-        let names_a_directory = self.naming == Naming::Rotated
-            && self.history == History::Nothing
-            && way.end.as_ref().is_some_and(|end| end.spot.path().is_dir());
-        if names_a_directory {
+        let is_named_alone = self.naming == Naming::Rotated && self.history == History::Nothing;
+        if is_named_alone && way.end.as_ref().is_some_and(|end| end.spot.path().is_dir()) {
             // The directory of a multilog that had not yet made it when it was asked for.
             self.path.push("current");
             self.naming = Naming::Archives;
@@ -74,11 +87,11 @@ impl Stream {
         Ok(())
     }
 
-    fn list(&mut self) -> Vec<Sibling> {
+    fn list(&self) -> Vec<Sibling> {
         let listed = self.families.iter().flat_map(|(directory, family)| sibling::list(directory, family));
-        let mut around: Vec<_> = listed.collect();
-        sort(&mut around, self.naming);
-        around
+        let mut siblings = listed.collect();
+        sort(&mut siblings, self.naming);
+        siblings
     }
 
     fn open_live(&mut self, end: &End, desk: &mut Desk<'_>) -> io::Result<Option<Found>> {
@@ -100,7 +113,7 @@ impl Stream {
     }
 
     /// Finds what was truncated, and where what it held was copied to.
-    fn mend(&mut self, around: &[Sibling], desk: &mut Desk<'_>) -> io::Result<()> {
+    fn mend(&mut self, scene: &Scene, desk: &mut Desk<'_>) -> io::Result<()> {
         let mut at = 0;
         while let Some(generation) = self.generations.get_mut(at) {
             match generation.breach()? {
@@ -111,8 +124,9 @@ impl Stream {
                 }
                 Some(Breach::Restarted) => {
                     let (print, offset) = (generation.head().print(), generation.line_start());
+                    let displaced = Displaced { file: generation.id, print, offset };
                     generation.restart();
-                    at += self.take_copies(at, print, offset, around, desk)?;
+                    at += self.take_copies(at, displaced, scene, desk)?;
                 }
             }
             at += 1;
@@ -120,33 +134,35 @@ impl Stream {
         Ok(())
     }
 
-    /// A file was truncated that began with `print` and had been read to `offset`. If it was copied before, the copy is
-    /// read from there, and later copies, of what the file held since, from their beginning. They are put at `at`.
+    /// Finds the copy that was made of a file before it was truncated, to be read from where the file had been read;
+    /// and, where that is the log itself, the later copies, of what it held since. They are put at `at`; says how many.
     fn take_copies(
         &mut self,
         at: usize,
-        print: HeadPrint,
-        offset: u64,
-        around: &[Sibling],
+        displaced: Displaced,
+        scene: &Scene,
         desk: &mut Desk<'_>,
     ) -> io::Result<usize> {
         let mut taken = 0;
-        for sibling in around {
+        for sibling in &scene.siblings {
             let fate = self.fates.get(&sibling.id);
-            let is_free = !self.is_open(sibling.id) && matches!(fate, None | Some(Fate::Copy));
-            let is_wanted = is_free
-                && match taken {
-                    0 => sibling.size >= offset && sibling.head()?.bears(print),
-                    _ => fate.is_none() && sibling.size > 0 && !sibling.is_restored(),
-                };
-            if !is_wanted {
+            if self.is_open(sibling.id) || !matches!(fate, None | Some(Fate::Copy)) {
                 continue;
             }
+            let from = if taken == 0 && sibling.is_copy_of(displaced)? {
+                displaced.offset
+            } else if taken > 0 && fate.is_none() && sibling.size > 0 && !sibling.is_restored() {
+                0
+            } else {
+                continue;
+            };
             if let Some(file) = sibling.open()? {
-                let from = if taken == 0 { offset } else { 0 };
                 let generation = self.generation(file, sibling, from, desk)?;
                 self.generations.insert(at + taken, generation);
                 taken += 1;
+            }
+            if scene.live_id() != Some(displaced.file) {
+                break;
             }
         }
         desk.stats.count(if taken > 0 { Loss::Race } else { Loss::Truncated });
@@ -154,81 +170,33 @@ impl Stream {
         Ok(taken)
     }
 
-    /// The first look: decides what is old, and finds the files of cursors that are called otherwise by now.
-    fn begin(&mut self, end: &End, around: &mut Vec<Sibling>, found: Option<&Found>, desk: &mut Desk<'_>) {
-        let Some(beginning) = &self.beginning else { return };
-        let Some(youngest) = beginning.cursors.iter().map(|cursor| cursor.born_ns).max() else {
-            for sibling in around.iter() {
-                let is_past = match (&self.history, beginning.start) {
-                    (History::Nothing, _) | (_, Start::End) => true,
-                    (History::Everything, Start::Beginning) => false,
-                    (History::Matching(pattern), Start::Beginning) => {
-                        !sibling.path.file_name().is_some_and(|name| pattern.matches_name(name))
-                    }
-                };
-                if is_past {
-                    self.fates.insert(sibling.id, Fate::Passed);
-                }
-            }
-            return;
-        };
-        let mut is_gone = false;
-        for cursor in &beginning.cursors {
-            let is_here = found.is_some_and(|found| cursor.is_in(found.sibling.id))
-                || around.iter().any(|sibling| cursor.is_in(sibling.id));
-            if is_here {
-                continue;
-            }
-            let elsewhere = cursor.path.parent().and_then(|directory| sibling::find(directory, cursor));
-            match elsewhere.or_else(|| sibling::find(&end.spot.directory, cursor)) {
-                Some(sibling) => around.push(sibling),
-                None => is_gone |= cursor.born_ns == youngest,
-            }
-        }
-        if is_gone {
-            desk.stats.count(Loss::Gone);
-        }
-        sort(around, self.naming);
-        let known = around.iter().filter(|sibling| beginning.cursors.iter().any(|c| c.is_in(sibling.id)));
-        self.floor_ns = match youngest {
-            // Without births, what was written to after all that is known.
-            0 => known.map(|sibling| sibling.age_ns).max().unwrap_or(i64::MAX),
-            youngest => youngest,
-        };
-    }
-
     /// Opens the generations that came and went unseen.
-    fn admit(&mut self, around: &[Sibling], found: Option<&Found>, desk: &mut Desk<'_>) -> io::Result<()> {
-        let live = match found {
+    fn admit(&mut self, scene: &Scene, desk: &mut Desk<'_>) -> io::Result<()> {
+        let live = match &scene.live {
             Some(found) => Some(self.live(found)?),
             None => None,
         };
-        let live_id = found.map(|found| found.sibling.id);
-        for sibling in around {
+        for sibling in &scene.siblings {
             if let Some(open) = self.generations.iter_mut().find(|open| open.id == sibling.id) {
                 open.path.clone_from(&sibling.path);
                 continue;
             }
-            let is_known = self.fates.contains_key(&sibling.id) || (desk.is_elsewhere)(sibling.id);
-            if is_known || live_id == Some(sibling.id) {
+            let is_known = self.fates.contains_key(&sibling.id)
+                || scene.live_id() == Some(sibling.id)
+                || self.cursor_of(sibling.id).is_some()
+                || (desk.is_elsewhere)(sibling.id);
+            if is_known {
                 continue;
             }
-            let cursor = self.cursor_of(sibling.id);
-            let verdict = match cursor {
-                Some(_) => Verdict::Generation,
-                None => sibling.judge(live.as_ref(), self.floor_ns)?,
-            };
-            match verdict {
-                Verdict::Generation if cursor.is_none() && self.generations.len() >= GENERATIONS_OPEN_MAX => {
+            match sibling.judge(live.as_ref(), self.floor_ns)? {
+                Verdict::Generation if self.generations.len() >= GENERATIONS_OPEN_MAX => {
                     self.is_backlogged = true;
                     return Ok(());
                 }
                 Verdict::Generation => {
                     let Some(file) = sibling.open()? else { continue };
-                    let is_before_live =
-                        live_id.is_some() && self.generations.last().map(|last| last.id) == live_id;
-                    let at = self.generations.len() - usize::from(is_before_live);
-                    self.take_up(at, file, sibling, cursor, around, desk)?;
+                    desk.stats.rotations += u64::from(self.beginning.is_none());
+                    self.take_up(file, sibling, None, scene, desk)?;
                 }
                 Verdict::Copy => drop(self.fates.insert(sibling.id, Fate::Copy)),
                 Verdict::Stranger => drop(self.fates.insert(sibling.id, Fate::Passed)),
@@ -238,68 +206,77 @@ impl Stream {
         Ok(())
     }
 
-    fn admit_live(&mut self, found: Found, around: &[Sibling], desk: &mut Desk<'_>) -> io::Result<()> {
-        let Found { file, sibling } = found;
+    /// Opens the log itself, and puts it last.
+    fn admit_live(&mut self, scene: &Scene, desk: &mut Desk<'_>) -> io::Result<()> {
+        let Some(Found { file, sibling }) = &scene.live else { return Ok(()) };
         let id = sibling.id;
-        let is_new = self.live != Some(id);
         if let Some(at) = self.generations.iter().position(|open| open.id == id) {
             let mut generation = self.generations.remove(at);
-            generation.path = sibling.path;
+            generation.path.clone_from(&sibling.path);
             self.generations.push(generation);
-        } else if (desk.is_elsewhere)(id) {
+        } else if (desk.is_elsewhere)(id) || self.is_backlogged {
             return Ok(());
-        } else if self.is_to_be_read_from_its_end() {
-            let offset = generation::last_line_start(&file, sibling.size)?;
-            let generation = self.generation(file, &sibling, offset, desk)?;
+        } else if self.begins_at_the_end() {
+            let offset = generation::last_line_start(file, sibling.size)?;
+            let generation = self.generation(file.try_clone()?, sibling, offset, desk)?;
             self.generations.push(generation);
         } else {
             let cursor = match self.fates.get(&id) {
                 Some(Fate::Done(cursor)) => Some(cursor.clone()),
-                Some(Fate::Copy | Fate::Passed) | None => self.cursor_of(id),
+                Some(Fate::Copy | Fate::Passed) | None => None,
             };
-            if self.is_backlogged && cursor.is_none() {
-                return Ok(());
-            }
-            self.take_up(self.generations.len(), file, &sibling, cursor, around, desk)?;
+            self.take_up(file.try_clone()?, sibling, cursor, scene, desk)?;
             self.fates.remove(&id);
         }
-        if is_new && self.live.is_some() {
+        let before = self.live.replace(id);
+        if before.is_some() && before != Some(id) {
             desk.stats.rotations += 1;
             for generation in &mut self.generations {
                 generation.find_path();
             }
         }
-        self.live = Some(id);
         Ok(())
     }
 
-    /// Puts a file at `at`, to be read from its cursor on, if it has one and still holds what it held.
-    fn take_up(
+    /// Adds a file, to be read from its cursor on, if it has one and still holds what it held.
+    pub(super) fn take_up(
         &mut self,
-        at: usize,
         file: File,
         sibling: &Sibling,
         cursor: Option<Cursor>,
-        around: &[Sibling],
+        scene: &Scene,
         desk: &mut Desk<'_>,
     ) -> io::Result<()> {
+        let mut at = self.place_of(sibling, scene);
         let mut offset = 0;
-        let mut before = 0;
         if let Some(cursor) = cursor {
-            let print = HeadPrint { length: cursor.head_len, hash: cursor.head_hash };
-            let is_same = Head::of(&file)?.bears(print);
+            let displaced = Displaced { file: sibling.id, print: cursor.print(), offset: cursor.offset };
+            let is_same = Head::of(&file)?.bears(displaced.print);
             if is_same && sibling.size >= cursor.offset {
                 offset = cursor.offset;
             } else if is_same && sibling.size > 0 {
                 desk.stats.count(Loss::Truncated);
                 offset = generation::last_line_start(&file, sibling.size)?;
             } else {
-                before = self.take_copies(at, print, cursor.offset, around, desk)?;
+                at += self.take_copies(at, displaced, scene, desk)?;
             }
         }
         let generation = self.generation(file, sibling, offset, desk)?;
-        self.generations.insert(at + before, generation);
+        self.generations.insert(at, generation);
         Ok(())
+    }
+
+    /// Where a file stands among those that are open: before those that are younger, and before the log itself. Files
+    /// that are no longer beside the log are older than those that are.
+    fn place_of(&self, sibling: &Sibling, scene: &Scene) -> usize {
+        let live = scene.live_id();
+        if live == Some(sibling.id) {
+            return self.generations.len();
+        }
+        let from_here = scene.siblings.iter().skip_while(|other| other.id != sibling.id);
+        let younger: HashSet<_> = from_here.map(|other| other.id).chain(live).collect();
+        let place = self.generations.iter().position(|open| younger.contains(&open.id));
+        place.unwrap_or(self.generations.len())
     }
 
     fn generation(
@@ -323,26 +300,10 @@ impl Stream {
         Ok(Live { age_ns: found.sibling.age_ns, head })
     }
 
-    fn is_to_be_read_from_its_end(&self) -> bool {
-        self.beginning
-            .as_ref()
-            .is_some_and(|beginning| beginning.start == Start::End && beginning.cursors.is_empty())
-    }
-
-    fn cursor_of(&self, file: FileId) -> Option<Cursor> {
-        self.beginning.as_ref()?.cursors.iter().find(|cursor| cursor.is_in(file)).cloned()
-    }
-
-    /// After a first look without cursors: what lies beside the log and was not taken is older than all that comes.
-    fn pass_over_the_rest(&mut self, around: &[Sibling]) {
-        if self.history == History::Nothing {
-            self.floor_ns = around.iter().map(|sibling| sibling.age_ns).max().unwrap_or(i64::MIN);
-        }
-    }
-
-    fn forget(&mut self, around: &[Sibling]) {
+    fn forget(&mut self, scene: &Scene) {
         if self.fates.len() > FATES_MAX {
-            self.fates.retain(|&id, _| around.iter().any(|sibling| sibling.id == id));
+            let present: HashSet<_> = scene.siblings.iter().map(|sibling| sibling.id).collect();
+            self.fates.retain(|id, _| present.contains(id));
         }
     }
 }

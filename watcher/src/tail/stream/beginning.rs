@@ -1,0 +1,123 @@
+//! The first look: what is old, and where the files of the cursors are now.
+
+use std::io;
+
+use crate::tail::Start;
+use crate::tail::cursor::{Cursor, FileId};
+use crate::tail::sibling::{self, Displaced, Sibling};
+use crate::tail::stats::Loss;
+use crate::tail::way::End;
+
+use super::look::Scene;
+use super::{Desk, Fate, History, Stream};
+
+/// How a log is begun with.
+#[derive(Clone, Debug)]
+pub(crate) struct Beginning {
+    pub(crate) start: Start,
+    pub(crate) cursors: Vec<Cursor>,
+}
+
+impl Stream {
+    /// On the first look, decides what is old, and finds the files that are called otherwise by now.
+    pub(super) fn begin(&mut self, end: &End, scene: &mut Scene, desk: &mut Desk<'_>) -> io::Result<()> {
+        let Some(Beginning { start, cursors }) = self.beginning.clone() else { return Ok(()) };
+        if cursors.is_empty() {
+            self.pass_over_the_past(start, &scene.siblings);
+            return Ok(());
+        }
+        let is_here = |cursor: &Cursor, scene: &Scene| {
+            let live = scene.live.iter().map(|found| &found.sibling);
+            live.chain(&scene.siblings).any(|sibling| cursor.is_in(sibling.id))
+        };
+        for cursor in &cursors {
+            if !is_here(cursor, scene) {
+                let there = cursor.path.parent().and_then(|directory| sibling::find(directory, cursor));
+                let here = || sibling::find(&end.spot.directory, cursor);
+                scene.siblings.extend(there.or_else(here));
+            }
+        }
+        scene.sort(self.naming);
+        let youngest = cursors.iter().max_by_key(|cursor| cursor.born_ns);
+        for cursor in cursors.iter().filter(|cursor| !is_here(cursor, scene)) {
+            if self.adopt_copy(cursor, &scene.siblings)? {
+                desk.stats.count(Loss::Race);
+            } else if Some(cursor) == youngest {
+                // Of older files the end had been read, as a rule, and then they are removed, as a rule.
+                desk.stats.count(Loss::Gone);
+            }
+        }
+        self.floor_ns = match youngest.map_or(0, |youngest| youngest.born_ns) {
+            // Without births, what was written to after all that is known.
+            0 => self.youngest_known_ns(&scene.siblings),
+            born_ns => born_ns,
+        };
+        Ok(())
+    }
+
+    /// Takes up what has a cursor. Before the other files are judged: some may be copies of what was truncated.
+    pub(super) fn resume(&mut self, scene: &Scene, desk: &mut Desk<'_>) -> io::Result<()> {
+        let live = scene.live.iter().map(|found| &found.sibling);
+        for sibling in scene.siblings.iter().chain(live) {
+            let Some(cursor) = self.cursor_of(sibling.id) else { continue };
+            if self.is_open(sibling.id) || (desk.is_elsewhere)(sibling.id) {
+                continue;
+            }
+            if let Some(file) = sibling.open()? {
+                self.take_up(file, sibling, Some(cursor), scene, desk)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this is the first look at a log of which only what is still to come is wanted.
+    pub(super) fn begins_at_the_end(&self) -> bool {
+        self.beginning
+            .as_ref()
+            .is_some_and(|beginning| beginning.start == Start::End && beginning.cursors.is_empty())
+    }
+
+    /// Without cursors, the rotated files that are there are not read, unless the source names them too.
+    fn pass_over_the_past(&mut self, start: Start, siblings: &[Sibling]) {
+        for sibling in siblings {
+            let is_named = match &self.history {
+                History::Nothing => false,
+                History::Matching(pattern) => {
+                    sibling.path.file_name().is_some_and(|name| pattern.matches_name(name))
+                }
+                History::Everything => true,
+            };
+            if !is_named || start == Start::End {
+                self.fates.insert(sibling.id, Fate::Passed);
+            }
+        }
+        if self.history == History::Nothing {
+            self.floor_ns = siblings.iter().map(|sibling| sibling.age_ns).max().unwrap_or(i64::MIN);
+        }
+    }
+
+    /// A file that is gone may have been copied before: a copy begins as it did, and is read from where it had been read.
+    fn adopt_copy(&mut self, cursor: &Cursor, siblings: &[Sibling]) -> io::Result<bool> {
+        let displaced = Displaced { file: cursor.file(), print: cursor.print(), offset: cursor.offset };
+        for sibling in siblings {
+            let is_candidate = displaced.print.length > 0
+                && self.cursor_of(sibling.id).is_none()
+                && sibling.is_copy_of(displaced)?;
+            if is_candidate && let Some(beginning) = &mut self.beginning {
+                let FileId { device, inode, born_ns } = sibling.id;
+                beginning.cursors.push(Cursor { device, inode, born_ns, ..cursor.clone() });
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn youngest_known_ns(&self, siblings: &[Sibling]) -> i64 {
+        let known = siblings.iter().filter(|sibling| self.cursor_of(sibling.id).is_some());
+        known.map(|sibling| sibling.age_ns).max().unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn cursor_of(&self, file: FileId) -> Option<Cursor> {
+        self.beginning.as_ref()?.cursors.iter().find(|cursor| cursor.is_in(file)).cloned()
+    }
+}
