@@ -29,7 +29,11 @@
 //! | `[dns] servers` | those of /etc/resolv.conf | name servers, `ADDRESS` or `ADDRESS:PORT` |
 //! | `[remote] smarthost` | none | `HOST:PORT` that gets all mail for elsewhere, instead of the domain's own hosts |
 //! | `[remote] port` | 25 | port of the domain's own hosts |
+//! | `[[dnsbl]] zone` | none | a DNS blocklist; asked in this order, for recipients that exist, once a session |
+//! | `[[dnsbl]] action` | `delay` | `delay`: 451; `reject`: 553 |
+//! | `[[dnsbl]] codes` | those known of the zone | what is a listing, and its name: `{ "127.0.0.2" = "sbl" }` |
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -37,8 +41,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use settings::{DeValue, Document, Mistakes, Table, Text, Value, mismatch, one_of};
+use settings::{DeValue, Document, Located, Mistakes, Table, Text, Value, mismatch, one_of};
 
+use crate::blocklist::{Action, Blocklist};
 use crate::mailbox::Mailbox;
 use crate::session::{Limits, Policy, Service};
 
@@ -269,6 +274,7 @@ fn read(root: &Table<'_>) -> Config {
             default_domain: domains.first().cloned().unwrap_or_else(|| hostname.clone()),
             domains: domains.into_iter().collect(),
             relay: root.get_or("relay", Vec::new()),
+            blocklists: root.tables("dnsbl").iter().filter_map(blocklist).collect(),
             limits: session_limits(&limits),
             hostname,
         },
@@ -339,6 +345,31 @@ fn log(table: &Table<'_>) -> Log {
     let file = table.path("file");
     let stamp = if file.is_some() { Stamp::Tai64n } else { Stamp::None };
     Log { format: table.get_or("format", Format::Qmail), stamp: table.get_or("stamp", stamp), file }
+}
+
+fn blocklist(table: &Table<'_>) -> Option<Blocklist> {
+    let zone = table.require::<Text<Domain>>("zone");
+    let action = table.get_or("action", Action::Delay);
+    let codes = table.contains("codes").then(|| codes(table));
+    let Text(Domain(zone)) = zone?;
+    Some(Blocklist::new(&zone, action, codes))
+}
+
+/// Error answers of the lists cannot be made listings by mistake.
+fn codes(table: &Table<'_>) -> BTreeMap<Ipv4Addr, String> {
+    let mut codes = BTreeMap::new();
+    for (code, Located { value: name, place }) in table.map::<Located<String>>("codes") {
+        match code.parse::<Ipv4Addr>() {
+            Ok(code) if matches!(code.octets(), [127, a, _, _] if a != 255) => {
+                codes.insert(code, name);
+            }
+            Ok(_) | Err(_) => table.document().mistake_at(
+                place,
+                format!("{code:?} is no code of a listing: it must be an address in 127.0.0.0/8 and not in 127.255.0.0/16"),
+            ),
+        }
+    }
+    codes
 }
 
 fn remote(table: &Table<'_>) -> Remote {
@@ -419,6 +450,14 @@ impl Value for Service {
     }
 }
 
+impl Value for Action {
+    const EXPECTED: &'static str = "\"delay\" or \"reject\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(value, &[("delay", Action::Delay), ("reject", Action::Reject)])
+    }
+}
+
 impl Value for Format {
     const EXPECTED: &'static str = "\"qmail\" or \"json\"";
 
@@ -432,5 +471,107 @@ impl Value for Stamp {
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         one_of(value, &[("tai64n", Stamp::Tai64n), ("none", Stamp::None)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The settings as the documentation shows them, all keys at once.
+    const EXAMPLE: &str = r#"
+hostname = "mx.example.org"
+domains  = ["Example.org", "example.com"]
+state    = "/var/lib/postern"
+users    = "/etc/postern/users"
+maildirs = "/var/lib/postern/mail"
+metrics  = "127.0.0.1:9825"
+relay    = ["10.0.0.0/8", "2001:db8::1"]
+[[listen]]
+address = "0.0.0.0:25"
+service = "smtp"
+proxy   = ["10.0.0.1"]
+[[listen]]
+address = "[::]:465"
+service = "smtps"
+[tls]
+certificate = "cert.pem"
+key = "key.pem"
+[log]
+file = "smtpd.log"
+format = "qmail"
+[limits]
+message_bytes_max = 25_000_000
+command_timeout = "90s"
+[dns]
+servers = ["127.0.0.1", "[::1]:5353"]
+[remote]
+smarthost = "mail.example.net:587"
+[[dnsbl]]
+zone   = "zen.spamhaus.org"
+action = "delay"
+codes  = { "127.0.0.2" = "sbl", "127.0.0.4" = "xbl" }
+"#;
+
+    #[test]
+    fn the_example_is_read() {
+        let config = Config::parse("/etc/postern/smtpd.toml", EXAMPLE).unwrap();
+        assert!(config.policy.domains.contains("example.org"));
+        assert_eq!(config.policy.default_domain, "example.org");
+        assert_eq!(config.policy.limits.command_timeout, Duration::from_secs(90));
+        assert_eq!(config.policy.blocklists.len(), 1);
+        assert_eq!(
+            config.listen.iter().map(|listen| listen.service).collect::<Vec<_>>(),
+            [Service::Smtp, Service::Smtps]
+        );
+        assert_eq!(config.log.file.as_deref(), Some(Path::new("/etc/postern/smtpd.log")));
+        assert_eq!(config.log.stamp, Stamp::Tai64n);
+        assert_eq!(config.tls.unwrap().key, Path::new("/etc/postern/key.pem"));
+        assert_eq!(config.name_servers, ["127.0.0.1:53".parse().unwrap(), "[::1]:5353".parse().unwrap()]);
+        let smarthost = config.remote.smarthost.unwrap();
+        assert_eq!((smarthost.host.as_str(), smarthost.port), ("mail.example.net", 587));
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_documented_defaults() {
+        let config = Config::parse("smtpd.toml", "").unwrap();
+        assert_eq!((config.state.as_path(), config.users.as_path()), (Path::new(STATE), Path::new(USERS)));
+        assert_eq!(config.maildirs, Path::new("/var/lib/postern/mail"));
+        assert_eq!(config.metrics, Some(METRICS));
+        assert_eq!(config.listen, [Listen { address: LISTEN, service: Service::Smtp, proxy: Vec::new() }]);
+        assert_eq!(config.log, Log { file: None, format: Format::Qmail, stamp: Stamp::None });
+        assert_eq!((config.connections.max, config.connections.per_address_max), (1000, 50));
+        let limits = config.policy.limits;
+        assert_eq!(
+            (limits.recipients_max, limits.message_bytes_max, limits.errors_max),
+            (100, 25_000_000, 10)
+        );
+        assert_eq!((limits.command_timeout.as_secs(), limits.data_timeout.as_secs()), (300, 300));
+        assert_eq!((config.queue_messages_max, config.remote.port), (100_000, 25));
+        assert!(
+            config.policy.blocklists.is_empty() && config.policy.relay.is_empty() && config.tls.is_none()
+        );
+    }
+
+    #[track_caller]
+    fn check(text: &str, mistakes: &str) {
+        assert_eq!(Config::parse("smtpd.toml", text).unwrap_err().to_string(), mistakes);
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_its_place() {
+        check(
+            "[[listen]]\nservice = \"submission\"",
+            "smtpd.toml:2:11: this service needs TLS: name a certificate and a key in [tls]",
+        );
+        check(
+            "[[dnsbl]]\nzone = \"list.example\"\ncodes = { \"127.255.255.254\" = \"x\" }",
+            "smtpd.toml:3:31: \"127.255.255.254\" is no code of a listing: it must be an address in 127.0.0.0/8 and not \
+             in 127.255.0.0/16",
+        );
+        check(
+            "[tls]\nkey = \"k\"",
+            "smtpd.toml:1:1: certificate is missing: the PEM file of the chain, or self_signed = true",
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use logline::{Record, SessionId, Timestamp};
 
 use crate::gate::Gate;
+use crate::names::Names;
 use crate::password::Checker;
 use crate::queue::{QueueHandle, Spool};
 use crate::session::{
@@ -38,6 +39,8 @@ pub struct Shared {
     pub checker: Checker,
     /// Where messages go.
     pub queue: QueueHandle,
+    /// Who is asked for names.
+    pub names: Names,
     /// Certificate and key, if there are any.
     pub tls: Option<Keeper>,
 }
@@ -184,6 +187,7 @@ impl Connection {
             Ask::Password { user, password } => {
                 Input::Password(self.shared.checker.check(user, password).await)
             }
+            Ask::Blocklist { query } => Input::Blocklist(self.shared.names.blocklist(&query).await),
             Ask::Recipient(mailbox) => Input::Recipient(self.shared.recipient(&mailbox)),
             Ask::Open(envelope) => {
                 self.spool = self.shared.queue.open(envelope);

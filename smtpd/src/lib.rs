@@ -3,6 +3,7 @@
 //! [`Session`](session::Session) is the server's mind: it takes bytes and answers and says what to reply, log and ask.
 //! Everything else carries that out.
 
+pub mod blocklist;
 pub mod command;
 pub mod config;
 pub mod connection;
@@ -13,6 +14,7 @@ pub mod header;
 pub mod journal;
 pub mod mailbox;
 pub mod metrics;
+pub mod names;
 pub mod password;
 pub mod proxy;
 pub mod queue;

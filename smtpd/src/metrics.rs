@@ -4,7 +4,7 @@
 //! rate is right from the first event on.
 
 use logline::{
-    AuthOutcome, ChkuserOutcome, Mechanism, Queue, Reason, Record, SmtpdEvent, Tcpserver, Verdict,
+    AuthOutcome, ChkuserOutcome, Mechanism, Queue, RblResult, Reason, Record, SmtpdEvent, Tcpserver, Verdict,
 };
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -28,6 +28,8 @@ pub const LOGINS: &str = "smtpd_logins_total";
 pub const ADDRESSES_CHECKED: &str = "smtpd_addresses_checked_total";
 /// What happened to sessions in words, by `event`.
 pub const SESSION_EVENTS: &str = "smtpd_session_events_total";
+/// Queries to blocklists, by `result`.
+pub const BLOCKLIST_QUERIES: &str = "smtpd_blocklist_queries_total";
 /// Length of accepted messages.
 pub const MESSAGE_BYTES: &str = "smtpd_message_bytes";
 /// Messages that came into the queue (`new`), left it (`end`) or made a bounce (`bounce`).
@@ -51,6 +53,7 @@ pub struct Metrics {
     logins: IntCounterVec,
     addresses_checked: IntCounterVec,
     session_events: IntCounterVec,
+    blocklist_queries: IntCounterVec,
     message_bytes: Histogram,
     queue_messages: IntCounterVec,
     deliveries: IntCounterVec,
@@ -110,6 +113,11 @@ impl Metrics {
             session_events: counters(SESSION_EVENTS, "What happened to sessions.", &["event"])?,
             queue_messages: counters(QUEUE_MESSAGES, "Messages that came and went.", &["event"])?,
             deliveries: counters(DELIVERIES, "Deliveries that ended, by outcome.", &["outcome"])?,
+            blocklist_queries: counters(
+                BLOCKLIST_QUERIES,
+                "Blocklist queries, by what followed.",
+                &["result"],
+            )?,
             message_bytes,
             deliveries_open,
             journal_errors,
@@ -138,6 +146,9 @@ impl Metrics {
         }
         for outcome in ChkuserOutcome::ALL {
             self.addresses_checked.with_label_values(&[&label(outcome)]);
+        }
+        for result in RblResult::ALL {
+            self.blocklist_queries.with_label_values(&[result.name()]);
         }
         for event in SmtpdEvent::ALL {
             self.session_events.with_label_values(&[&label(event)]);
@@ -175,8 +186,11 @@ impl Metrics {
             }
             Record::Smtpd(record) => self.session_events.with_label_values(&[&label(&record.event)]).inc(),
             Record::Queue(record) => self.count_queue(record),
-            // Nothing here asks blocklists.
-            Record::Rbl(_) | Record::Rblsmtpd(_) => {}
+            Record::Rbl(record) => {
+                self.blocklist_queries.with_label_values(&[record.result.name()]).inc();
+            }
+            // The transcript of a listed client; the verdict is an answer and counted as one.
+            Record::Rblsmtpd(_) => {}
         }
     }
 

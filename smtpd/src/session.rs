@@ -6,6 +6,7 @@
 //!
 //! Replies are qmail-smtpd's; the order of the checks is that of sagredo's patch.
 
+mod blocked;
 mod body;
 mod command;
 mod envelope;
@@ -21,8 +22,10 @@ use std::time::Duration;
 
 use logline::{Encryption, Fingerprint, Record, SmtpdEvent, Timestamp};
 
+use crate::blocklist::ZoneAnswer;
 use crate::mailbox::Mailbox;
 
+use blocked::Standing;
 use body::Body;
 use command::{Command, Refused, Subject};
 use fact::About;
@@ -58,6 +61,8 @@ pub enum Input<'a> {
     Password(PasswordAnswer),
     /// Answer to [`Ask::Recipient`].
     Recipient(RecipientAnswer),
+    /// Answer to [`Ask::Blocklist`].
+    Blocklist(ZoneAnswer),
     /// Answer to [`Ask::Open`].
     Opened(OpenAnswer),
     /// Answer to [`Ask::Store`].
@@ -97,6 +102,11 @@ pub enum Ask {
     },
     /// Does this mailbox of ours exist?
     Recipient(Mailbox),
+    /// What does a blocklist have under this name?
+    Blocklist {
+        /// The whole name.
+        query: String,
+    },
     /// Will the queue take a message? It stands under the number that the answer gives.
     Open(Envelope),
     /// The message is whole: is it safe on disk?
@@ -190,6 +200,9 @@ pub struct Session {
     transaction: Option<Transaction>,
     /// The last address that was parsed, for the sentences that name it.
     last_address: Option<Vec<u8>>,
+    standing: Standing,
+    /// AUTH came, and no known command since.
+    secrets_may_follow: bool,
     errors: u32,
     leaving: bool,
     /// When the client was last given the word.
@@ -208,6 +221,8 @@ enum State {
     CheckingPassword(Login),
     /// The loop looks for a mailbox.
     CheckingRecipient(Mailbox),
+    /// The loop asks a blocklist about the client, for this recipient.
+    AskingBlocklist { mailbox: Mailbox, zone: usize },
     /// The loop opens a message.
     Opening,
     /// The loop stores the message.
@@ -264,6 +279,8 @@ impl Session {
             login: None,
             transaction: None,
             last_address: None,
+            standing: Standing::Unasked(Vec::new()),
+            secrets_may_follow: false,
             errors: 0,
             leaving: false,
             since: now,
@@ -279,6 +296,7 @@ impl Session {
             State::Handshake => Some(self.since + limits.handshake_timeout),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
+            | State::AskingBlocklist { .. }
             | State::Opening
             | State::Storing(_)
             | State::Closed => None,
@@ -294,6 +312,9 @@ impl Session {
             }
             (State::CheckingRecipient(mailbox), Input::Recipient(answer)) => {
                 self.recipient_answered(now, mailbox, answer, out);
+            }
+            (State::AskingBlocklist { mailbox, zone }, Input::Blocklist(answer)) => {
+                self.zone_answered(now, (mailbox, zone), &answer, out);
             }
             (State::Opening, Input::Opened(answer)) => self.opened(now, answer, out),
             (State::Storing(reception), Input::Stored(answer)) => self.stored(now, &reception, answer, out),
@@ -312,7 +333,7 @@ impl Session {
             }
             // An answer that nobody asked for changes nothing.
             (state, Input::Connected | Input::TlsDone | Input::Password(_) | Input::Recipient(_))
-            | (state, Input::Opened(_) | Input::Stored(_)) => self.state = state,
+            | (state, Input::Blocklist(_) | Input::Opened(_) | Input::Stored(_)) => self.state = state,
         }
         while self.step(now, out) {}
     }
@@ -334,6 +355,7 @@ impl Session {
             State::Data(_) => return self.read_message(now, out),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
+            | State::AskingBlocklist { .. }
             | State::Opening
             | State::Storing(_)
             | State::Handshake
@@ -357,7 +379,9 @@ impl Session {
     }
 
     fn command(&mut self, now: Timestamp, line: &[u8], out: &mut Vec<Output>) {
-        match Command::parse(line) {
+        let command = Command::parse(line);
+        self.hear(line, command.as_ref(), out);
+        match command {
             Ok(Command::Helo(name)) => self.helo(name, out),
             Ok(Command::Ehlo(name)) => self.ehlo(name, out),
             Ok(Command::Mail { path, size_bytes }) => self.mail(&path, size_bytes, out),
@@ -482,7 +506,18 @@ impl Session {
 
     /// Refuses: the fact, then the wait that many errors earn, then the reply.
     fn refuse(&mut self, rejection: Rejection, about: About<'_>, out: &mut Vec<Output>) {
-        self.note_answer(rejection.answer(), about, out);
+        self.refuse_with(rejection, rejection.answer(), about, out);
+    }
+
+    /// Refuses with an answer that says more than the rejection itself.
+    fn refuse_with(
+        &mut self,
+        rejection: Rejection,
+        answer: Answer<'_>,
+        about: About<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        self.note_answer(answer, about, out);
         let limits = &self.policy.limits;
         let (undelayed, most) = (limits.errors_undelayed, limits.errors_max);
         if rejection.is_error() {
@@ -491,7 +526,7 @@ impl Session {
                 out.push(Output::Pause(limits.error_pause));
             }
         }
-        let Answer { code, enhanced, text, .. } = rejection.answer();
+        let Answer { code, enhanced, text, .. } = answer;
         self.say(code, enhanced, text, out);
         if rejection.is_error() && self.errors >= most {
             self.refuse(Rejection::TooManyErrors, About::Session, out);

@@ -2,7 +2,7 @@
 
 use crate::command::{Answer, Failure, print};
 use crate::config::Config;
-use crate::queue::Router;
+use crate::names::Names;
 use crate::tls::Keeper;
 use crate::users::Users;
 
@@ -25,7 +25,7 @@ pub fn check(config: &Config) -> Result<Answer, Failure> {
     if let Some(tls) = config.tls.as_ref().filter(|tls| !tls.self_signed || tls.certificate.exists()) {
         Keeper::open(tls, &config.policy.hostname)?;
     }
-    Router::new(&config.name_servers, &config.remote, &config.policy.hostname).map_err(Failure::Resolver)?;
+    Names::new(&config.name_servers).map_err(Failure::Resolver)?;
     print("the configuration is right\n")?;
     Ok(Answer::Yes)
 }

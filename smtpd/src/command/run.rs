@@ -12,6 +12,7 @@ use crate::command::{Answer, Failure, fingerprint_key, telemetry};
 use crate::config::Config;
 use crate::connection::Shared;
 use crate::gate::Gate;
+use crate::names::Names;
 use crate::password::Checker;
 use crate::queue::{Courier, Delivering, Router, Store};
 use crate::server::{self, Listener};
@@ -66,8 +67,8 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
     })?;
     let tls = config.tls.as_ref().map(|tls| Keeper::open(tls, &policy.hostname)).transpose()?;
     let store = Store::open(&config.state.join("queue"))?;
-    let router =
-        Router::new(&config.name_servers, &config.remote, &policy.hostname).map_err(Failure::Resolver)?;
+    let names = Names::new(&config.name_servers).map_err(Failure::Resolver)?;
+    let router = Router::new(names.clone(), &config.remote, &policy.hostname);
     let with = Delivering {
         policy: Arc::clone(&policy),
         users: Arc::clone(&users),
@@ -80,7 +81,7 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
     let checker = Checker::new(Arc::clone(&users), &policy.default_domain, fingerprint_key(config)?)
         .map_err(Failure::Hash)?;
     let gate = Mutex::new(Gate::new(&policy.hostname, config.connections));
-    let shared = Shared { policy, telemetry: Arc::clone(telemetry), gate, users, checker, queue, tls };
+    let shared = Shared { policy, telemetry: Arc::clone(telemetry), gate, users, checker, queue, names, tls };
     Ok((Arc::new(shared), courier))
 }
 

@@ -3,13 +3,8 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
-use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::{RData, RecordType};
-
 use crate::config::{HostPort, Remote};
+use crate::names::{Exchanger, Names, NoAnswer};
 
 /// Addresses that are tried for one delivery. More would let one domain hold a slot for hours.
 const ADDRESSES_MAX: usize = 10;
@@ -17,7 +12,7 @@ const ADDRESSES_MAX: usize = 10;
 /// Finds the hosts of a domain.
 #[derive(Debug)]
 pub struct Router {
-    resolver: TokioResolver,
+    names: Names,
     remote: Remote,
     hostname: String,
 }
@@ -36,20 +31,9 @@ pub(super) enum NoRoute {
 }
 
 impl Router {
-    /// A router that asks `name_servers`, or those of the system where there are none.
-    ///
-    /// # Errors
-    /// Where the system's cannot be read.
-    pub fn new(name_servers: &[SocketAddr], remote: &Remote, hostname: &str) -> Result<Self, NetError> {
-        let builder = if name_servers.is_empty() {
-            TokioResolver::builder_tokio()?
-        } else {
-            let servers = name_servers.iter().map(name_server).collect();
-            let config = ResolverConfig::from_name_servers(servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        let resolver = builder.build()?;
-        Ok(Router { resolver, remote: remote.clone(), hostname: hostname.to_owned() })
+    /// A router for the host `hostname`.
+    pub fn new(names: Names, remote: &Remote, hostname: &str) -> Self {
+        Router { names, remote: remote.clone(), hostname: hostname.to_owned() }
     }
 
     /// Where mail for `domain` goes, the best place first.
@@ -63,29 +47,14 @@ impl Router {
                 literal.trim_start_matches("IPv6:").parse::<IpAddr>().map_err(|_| NoRoute::NoHost)?;
             return Ok(vec![SocketAddr::new(address, port)]);
         }
-        let hosts = self.exchangers(domain).await?;
-        self.addresses(&hosts, port).await
-    }
-
-    /// The hosts that MX records name; the domain itself where there are none.
-    async fn exchangers(&self, domain: &str) -> Result<Vec<String>, NoRoute> {
-        let found = match self.resolver.lookup(absolute(domain), RecordType::MX).await {
-            Ok(found) => found,
-            Err(error) if error.is_nx_domain() => return Err(NoRoute::NoHost),
-            Err(error) if error.is_no_records_found() => return Ok(vec![domain.to_owned()]),
-            Err(error) => return Err(temporary(domain, &error)),
+        let hosts = match self.names.exchangers(domain).await {
+            Ok(exchangers) => choose(exchangers, &self.hostname)?,
+            // A domain without MX takes its mail itself.
+            Err(NoAnswer::NoRecord) => vec![domain.to_owned()],
+            Err(NoAnswer::NoName) => return Err(NoRoute::NoHost),
+            Err(NoAnswer::Failed) => return Err(NoRoute::Temporary),
         };
-        let mut exchangers: Vec<(u16, String)> = found
-            .answers()
-            .iter()
-            .filter_map(|record| match &record.data {
-                RData::MX(mx) => {
-                    Some((mx.preference, mx.exchange.to_ascii().trim_end_matches('.').to_owned()))
-                }
-                _ => None,
-            })
-            .collect();
-        choose(&mut exchangers, &self.hostname)
+        self.addresses(&hosts, port).await
     }
 
     async fn addresses(&self, hosts: &[String], port: u16) -> Result<Vec<SocketAddr>, NoRoute> {
@@ -97,13 +66,13 @@ impl Router {
                 addresses.push(SocketAddr::new(address, port));
                 continue;
             }
-            match self.resolver.lookup_ip(absolute(host)).await {
+            match self.names.addresses(host).await {
                 Ok(found) => {
-                    let fresh = found.iter().filter(|address| seen.insert(*address));
+                    let fresh = found.into_iter().filter(|address| seen.insert(*address));
                     addresses.extend(fresh.map(|address| SocketAddr::new(address, port)));
                 }
-                Err(error) if error.is_no_records_found() => {}
-                Err(error) => failure = temporary(host, &error),
+                Err(NoAnswer::NoName | NoAnswer::NoRecord) => {}
+                Err(NoAnswer::Failed) => failure = NoRoute::Temporary,
             }
         }
         addresses.truncate(ADDRESSES_MAX);
@@ -112,37 +81,19 @@ impl Router {
 }
 
 /// Orders MX records and drops this host and all that are no better, for mail must not go round in circles.
-fn choose(exchangers: &mut Vec<(u16, String)>, hostname: &str) -> Result<Vec<String>, NoRoute> {
-    if matches!(exchangers.as_slice(), [(_, only)] if only.is_empty()) {
+fn choose(mut exchangers: Vec<Exchanger>, hostname: &str) -> Result<Vec<String>, NoRoute> {
+    if matches!(exchangers.as_slice(), [only] if only.host.is_empty()) {
         return Err(NoRoute::NullMx);
     }
     exchangers.sort();
-    let mine = exchangers.iter().find(|(_, host)| host.eq_ignore_ascii_case(hostname));
-    if let Some(&(limit, _)) = mine {
-        exchangers.retain(|(preference, _)| *preference < limit);
+    let mine = exchangers.iter().find(|exchanger| exchanger.host.eq_ignore_ascii_case(hostname));
+    if let Some(limit) = mine.map(|mine| mine.preference) {
+        exchangers.retain(|exchanger| exchanger.preference < limit);
     }
     if exchangers.is_empty() {
         return Err(NoRoute::Myself);
     }
-    Ok(exchangers.drain(..).map(|(_, host)| host).collect())
-}
-
-/// With a dot at the end no search list is tried.
-fn absolute(name: &str) -> String {
-    format!("{name}.")
-}
-
-fn temporary(name: &str, error: &NetError) -> NoRoute {
-    tracing::debug!(name, %error, "name look-up failed");
-    NoRoute::Temporary
-}
-
-fn name_server(address: &SocketAddr) -> NameServerConfig {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-        connection.port = address.port();
-        connection
-    });
-    NameServerConfig::new(address.ip(), true, connections.to_vec())
+    Ok(exchangers.into_iter().map(|exchanger| exchanger.host).collect())
 }
 
 #[cfg(test)]
@@ -151,9 +102,9 @@ mod tests {
 
     #[track_caller]
     fn check(records: &[(u16, &str)], expected: Result<&[&str], NoRoute>) {
-        let mut records = records.iter().map(|(n, host)| (*n, (*host).to_owned())).collect();
+        let exchanger = |&(preference, host): &(u16, &str)| Exchanger { preference, host: host.to_owned() };
         let expected = expected.map(|hosts| hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
-        assert_eq!(choose(&mut records, "mx.example.org"), expected);
+        assert_eq!(choose(records.iter().map(exchanger).collect(), "mx.example.org"), expected);
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Session {
         match answer {
             RecipientAnswer::Known => {
                 self.note_chkuser(ChkuserOutcome::AcceptedRcpt, about, out);
-                self.accept_recipient(mailbox, "chkuser", about, out);
+                self.recipient_known(mailbox, out);
             }
             RecipientAnswer::Unknown => {
                 self.note_chkuser(ChkuserOutcome::RejectedRcpt, about, out);
@@ -116,6 +116,13 @@ impl Session {
                 self.refuse(Rejection::NoAuthResource, about, out);
             }
         }
+    }
+
+    /// A recipient of ours, after all checks.
+    pub(super) fn accept_known(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
+        let given = mailbox.to_string();
+        let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
+        self.accept_recipient(mailbox, "chkuser", about, out);
     }
 
     fn accept_recipient(

@@ -39,7 +39,7 @@ impl Session {
     }
 
     /// An answer that refuses.
-    pub(super) fn note_answer(&self, answer: Answer, about: About<'_>, out: &mut Vec<Output>) {
+    pub(super) fn note_answer(&self, answer: Answer<'_>, about: About<'_>, out: &mut Vec<Output>) {
         out.push(Output::Fact(self.answer_record(answer, about)));
     }
 
@@ -97,7 +97,7 @@ impl Session {
     }
 
     /// The line of an answer that refuses.
-    pub(super) fn answer_record(&self, answer: Answer, about: About<'_>) -> Record<'static> {
+    pub(super) fn answer_record(&self, answer: Answer<'_>, about: About<'_>) -> Record<'static> {
         let Answer { code, reason, detail, .. } = answer;
         self.qlog(Verdict::Rejected, code, reason, detail, about)
     }
@@ -107,7 +107,7 @@ impl Session {
         verdict: Verdict,
         code: u16,
         reason: Reason,
-        detail: &'static str,
+        detail: &str,
         about: About<'_>,
     ) -> Record<'static> {
         let mut qlog = Qlog {
@@ -115,7 +115,7 @@ impl Session {
             verdict,
             code,
             reason,
-            detail: Text::from(detail),
+            detail: Text::from(detail.to_owned()),
             helo: self.helo_text(),
             sender: Text::default(),
             recipients: Vec::new(),

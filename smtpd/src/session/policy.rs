@@ -7,6 +7,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use logline::SessionId;
 
+use crate::blocklist::Blocklist;
+
 /// The rules, the same for all sessions.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -18,6 +20,8 @@ pub struct Policy {
     pub default_domain: String,
     /// Networks whose clients may send to other hosts without a login.
     pub relay: Vec<IpNet>,
+    /// The blocklists, in the order in which they are asked.
+    pub blocklists: Vec<Blocklist>,
     /// How much is too much.
     pub limits: Limits,
 }

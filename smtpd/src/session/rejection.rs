@@ -4,17 +4,17 @@ use logline::Reason;
 
 /// What the rest of the program needs to know about a refusal; made by [`Rejection::answer`] alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Answer<'a> {
     /// The reply code.
     pub code: u16,
     /// The enhanced code (RFC 3463), put in front of the text where the client was offered such codes.
     pub enhanced: &'static str,
     /// The text, in qmail's words.
-    pub text: &'static str,
+    pub text: &'a str,
     /// Why, as the journal has it.
     pub reason: Reason,
     /// What exactly, as the journal has it.
-    pub detail: &'static str,
+    pub detail: &'a str,
 }
 
 macro_rules! rejections {
@@ -31,7 +31,7 @@ macro_rules! rejections {
             pub const ALL: &'static [Rejection] = &[$(Rejection::$variant,)*];
 
             /// What is said and what is logged.
-            pub const fn answer(self) -> Answer {
+            pub const fn answer(self) -> Answer<'static> {
                 match self {
                     $(Rejection::$variant => Answer {
                         code: $code,
@@ -99,6 +99,10 @@ rejections! {
     NotInRcpthosts = 553, "5.7.1", "sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", Chkuser, "notinrcpthosts";
     /// The user database could not be read: our trouble, no offence.
     NoAuthResource = 451, "4.3.0", "system temporary unavailable, try again later (#4.3.0)", Chkuser, "noauthresource";
+    /// A client that is on a blocklist, and may be off it later. The list's own text is said.
+    RblDelay = 451, "4.7.1", "your address is on a blocklist", RblDelay, "";
+    /// A client that is on a blocklist. The list's own text is said.
+    RblReject = 553, "5.7.1", "your address is on a blocklist", RblReject, "";
     /// More recipients than a message may have.
     TooManyRecipients = 452, "4.5.3", "too many recipients (#4.5.3)", MaxRcptExceeded, "";
     /// A message larger than allowed, announced or found.

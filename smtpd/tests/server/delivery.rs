@@ -70,6 +70,7 @@ fn a_domain_is_found_by_its_mx() {
     let names = NameServer::start(
         &[("example.com", "mx1.example.com"), ("null.example", "")],
         &[("mx1.example.com", [127, 0, 0, 1])],
+        &[],
     );
     let (near, near_server) = here(&format!(
         "[dns]\nservers = [\"{}\"]\n[remote]\nport = {}\n",
@@ -89,4 +90,35 @@ fn a_domain_is_found_by_its_mx() {
         "{bounce}"
     );
     assert!(!bounce.contains("<dave@example.com>:"), "{bounce}");
+}
+
+#[test]
+fn a_listed_client_is_refused_in_the_words_of_the_list() {
+    let name = "1.0.0.127.list.example";
+    let names =
+        NameServer::start(&[], &[(name, [127, 0, 0, 2])], &[(name, "https://list.example/?127.0.0.1")]);
+    let house = House::new(&format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[dns]\nservers = [\"{}\"]\n\
+         [[dnsbl]]\nzone = \"other.example\"\n[[dnsbl]]\nzone = \"list.example\"\naction = \"reject\"\n",
+        names.address
+    ));
+    house.add_user("alice", "x");
+    let server = house.start();
+    let mut client = Client::connect(server.listen[0]);
+    client.expect("", "220");
+    client.expect("EHLO x", "250");
+    client.expect("MAIL FROM:<a@example.net>", "250");
+    client.expect("RCPT TO:<alice@example.org>", "553 5.7.1 https://list.example/?127.0.0.1\r\n");
+    client.expect("QUIT", "221");
+    let log = house.wait_for_log("tcpserver: end 1 status 0\n");
+    for line in [
+        "qmail-smtpd[1]: rbl: ip=127.0.0.1 query=1.0.0.127.other.example result=pass message=''",
+        "qmail-smtpd[1]: rbl: ip=127.0.0.1 query=1.0.0.127.list.example result=reject message='https://list.example/?127.0.0.1'",
+        "rblsmtpd: 127.0.0.1 pid 1: 553 https://list.example/?127.0.0.1",
+        "rblsmtpd: 127.0.0.1 pid 1: EHLO x",
+        "rblsmtpd: 127.0.0.1 pid 1: QUIT",
+        "qlogenvelope: result=rejected code=553 reason=rblreject detail=list.example ",
+    ] {
+        assert!(log.contains(&format!(" {line}")), "{line} in {log}");
+    }
 }

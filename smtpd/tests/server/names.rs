@@ -9,10 +9,16 @@ pub(crate) struct NameServer {
 
 const A: u16 = 1;
 const MX: u16 = 15;
+const TXT: u16 = 16;
 
 impl NameServer {
-    /// Answers MX questions from `exchangers` and A questions from `addresses`; no other name exists.
-    pub(crate) fn start(exchangers: &[(&str, &str)], addresses: &[(&str, [u8; 4])]) -> Self {
+    /// Answers MX questions from `exchangers`, A questions from `addresses` and TXT questions from `texts`; no other
+    /// name exists.
+    pub(crate) fn start(
+        exchangers: &[(&str, &str)],
+        addresses: &[(&str, [u8; 4])],
+        texts: &[(&str, &str)],
+    ) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let mut records: HashMap<(Vec<u8>, u16), Vec<u8>> = HashMap::new();
@@ -21,6 +27,10 @@ impl NameServer {
         }
         for (name, address) in addresses {
             records.insert((wire(name), A), address.to_vec());
+        }
+        for (name, text) in texts {
+            let length = u8::try_from(text.len()).unwrap();
+            records.insert((wire(name), TXT), [&[length], text.as_bytes()].concat());
         }
         std::thread::spawn(move || {
             let mut packet = [0; 1500];

@@ -1,0 +1,135 @@
+//! The name servers: those of the settings, or the system's.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::{RData, RecordType};
+
+use crate::blocklist::ZoneAnswer;
+
+/// How long a blocklist may keep a client waiting. A list that is slower lists nobody.
+const BLOCKLIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks name servers.
+#[derive(Clone, Debug)]
+pub struct Names(TokioResolver);
+
+/// A host that takes a domain's mail.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Exchanger {
+    /// Lower is better.
+    pub preference: u16,
+    /// Its name; empty where the domain takes no mail (RFC 7505).
+    pub host: String,
+}
+
+/// Why a name has nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// There is no such name.
+    NoName,
+    /// The name has no such record.
+    NoRecord,
+    /// No name server could say.
+    Failed,
+}
+
+impl Names {
+    /// Asks `servers`, or those of the system where there are none.
+    ///
+    /// # Errors
+    /// Where the system's cannot be read.
+    pub fn new(servers: &[SocketAddr]) -> Result<Self, NetError> {
+        let builder = if servers.is_empty() {
+            TokioResolver::builder_tokio()?
+        } else {
+            let config = ResolverConfig::from_name_servers(servers.iter().map(server).collect());
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        builder.build().map(Names)
+    }
+
+    /// The hosts that take a domain's mail, unordered.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn exchangers(&self, domain: &str) -> Result<Vec<Exchanger>, NoAnswer> {
+        let found = self
+            .0
+            .lookup(absolute(domain), RecordType::MX)
+            .await
+            .map_err(|error| no_answer(domain, &error))?;
+        let exchangers = found.answers().iter().filter_map(|record| match &record.data {
+            RData::MX(mx) => Some(Exchanger {
+                preference: mx.preference,
+                host: mx.exchange.to_ascii().trim_end_matches('.').to_owned(),
+            }),
+            _ => None,
+        });
+        Ok(exchangers.collect())
+    }
+
+    /// A host's addresses.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, NoAnswer> {
+        let found = self.0.lookup_ip(absolute(host)).await.map_err(|error| no_answer(host, &error))?;
+        Ok(found.iter().collect())
+    }
+
+    /// What a blocklist answers. The text is asked for only where there is a listing: it is a query of its own.
+    pub async fn blocklist(&self, query: &str) -> ZoneAnswer {
+        let asked =
+            tokio::time::timeout(BLOCKLIST_TIMEOUT, self.0.lookup(absolute(query), RecordType::A)).await;
+        let codes = match asked {
+            Ok(Ok(found)) => found
+                .answers()
+                .iter()
+                .filter_map(|record| match &record.data {
+                    RData::A(address) => Some(address.0),
+                    _ => None,
+                })
+                .collect(),
+            Ok(Err(error)) if error.is_no_records_found() => return ZoneAnswer::NotListed,
+            Ok(Err(_)) | Err(_) => return ZoneAnswer::Failed,
+        };
+        let asked =
+            tokio::time::timeout(BLOCKLIST_TIMEOUT, self.0.lookup(absolute(query), RecordType::TXT)).await;
+        let text = asked.ok().and_then(Result::ok).and_then(|found| {
+            found.answers().iter().find_map(|record| match &record.data {
+                RData::TXT(text) => Some(text.txt_data.concat()),
+                _ => None,
+            })
+        });
+        ZoneAnswer::Addresses { codes, text }
+    }
+}
+
+/// With a dot at the end no search list is tried.
+fn absolute(name: &str) -> String {
+    format!("{name}.")
+}
+
+fn no_answer(name: &str, error: &NetError) -> NoAnswer {
+    if error.is_nx_domain() {
+        return NoAnswer::NoName;
+    }
+    if error.is_no_records_found() {
+        return NoAnswer::NoRecord;
+    }
+    tracing::debug!(name, %error, "name look-up failed");
+    NoAnswer::Failed
+}
+
+fn server(address: &SocketAddr) -> NameServerConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+        connection.port = address.port();
+        connection
+    });
+    NameServerConfig::new(address.ip(), true, connections.to_vec())
+}

@@ -1,0 +1,173 @@
+//! A client on a blocklist: asked once a session, and its commands written down for whoever looks for a false alarm.
+
+use logline::{Rbl, RblResult, Rblsmtpd, Record, Said, Text, Timestamp};
+
+use crate::blocklist::{Action, Finding, ZoneAnswer};
+use crate::mailbox::Mailbox;
+use crate::session::{About, Answer, Ask, Command, Output, Refused, Rejection, Session, State};
+
+/// Bytes of a list's text that are used, as in rblsmtpd.
+const TEXT_BYTES_MAX: usize = 200;
+
+/// Bytes of commands before the verdict that are kept for the transcript. An honest session needs some two hundred.
+const HEARD_BYTES_MAX: usize = 16 * 1024;
+
+/// Stands in a transcript for a line that may be part of a login: a client that is refused AUTH may send user and
+/// password all the same.
+const NOT_SHOWN: &[u8] = b"(a line after AUTH, not shown)";
+
+/// What the lists said of this client.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// Nobody was asked; these commands came so far, each with a line feed.
+    Unasked(Vec<u8>),
+    /// No list has it.
+    Clear,
+    /// A list has it.
+    Listed { action: Action, zone: String, text: String },
+}
+
+impl Session {
+    /// Notes a command of a listed client, or keeps it until it is known whether the client is one.
+    pub(super) fn hear(
+        &mut self,
+        line: &[u8],
+        command: Result<&Command<'_>, &Refused<'_>>,
+        out: &mut Vec<Output>,
+    ) {
+        let is_auth = line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH"));
+        let is_unknown = command.is_err_and(|refused| refused.rejection == Rejection::Unrecognized);
+        let line = match (is_auth, self.secrets_may_follow && is_unknown) {
+            (true, _) => auth_and_mechanism(line),
+            (false, true) => NOT_SHOWN,
+            (false, false) => line,
+        };
+        self.secrets_may_follow = is_auth || (self.secrets_may_follow && is_unknown);
+        match &mut self.standing {
+            Standing::Unasked(heard)
+                if !self.policy.blocklists.is_empty() && heard.len() + line.len() < HEARD_BYTES_MAX =>
+            {
+                heard.extend_from_slice(line);
+                heard.push(b'\n');
+            }
+            Standing::Unasked(_) | Standing::Clear => {}
+            Standing::Listed { .. } => self.note_said(Said::Command(Text::from(line.to_vec())), out),
+        }
+    }
+
+    /// A recipient of ours that exists: the lists are asked only now, because a query that a local check saves is a
+    /// query that the zone's quota still has.
+    pub(super) fn recipient_known(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
+        match &self.standing {
+            Standing::Unasked(_) if !self.may_relay() => self.ask_zone(mailbox, 0, out),
+            Standing::Listed { .. } if !self.may_relay() => self.refuse_listed(&mailbox, out),
+            Standing::Unasked(_) | Standing::Clear | Standing::Listed { .. } => {
+                self.accept_known(mailbox, out);
+            }
+        }
+    }
+
+    fn ask_zone(&mut self, mailbox: Mailbox, zone: usize, out: &mut Vec<Output>) {
+        match self.policy.blocklists.get(zone) {
+            Some(list) => {
+                out.push(Output::Ask(Ask::Blocklist { query: list.query(self.peer.remote.ip()) }));
+                self.state = State::AskingBlocklist { mailbox, zone };
+            }
+            None => {
+                self.standing = Standing::Clear;
+                self.accept_known(mailbox, out);
+            }
+        }
+    }
+
+    pub(super) fn zone_answered(
+        &mut self,
+        now: Timestamp,
+        (mailbox, zone): (Mailbox, usize),
+        answer: &ZoneAnswer,
+        out: &mut Vec<Output>,
+    ) {
+        self.since = now;
+        let policy = std::sync::Arc::clone(&self.policy);
+        let Some(list) = policy.blocklists.get(zone) else {
+            return self.accept_known(mailbox, out);
+        };
+        let finding = list.judge(answer);
+        let (result, message) = match (&finding, list.action()) {
+            (Finding::Clear, _) => (RblResult::Pass, Text::default()),
+            (Finding::Error(error), _) => (RblResult::DnsError, Text::from(error.clone())),
+            (Finding::Listed(text), Action::Delay) => (RblResult::Delay, Text::from(cut(text).to_vec())),
+            (Finding::Listed(text), Action::Reject) => (RblResult::Reject, Text::from(cut(text).to_vec())),
+        };
+        let address = self.peer.remote.ip();
+        let query = Text::from(list.shown_query(address));
+        out.push(Output::Fact(Record::Rbl(Rbl { pid: self.peer.session, address, query, result, message })));
+        match finding {
+            Finding::Clear | Finding::Error(_) => self.ask_zone(mailbox, zone + 1, out),
+            Finding::Listed(text) => {
+                let text = printable(cut(&text));
+                let zone = list.shown_zone().to_owned();
+                let listed = Standing::Listed { action: list.action(), zone, text: text.clone() };
+                let before = std::mem::replace(&mut self.standing, listed);
+                self.note_said(
+                    match list.action() {
+                        Action::Delay => Said::Delay(Text::from(text)),
+                        Action::Reject => Said::Reject(Text::from(text)),
+                    },
+                    out,
+                );
+                if let Standing::Unasked(heard) = before {
+                    for line in
+                        heard.split_inclusive(|&b| b == b'\n').filter_map(|line| line.strip_suffix(b"\n"))
+                    {
+                        self.note_said(Said::Command(Text::from(line.to_vec())), out);
+                    }
+                }
+                self.refuse_listed(&mailbox, out);
+            }
+        }
+    }
+
+    /// The reply is the list's own text, which tells the sender where to go.
+    fn refuse_listed(&mut self, mailbox: &Mailbox, out: &mut Vec<Output>) {
+        let Standing::Listed { action, zone, text } = &self.standing else {
+            return;
+        };
+        let rejection = match action {
+            Action::Delay => Rejection::RblDelay,
+            Action::Reject => Rejection::RblReject,
+        };
+        let (zone, text) = (zone.clone(), text.clone());
+        let given = mailbox.to_string();
+        let answer = Answer { text: &text, detail: &zone, ..rejection.answer() };
+        self.refuse_with(
+            rejection,
+            answer,
+            About::Recipient { given: given.as_bytes(), ours: Some(true) },
+            out,
+        );
+    }
+
+    fn note_said(&self, said: Said<'static>, out: &mut Vec<Output>) {
+        let (address, pid) = (self.peer.remote.ip(), self.peer.session);
+        out.push(Output::Fact(Record::Rblsmtpd(Rblsmtpd { address, pid, said })));
+    }
+}
+
+/// The first two words: what follows in an AUTH command is a password.
+fn auth_and_mechanism(line: &[u8]) -> &[u8] {
+    let mut ends = line.iter().enumerate().filter(|(_, byte)| **byte <= b' ').map(|(at, _)| at);
+    match ends.nth(1) {
+        Some(end) => line.get(..end).unwrap_or_default(),
+        None => line,
+    }
+}
+
+fn cut(text: &[u8]) -> &[u8] {
+    text.get(..TEXT_BYTES_MAX).unwrap_or(text)
+}
+
+/// A list's text for a reply.
+fn printable(text: &[u8]) -> String {
+    text.iter().map(|&byte| if (0x20..=0x7e).contains(&byte) { char::from(byte) } else { '?' }).collect()
+}
