@@ -12,11 +12,11 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::tz::TimeZone;
 use logline::{Channel, DeliveryOutcome, Fingerprint, Queue, Record, SessionId, Text, Timestamp};
 use proptest::prelude::*;
-use smtpd::config::Connections;
+use smtpd::config::{Config, Connections};
 use smtpd::gate::{Admission, Gate};
 use smtpd::session::{
-    Ask, End, Gone, Input, Limits, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer,
-    Service, Session, StoreAnswer,
+    Ask, End, Gone, Input, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
+    Session, StoreAnswer,
 };
 use watcher::engine::{Engine, Exemptions};
 use watcher::event::Kind;
@@ -55,13 +55,8 @@ impl World {
         let engine = Engine::new(Jails::single("all", &jail).unwrap(), Exemptions::new(&[], &[], true));
         let filters = Filters::shipped().unwrap();
         let interpreter = Interpreter::new(filters.iter().cloned(), TimeZone::UTC);
-        let policy = Policy {
-            hostname: "mx.example.org".into(),
-            domains: ["example.org".to_owned()].into(),
-            default_domain: "example.org".into(),
-            relay: Vec::new(),
-            limits: Limits::default(),
-        };
+        let config = "hostname = \"mx.example.org\"\ndomains = [\"example.org\"]\n";
+        let policy = Config::parse("smtpd.toml", config).unwrap().policy;
         World {
             gate: Gate::new("mx.example.org", Connections { max: 10, per_address_max: 10 }),
             policy: Arc::new(policy),

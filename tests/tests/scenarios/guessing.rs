@@ -1,10 +1,13 @@
 //! Who guesses passwords or recipients is kept out by the kernel, for as long as the jail says, and nobody else is.
 
 use e2e::client::Client;
+use e2e::http::metric;
 use e2e::namespace::isolated;
 use e2e::network::Network;
-use e2e::site::{Site, USERS, WRONG};
+use e2e::process::{Running, run};
+use e2e::site::{Site, USERS, WATCHER, WRONG};
 use e2e::wait;
+use rustix::process::Signal;
 
 /// An attacker with five wrong passwords is banned as `subject` and kept out of every port; who comes as `good` is not.
 #[track_caller]
@@ -133,17 +136,96 @@ fn a_ban_ends_when_its_time_is_over() {
     });
 }
 
+/// An attacker is banned as `subject`; unbanned by its own address, it is let in.
+#[track_caller]
+fn check_unban(address: &str, subject: &str) {
+    isolated(|| {
+        let (site, _smtpd, _watcher) = Site::running()?;
+        let attacker = Client::of(&site.network, address);
+        attacker.guess("alice", &WRONG[..5])?;
+        site.await_ban(subject)?;
+        assert!(!attacker.is_greeted(587)?);
+        site.banctl(&format!("unban {address}"))?.yes()?;
+        assert!(attacker.is_greeted(587)?);
+        assert_eq!(site.banned()?, [].into());
+        Ok(())
+    });
+}
+
 #[test]
 fn who_is_unbanned_is_let_in_at_once() {
+    check_unban("198.51.100.7", "198.51.100.7");
+}
+
+#[test]
+fn who_is_unbanned_is_let_in_at_once_over_ipv6() {
+    check_unban(&Network::client6(1, 1), "2001:db8:bad:1::/64");
+}
+
+#[test]
+fn a_connection_that_the_banned_already_has_is_ended() {
+    isolated(|| {
+        let (site, _smtpd, _watcher) = Site::running()?;
+        let [attacker, good] = ["198.51.100.7", "198.51.100.8"].map(|a| Client::of(&site.network, a));
+        let hold = |client: &Client<'_>, name: &str| {
+            let held = Running::start(&mut client.command("hold.py", &[]), &site.path(name))?;
+            wait::until_true("an open session", || held.said().contains("held"))?;
+            anyhow::Ok(held)
+        };
+        let (mut cut, mut kept) = (hold(&attacker, "cut")?, hold(&good, "kept")?);
+        attacker.guess("alice", &WRONG[..5])?;
+        cut.ended()?;
+        assert_eq!(cut.said(), "held\nended\n");
+        assert!(kept.is_running());
+        Ok(())
+    });
+}
+
+#[test]
+fn who_is_exempt_is_never_banned() {
+    isolated(|| {
+        let site = Site::new()?;
+        site.change("watcher.toml", "[[source]]", "[exempt]\nnetworks = [\"198.51.100.0/28\"]\n[[source]]")?;
+        let (_smtpd, _watcher) = (site.start_smtpd()?, site.start_watcher()?);
+        let [exempt, other] = ["198.51.100.7", "198.51.100.16"].map(|a| Client::of(&site.network, a));
+        assert_eq!(exempt.guess("alice", &WRONG)?, ["535"; 6]);
+        other.guess("alice", &WRONG[..5])?;
+        site.await_ban("198.51.100.16")?;
+        assert!(exempt.is_greeted(25)?);
+        site.banctl("ban 198.51.100.7")?.is(1)?;
+        assert!(exempt.is_greeted(25)?);
+        assert_eq!(site.banned()?, ["198.51.100.16".to_owned()].into());
+        Ok(())
+    });
+}
+
+#[test]
+fn failures_before_and_after_a_rotation_of_the_log_are_counted_together() {
+    isolated(|| {
+        let (site, smtpd, _watcher) = Site::running()?;
+        let attacker = Client::of(&site.network, "198.51.100.7");
+        attacker.guess("alice", &WRONG[..3])?;
+        std::fs::rename(site.path("smtpd.log"), site.path("smtpd.log.1"))?;
+        attacker.guess("alice", &WRONG[3..4])?;
+        smtpd.signal(Signal::HUP)?;
+        wait::until_true("the new log", || site.path("smtpd.log").exists())?;
+        attacker.guess("alice", &WRONG[4..5])?;
+        site.await_ban("198.51.100.7")
+    });
+}
+
+#[test]
+fn a_table_that_somebody_flushes_is_back_by_itself() {
     isolated(|| {
         let (site, _smtpd, _watcher) = Site::running()?;
         let attacker = Client::of(&site.network, "198.51.100.7");
         attacker.guess("alice", &WRONG[..5])?;
         site.await_ban("198.51.100.7")?;
-        assert!(!attacker.is_greeted(587)?);
-        site.banctl("unban 198.51.100.7")?.yes()?;
-        assert!(attacker.is_greeted(587)?);
-        assert_eq!(site.banned()?, [].into());
+        run("nft", "flush ruleset")?;
+        wait::until_true("the repair", || {
+            metric(WATCHER, "watcher_firewall_repairs_total").is_ok_and(|n| n == 1.0)
+        })?;
+        assert!(!attacker.is_greeted(25)?);
         Ok(())
     });
 }
