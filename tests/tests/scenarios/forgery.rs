@@ -12,6 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::tz::TimeZone;
 use logline::{Channel, DeliveryOutcome, Fingerprint, Queue, Record, SessionId, Text, Timestamp};
 use proptest::prelude::*;
+use smtpd::blocklist::ZoneAnswer;
 use smtpd::config::{Config, Connections};
 use smtpd::gate::{Admission, Gate};
 use smtpd::session::{
@@ -34,12 +35,23 @@ const VICTIM: &str = "203.0.113.66";
 /// 2026-11-21 12:00:00 UTC.
 const NOON: Timestamp = Timestamp::from_seconds(1_795_262_400);
 
+/// Its blocklist has everybody, so that a client that gets as far as a recipient is listed.
+const SMTPD_TOML: &str = r#"
+hostname = "mx.example.org"
+domains  = ["example.org"]
+[[dnsbl]]
+zone   = "list.example.com"
+action = "delay"
+"#;
+
 /// A mail server, its log, and a watcher that bans for the first offence of whatever kind.
 struct World {
     gate: Gate,
     policy: Arc<Policy>,
     watch: Watch,
     now: Timestamp,
+    /// What the blocklist says to the person who looks; the forger may have put it there.
+    listed_because: Vec<u8>,
     banned: Vec<Subject>,
     lines: Vec<String>,
 }
@@ -55,19 +67,19 @@ impl World {
         let engine = Engine::new(Jails::single("all", &jail).unwrap(), Exemptions::new(&[], &[], true));
         let filters = Filters::shipped().unwrap();
         let interpreter = Interpreter::new(filters.iter().cloned(), TimeZone::UTC);
-        let config = "hostname = \"mx.example.org\"\ndomains = [\"example.org\"]\n";
-        let policy = Config::parse("smtpd.toml", config).unwrap().policy;
+        let policy = Config::parse("smtpd.toml", SMTPD_TOML).unwrap().policy;
         World {
             gate: Gate::new("mx.example.org", Connections { max: 10, per_address_max: 10 }),
             policy: Arc::new(policy),
             watch: Watch::new(vec![interpreter], engine),
             now: NOON,
+            listed_because: Vec::new(),
             banned: Vec::new(),
             lines: Vec::new(),
         }
     }
 
-    fn enter(&mut self, address: &str) -> (SessionId, Session) {
+    fn enter(&mut self, address: &str, service: Service) -> (SessionId, Session) {
         let address: IpAddr = address.parse().unwrap();
         let (local, remote) = ("192.0.2.25:25".parse().unwrap(), (address, 4711).into());
         let mut facts = Vec::new();
@@ -75,7 +87,7 @@ impl World {
             unreachable!("there are two clients")
         };
         facts.iter().for_each(|fact| self.log(fact));
-        let peer = Peer { session, service: Service::Submission, tls_available: true, local, remote };
+        let peer = Peer { session, service, tls_available: true, local, remote };
         let mut core = Session::new(Arc::clone(&self.policy), peer, self.now);
         self.feed(&mut core, Input::Connected);
         (session, core)
@@ -94,7 +106,7 @@ impl World {
         for output in out {
             match output {
                 Output::Fact(record) => self.log(&record),
-                Output::Ask(ask) => self.feed(session, answer(ask)),
+                Output::Ask(ask) => self.feed(session, self.answer(ask)),
                 Output::StartTls => self.feed(session, Input::TlsDone),
                 Output::Reply(_)
                 | Output::Body(_)
@@ -102,6 +114,21 @@ impl World {
                 | Output::Pause(_)
                 | Output::Close(_) => {}
             }
+        }
+    }
+
+    fn answer(&self, ask: Ask) -> Input<'static> {
+        match ask {
+            Ask::Password { user, .. } if user == b"alice" => Input::Password(PasswordAnswer::Right),
+            Ask::Password { .. } => Input::Password(PasswordAnswer::Wrong(Fingerprint(7))),
+            Ask::Recipient(mailbox) if mailbox.local() == "alice" => Input::Recipient(RecipientAnswer::Known),
+            Ask::Recipient(_) => Input::Recipient(RecipientAnswer::Unknown),
+            Ask::Blocklist { .. } => Input::Blocklist(ZoneAnswer::Addresses {
+                codes: vec![[127, 0, 0, 2].into()],
+                text: Some(self.listed_because.clone()),
+            }),
+            Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 77 }),
+            Ask::Store => Input::Stored(StoreAnswer::Stored),
         }
     }
 
@@ -135,17 +162,6 @@ impl World {
     }
 }
 
-fn answer(ask: Ask) -> Input<'static> {
-    match ask {
-        Ask::Password { user, .. } if user == b"alice" => Input::Password(PasswordAnswer::Right),
-        Ask::Password { .. } => Input::Password(PasswordAnswer::Wrong(Fingerprint(7))),
-        Ask::Recipient(mailbox) if mailbox.local() == "alice" => Input::Recipient(RecipientAnswer::Known),
-        Ask::Recipient(_) => Input::Recipient(RecipientAnswer::Unknown),
-        Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 77 }),
-        Ask::Store => Input::Stored(StoreAnswer::Stored),
-    }
-}
-
 /// What the forger says, around bytes of his choice.
 #[derive(Clone, Debug)]
 enum Move {
@@ -157,6 +173,8 @@ enum Move {
     Login(Vec<u8>),
     /// A message with these bytes in its header.
     Send(Vec<u8>),
+    /// A recipient that exists, which is when a stranger is looked up; the blocklist says this about him.
+    Knock(Vec<u8>),
 }
 
 impl Move {
@@ -175,12 +193,14 @@ impl Move {
                     [b"Message-ID: <", text.as_slice(), b">\r\nSubject: ", text, b"\r\n\r\n.\r\n"].concat();
                 [format!("AUTH PLAIN {login}\r\n{envelope}").into_bytes(), head].concat()
             }
+            Move::Knock(_) => b"MAIL FROM:<x@example.com>\r\nRCPT TO:<alice@example.org>\r\n".to_vec(),
         }
     }
 
     fn text(&self) -> &[u8] {
         match self {
-            Move::Say(_, text) | Move::Path(_, text) | Move::Login(text) | Move::Send(text) => text,
+            Move::Say(_, text) | Move::Path(_, text) | Move::Login(text) => text,
+            Move::Send(text) | Move::Knock(text) => text,
         }
     }
 }
@@ -249,21 +269,23 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         (path, text()).prop_map(|(verb, text)| Move::Path(verb, text)),
         text().prop_map(Move::Login),
         text().prop_map(Move::Send),
+        text().prop_map(Move::Knock),
     ];
     prop::collection::vec(one, 1..8)
 }
 
 /// Plays these moves while the victim is connected, and expects that nobody but the forger is ever banned.
-fn play(moves: &[Move]) -> Result<World, TestCaseError> {
+fn play(service: Service, moves: &[Move]) -> Result<World, TestCaseError> {
     let mut world = World::new();
-    let (number, mut victim) = world.enter(VICTIM);
+    let (number, mut victim) = world.enter(VICTIM, service);
     world.feed(&mut victim, Input::Bytes(b"EHLO client.example.net\r\n"));
-    let (forgers, mut forger) = world.enter(FORGER);
+    let (forgers, mut forger) = world.enter(FORGER, service);
     prop_assert_eq!((number, forgers), (SessionId(1), SessionId(2)));
     for bytes in [b"EHLO x\r\nSTARTTLS\r\n".to_vec(), b"EHLO x\r\n".to_vec()] {
         world.feed(&mut forger, Input::Bytes(&bytes));
     }
     for one in moves {
+        world.listed_because = one.text().to_vec();
         world.feed(&mut forger, Input::Bytes(&one.bytes()));
         world.deliver(one.text());
     }
@@ -287,8 +309,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_client_can_have_another_one_banned(moves in moves()) {
-        play(&moves)?;
+    fn no_client_can_have_another_one_banned(
+        service in prop::sample::select(&[Service::Smtp, Service::Submission][..]),
+        moves in moves(),
+    ) {
+        play(service, &moves)?;
     }
 }
 
@@ -300,17 +325,25 @@ fn no_forgery_that_is_known_works_in_any_place() {
             let text = [frame.0, piece, frame.1].concat().into_bytes();
             let say = ["HELO", "MAIL", "RCPT", ""].map(|verb| Move::Say(verb, text.clone()));
             let path = ["MAIL FROM", "RCPT TO"].map(|verb| Move::Path(verb, text.clone()));
-            let rest = [Move::Login(text.clone()), Move::Send(text.clone())];
+            let rest = [Move::Login(text.clone()), Move::Send(text.clone()), Move::Knock(text)];
             for one in [&say[..], &path, &rest].concat() {
-                play(&[one]).unwrap();
+                play(Service::Submission, std::slice::from_ref(&one)).unwrap();
+                // A client that is listed has every command of its session logged as it is.
+                play(Service::Smtp, &[one.clone(), Move::Knock(Vec::new()), one]).unwrap();
             }
         }
     }
 }
 
-/// The test's own proof: what must be banned is.
+/// The test's own proof: what must be banned is, and what must be logged.
 #[test]
 fn the_forger_himself_is_banned_for_what_he_does() {
-    let world = play(&[Move::Login(b"root".to_vec())]).unwrap();
-    assert_eq!(world.banned, [FORGER.parse().unwrap()]);
+    let own: Subject = FORGER.parse().unwrap();
+    let guess = play(Service::Submission, &[Move::Login(b"root".to_vec())]).unwrap();
+    assert_eq!(guess.banned, [own.clone()]);
+    let knock =
+        play(Service::Smtp, &[Move::Knock(b"spam".to_vec()), Move::Say("HELO", b"a\0b".to_vec())]).unwrap();
+    assert_eq!(knock.banned, [own]);
+    let transcript = format!("rblsmtpd: {FORGER} pid 2: HELO a\\x00b");
+    assert!(knock.lines.iter().any(|line| line.ends_with(&transcript)), "{:#?}", knock.lines);
 }
