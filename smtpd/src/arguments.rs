@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use smtpd::command::Print;
 use smtpd::queue::MessageId;
 use smtpd::users::Name;
 
@@ -86,4 +87,9 @@ pub(crate) enum UserCommand {
 
 fn message(text: &str) -> Result<MessageId, std::num::ParseIntError> {
     text.parse().map(MessageId)
+}
+
+/// What `--json` means.
+pub(crate) fn print(json: bool) -> Print {
+    if json { Print::Json } else { Print::Text }
 }

@@ -21,7 +21,7 @@ use crate::wire::Wire;
 /// What is read at once. Memory of an idle connection is mostly this.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Longest handshake, and longest wait for a client to take a reply.
+/// Longest wait for a client to take a reply.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What all connections share.

@@ -77,7 +77,6 @@ mod tests {
 
     #[test]
     fn the_key_decides_the_fingerprint() {
-        // openssl dgst -sha256 -mac HMAC over "secret", keys of 32 bytes 0 and 1.
         let differ = (0..8)
             .map(|n| Key([n; KEY_BYTES]).fingerprint(b"secret"))
             .collect::<std::collections::HashSet<_>>();

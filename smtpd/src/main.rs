@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use smtpd::command::{self, Answer, Failure, Print};
+use smtpd::command::{self, Answer, Failure};
 use smtpd::config::{Config, ConfigError, FILE};
 use smtpd::queue::Order;
 
-use arguments::{Arguments, Command, QueueCommand, UserCommand};
+use arguments::{Arguments, Command, QueueCommand, UserCommand, print};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -45,10 +45,6 @@ fn carry_out(arguments: Arguments) -> Result<Answer, Failure> {
         Command::User(UserCommand::List { json }) => command::list_users(&config, print(json)),
         Command::User(UserCommand::Remove { name }) => command::remove(&config, &name),
     }
-}
-
-fn print(json: bool) -> Print {
-    if json { Print::Json } else { Print::Text }
 }
 
 /// `RUST_LOG` as usual; otherwise what an administrator wants to know.

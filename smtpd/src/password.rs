@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn checker(directory: &tempfile::TempDir) -> Checker {
-        let users = Arc::new(UserFile::new(directory.path().join("users")));
+        let users = Arc::new(UserFile::new(&directory.path().join("users"), directory.path()));
         users.change(|users| users.set("alice".parse().unwrap(), hash(b"secret").unwrap())).unwrap();
         let key = Key::open(&directory.path().join("key")).unwrap();
         Checker::new(users, "example.org", key).unwrap()

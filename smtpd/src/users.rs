@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -147,6 +147,8 @@ impl Users {
 #[derive(Debug)]
 pub struct UserFile {
     path: PathBuf,
+    /// Owned by the server, which must be able to read a file that root's command makes.
+    state: PathBuf,
     seen: Mutex<Option<(Version, Arc<Users>)>>,
 }
 
@@ -159,9 +161,9 @@ struct Version {
 }
 
 impl UserFile {
-    /// The file at `path`, which need not exist yet.
-    pub fn new(path: PathBuf) -> Self {
-        UserFile { path, seen: Mutex::new(None) }
+    /// The file at `path`, which need not exist yet; once it does, it belongs to whoever owns the directory `state`.
+    pub fn new(path: &Path, state: &Path) -> Self {
+        UserFile { path: path.to_owned(), state: state.to_owned(), seen: Mutex::new(None) }
     }
 
     /// The users as the file has them now. It is read again only after it changed.
@@ -200,7 +202,7 @@ impl UserFile {
     pub fn change<T>(&self, change: impl FnOnce(&mut Users) -> T) -> io::Result<T> {
         let mut users = Users::clone(&*self.users()?);
         let result = change(&mut users);
-        durable::replace(&self.path, users.text().as_bytes(), 0o600)?;
+        durable::replace_like(&self.path, users.text().as_bytes(), 0o600, &self.state)?;
         Ok(result)
     }
 }
@@ -252,7 +254,8 @@ mod tests {
     fn a_change_is_seen_at_the_next_look_up() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("users");
-        let (running, command) = (UserFile::new(path.clone()), UserFile::new(path));
+        let (running, command) =
+            (UserFile::new(&path, directory.path()), UserFile::new(&path, directory.path()));
         assert_eq!(running.users().unwrap().names(), []);
         for name in ["alice", "bob@example.org"] {
             command.change(|users| users.set(name.parse().unwrap(), "h".into())).unwrap();

@@ -59,7 +59,7 @@ pub fn run(config: &Config) -> Result<Answer, Failure> {
 /// Opens all that sessions and deliveries need.
 fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Courier), Failure> {
     let policy = Arc::new(config.policy.clone());
-    let users = Arc::new(UserFile::new(config.users.clone()));
+    let users = Arc::new(UserFile::new(&config.users, &config.state));
     users.users().map_err(|cause| Failure::File {
         path: config.users.clone(),
         what: "it holds the users; let this user read it",

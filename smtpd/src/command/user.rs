@@ -25,7 +25,7 @@ pub fn add(config: &Config, name: Name) -> Result<Answer, Failure> {
     if let Some(directory) = config.users.parent() {
         std::fs::create_dir_all(directory).map_err(failed)?;
     }
-    UserFile::new(config.users.clone()).change(|users| users.set(name, hash)).map_err(failed)?;
+    UserFile::new(&config.users, &config.state).change(|users| users.set(name, hash)).map_err(failed)?;
     Ok(Answer::Yes)
 }
 
@@ -34,7 +34,7 @@ pub fn add(config: &Config, name: Name) -> Result<Answer, Failure> {
 /// # Errors
 /// Where the file cannot be read or written.
 pub fn remove(config: &Config, name: &Name) -> Result<Answer, Failure> {
-    let removed = UserFile::new(config.users.clone()).change(|users| users.remove(name));
+    let removed = UserFile::new(&config.users, &config.state).change(|users| users.remove(name));
     let removed = removed.map_err(|cause| Failure::File {
         path: config.users.clone(),
         what: "it holds the users; this user must be able to write its directory",
@@ -48,7 +48,7 @@ pub fn remove(config: &Config, name: &Name) -> Result<Answer, Failure> {
 /// # Errors
 /// Where the file cannot be read.
 pub fn list(config: &Config, how: Print) -> Result<Answer, Failure> {
-    let users = UserFile::new(config.users.clone()).users().map_err(|cause| Failure::File {
+    let users = UserFile::new(&config.users, &config.state).users().map_err(|cause| Failure::File {
         path: config.users.clone(),
         what: "it holds the users; let this user read it",
         cause,
