@@ -1,10 +1,11 @@
 //! The loop around one session: it reads, writes, asks and waits, and decides nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use logline::{Record, SessionId, Timestamp};
+use logline::{Record, SessionId};
 
+use crate::clock::now;
 use crate::gate::Gate;
 use crate::names::Names;
 use crate::password::Checker;
@@ -254,8 +255,4 @@ impl Connection {
         self.deaf = self.wire.write(&self.unsent, WRITE_TIMEOUT).await.is_err();
         self.unsent.clear();
     }
-}
-
-pub(crate) fn now() -> Timestamp {
-    Timestamp::from(SystemTime::now())
 }

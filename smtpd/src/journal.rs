@@ -5,12 +5,12 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use logline::{Record, Timestamp};
 use prometheus::IntCounter;
 use serde::Serialize;
 
+use crate::clock::now;
 use crate::config::{Format, Log, Stamp};
 
 /// Where the facts go.
@@ -96,7 +96,7 @@ impl Journal {
             sink.line.push(b'\n');
         }
         // Stamped under the lock, so that the stamps of a file never go back.
-        self.compose(Timestamp::from(SystemTime::now()), record, &mut sink.line);
+        self.compose(now(), record, &mut sink.line);
         match sink.write() {
             Ok(()) => sink.reported = false,
             Err(error) => {

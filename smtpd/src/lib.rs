@@ -4,6 +4,7 @@
 //! Everything else carries that out.
 
 pub mod blocklist;
+mod clock;
 pub mod command;
 pub mod config;
 pub mod connection;

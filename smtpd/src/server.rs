@@ -12,8 +12,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::clock::now;
 use crate::config::Listen;
-use crate::connection::{Connection, Place, Shared, now};
+use crate::connection::{Connection, Place, Shared};
 use crate::gate::Admission;
 use crate::proxy::{self, Addresses};
 use crate::session::{Peer, Rejection, Service, Session, refusal};

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use logline::{Text, Timestamp};
 use serde::Serialize;
 
+use crate::clock::now;
 use crate::command::{Answer, Failure, Print, print, print_json};
 use crate::config::Config;
-use crate::connection::now;
 use crate::queue::{Fate, Message, MessageId, Order, OrderError, read_message, read_text, scan};
 
 /// Bytes of a message that `show` prints.

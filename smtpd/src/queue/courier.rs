@@ -4,11 +4,12 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use logline::{Channel, Timestamp};
+use logline::Channel;
 use tokio::sync::mpsc;
 
+use crate::clock::now;
 use crate::queue::dispatch::{Dispatcher, Input, Job, Origin, Outcome, Output};
 use crate::queue::maildir::Mail;
 use crate::queue::order::orders_for;
@@ -304,8 +305,4 @@ async fn on_disk<T: Send + 'static>(
             None
         }
     }
-}
-
-fn now() -> Timestamp {
-    Timestamp::from(SystemTime::now())
 }

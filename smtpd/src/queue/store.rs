@@ -5,11 +5,10 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::SystemTime;
 
-use logline::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
+use crate::clock::now;
 use crate::durable;
 use crate::header::Header;
 use crate::queue::{Message, MessageId, Spool, State};
@@ -69,9 +68,9 @@ impl Store {
         let store = Store { directory: directory.to_owned(), last: AtomicU32::new(0), _lock: lock };
         store.clean().map_err(failed)?;
         // Numbers follow the clock, so that one is not met again in a log soon after a restart.
-        let now = u32::try_from(Timestamp::from(SystemTime::now()).seconds()).unwrap_or(0);
+        let clock = u32::try_from(now().seconds()).unwrap_or(0);
         let highest = numbers(&store.directory.join("msg")).map_err(failed)?.into_iter().max();
-        store.last.store(highest.map_or(now, |MessageId(highest)| now.max(highest)), Ordering::Relaxed);
+        store.last.store(highest.map_or(clock, |MessageId(highest)| clock.max(highest)), Ordering::Relaxed);
         Ok(store)
     }
 
@@ -247,6 +246,8 @@ fn numbers(directory: &Path) -> io::Result<Vec<MessageId>> {
 
 #[cfg(test)]
 mod tests {
+    use logline::Timestamp;
+
     use super::*;
     use crate::queue::Fate;
 
