@@ -33,6 +33,7 @@ bench: ## measure again every figure that is published
 	@scripts/packages test
 	cargo run --locked --release -p bench --bin bench
 
-soak: ## hours of load, and whether anything grows
+soak: ## two hours of botnets, and whether anything grows, is lost or is counted wrong
 	@scripts/packages test
+	cargo build --locked --release -p smtpd -p watcher
 	cargo run --locked --release -p bench --bin soak

@@ -340,7 +340,7 @@ fn no_forgery_that_is_known_works_in_any_place() {
 fn the_forger_himself_is_banned_for_what_he_does() {
     let own: Subject = FORGER.parse().unwrap();
     let guess = play(Service::Submission, &[Move::Login(b"root".to_vec())]).unwrap();
-    assert_eq!(guess.banned, [own.clone()]);
+    assert_eq!(guess.banned, std::slice::from_ref(&own));
     let knock =
         play(Service::Smtp, &[Move::Knock(b"spam".to_vec()), Move::Say("HELO", b"a\0b".to_vec())]).unwrap();
     assert_eq!(knock.banned, [own]);
