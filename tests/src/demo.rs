@@ -37,17 +37,17 @@ pub fn play() -> Result<bool> {
 
     let mut daemons = Vec::new();
     screen.step("The mail server and the watcher start", |screen| start(&site, &mut daemons, screen));
-    screen.step("A good client sends Alice a mail", |screen| deliver(&site, "Lunch?", screen));
+    screen.step("Bob, a good client, sends Alice a mail", |screen| deliver(&site, "Lunch?", screen));
     screen.step("An attacker guesses Alice's password, over STARTTLS on port 587", |screen| {
         guess(&site, screen)
     });
     screen.step("The fifth wrong password was one too many", |screen| why(&site, GUESSER, screen));
     screen.step("The attacker's next connection is dropped by the kernel", |screen| dropped(&site, screen));
-    screen.step("Another attacker asks for recipients on port 25, until one exists", |screen| {
+    screen.step("Another attacker tries names on port 25, to find one that exists", |screen| {
         harvest(&site, screen)
     });
     screen.step("The tenth unknown name was one too many", |screen| why(&site, HARVESTER, screen));
-    screen.step("The good client, of the first attacker's network, notices nothing", |screen| {
+    screen.step("Bob, from the first attacker's network, notices nothing", |screen| {
         deliver(&site, "Still there?", screen)
     });
     screen
@@ -124,7 +124,7 @@ fn dropped(site: &Site, screen: &Screen) -> Result<()> {
     ));
     let dropped = packets()? - before;
     ensure!(dropped > 0, "the kernel counts no dropped packet");
-    screen.say(&format!("The kernel dropped {dropped} packets:"));
+    screen.say(&format!("The kernel's count of dropped packets rose by {dropped}:"));
     screen.show(&run("nft", COUNTER)?);
     Ok(())
 }

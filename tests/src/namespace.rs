@@ -50,7 +50,7 @@ fn is_inside() -> bool {
 /// Root keeps its users; whoever is not becomes root inside.
 fn unshare() -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--net", "--mount"]).env(INSIDE, "1");
+    command.arg("--net").env(INSIDE, "1");
     if !rustix::process::geteuid().is_root() {
         command.arg("--map-root-user");
     }
