@@ -87,7 +87,7 @@ impl Source {
         }
         let paths = logs(self.find_members(watches)?);
         for slot in &mut self.streams {
-            let is_gone = |stream: &Stream| stream.is_idle() && !paths.contains(stream.path());
+            let is_gone = |stream: &Stream| stream.is_empty() && !paths.contains(stream.path());
             if slot.as_ref().is_some_and(is_gone)
                 && let Some(mut stream) = slot.take()
             {

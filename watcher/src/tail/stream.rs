@@ -137,9 +137,9 @@ impl Stream {
         self.is_open(file) || matches!(self.fates.get(&file), Some(Fate::Done(_)))
     }
 
-    /// Whether it holds no file.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.generations.is_empty() && self.beginning.is_none()
+    /// Whether it holds no file, and none is in sight.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.generations.is_empty() && !self.is_new() && !self.look_due
     }
 
     /// Whether nothing has begun yet.

@@ -100,7 +100,8 @@ impl Stream {
     fn adopt_copy(&mut self, cursor: &Cursor, siblings: &[Sibling]) -> io::Result<bool> {
         let displaced = Displaced { file: cursor.file(), print: cursor.print(), offset: cursor.offset };
         for sibling in siblings {
-            let is_candidate = displaced.print.length > 0
+            // Of less than a line, too many files are copies.
+            let is_candidate = displaced.offset > 0
                 && self.cursor_of(sibling.id).is_none()
                 && sibling.is_copy_of(displaced)?;
             if is_candidate && let Some(beginning) = &mut self.beginning {
