@@ -96,7 +96,7 @@ impl Source {
         }
         for path in paths {
             if !self.streams.iter().flatten().any(|stream| stream.path() == path) {
-                self.add_member(path, Beginning { start: Start::Beginning, cursors: Vec::new() });
+                self.add_member(path, Beginning::new(Start::Beginning, Vec::new()));
             }
         }
         Ok(())
@@ -164,7 +164,7 @@ impl Source {
             None => shares.extend(left.into_iter().map(|cursor| (cursor.path.clone(), vec![cursor]))),
         }
         for (path, cursors) in shares {
-            self.add_member(path, Beginning { start, cursors });
+            self.add_member(path, Beginning::new(start, cursors));
         }
         Ok(())
     }
