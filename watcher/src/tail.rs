@@ -148,7 +148,7 @@ impl Tailer {
         cursors: &[Cursor],
     ) -> io::Result<()> {
         self.unfollow(source);
-        let beginning = Beginning { start, cursors: cursors.to_vec() };
+        let beginning = Beginning::new(start, cursors.to_vec());
         let added = Source::new(source, target, beginning, &mut self.watches)?;
         let keys: Vec<_> = added.keys().collect();
         self.sources.insert(source, added);

@@ -36,6 +36,17 @@ pub(crate) enum Verdict {
     Undecided,
 }
 
+/// What became of opening a sibling.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// It is open.
+    File(File),
+    /// Its name means another file by now, or none: what was listed is out of date.
+    Changed,
+    /// It may not be read.
+    Forbidden,
+}
+
 /// What is no longer where it was: a file that began with `print` and had been read to `offset`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Displaced {
@@ -59,47 +70,52 @@ impl Sibling {
     /// A generation is older than the file that took its place. What is younger than the log itself was made from it
     /// (`copytruncate`) or has nothing to do with it. Of equal age, to the tick of the kernel's clock, the content
     /// tells.
-    pub(crate) fn judge(&self, live: Option<&Live>, floor_ns: i64) -> io::Result<Verdict> {
+    ///
+    /// `None` if the file has another name by now.
+    pub(crate) fn judge(&self, live: Option<&Live>, floor_ns: i64) -> io::Result<Option<Verdict>> {
         if self.is_restored() {
-            return Ok(Verdict::Stranger);
+            return Ok(Some(Verdict::Stranger));
         }
         if let Some(live) = live
             && self.age_ns >= live.age_ns
         {
-            let is_of_one_tick = self.age_ns == live.age_ns;
-            let head = self.head()?;
-            let is_alike = !head.bytes().is_empty() && head.agrees_with(&live.head);
-            if !live.head.bytes().is_empty() && is_alike {
-                return Ok(Verdict::Copy);
+            let Some(head) = self.head()? else { return Ok(None) };
+            let is_known = !head.bytes().is_empty() && !live.head.bytes().is_empty();
+            if is_known && head.agrees_with(&live.head) {
+                return Ok(Some(Verdict::Copy));
             }
-            if !is_of_one_tick {
-                let is_open_question = head.bytes().is_empty() || live.head.bytes().is_empty();
-                return Ok(if is_open_question { Verdict::Undecided } else { Verdict::Stranger });
+            if self.age_ns > live.age_ns {
+                return Ok(Some(if is_known { Verdict::Stranger } else { Verdict::Undecided }));
             }
         }
-        Ok(if self.age_ns >= floor_ns { Verdict::Generation } else { Verdict::Stranger })
+        Ok(Some(if self.age_ns >= floor_ns { Verdict::Generation } else { Verdict::Stranger }))
     }
 
-    /// Whether it holds what had been read of that file.
-    pub(crate) fn is_copy_of(&self, displaced: Displaced) -> io::Result<bool> {
-        Ok(self.size >= displaced.offset && self.head()?.bears(displaced.print))
+    /// Whether it holds what had been read of that file. `None` if it has another name by now.
+    pub(crate) fn is_copy_of(&self, displaced: Displaced) -> io::Result<Option<bool>> {
+        if self.size < displaced.offset {
+            return Ok(Some(false));
+        }
+        Ok(self.head()?.map(|head| head.bears(displaced.print)))
     }
 
-    /// What it begins with; nothing if it is gone by now.
-    pub(crate) fn head(&self) -> io::Result<Head> {
+    /// What it begins with. `None` if it has another name by now.
+    fn head(&self) -> io::Result<Option<Head>> {
         match self.open()? {
-            Some(file) => Head::of(&file),
-            None => Ok(Head::EMPTY),
+            Opened::File(file) => Ok(Some(Head::of(&file)?)),
+            Opened::Changed => Ok(None),
+            Opened::Forbidden => Ok(Some(Head::EMPTY)),
         }
     }
 
     /// Opens it, if its name still means the same file.
-    pub(crate) fn open(&self) -> io::Result<Option<File>> {
+    pub(crate) fn open(&self) -> io::Result<Opened> {
         match generation::open(&self.path) {
-            Ok(Some((file, metadata))) => Ok((FileId::of(&metadata) == self.id).then_some(file)),
-            Ok(None) => Ok(None),
+            Ok(Some((file, metadata))) if FileId::of(&metadata) == self.id => Ok(Opened::File(file)),
+            Ok(_) => Ok(Opened::Changed),
             Err(error) => match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Ok(None),
+                io::ErrorKind::NotFound => Ok(Opened::Changed),
+                io::ErrorKind::PermissionDenied => Ok(Opened::Forbidden),
                 _ => Err(error),
             },
         }
@@ -119,15 +135,31 @@ pub(crate) struct Live {
     pub(crate) head: Head,
 }
 
-/// Finds the family of a log in a directory. A directory that cannot be listed holds none.
-pub(crate) fn list(directory: &Path, family: &Family) -> Vec<Sibling> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    let found = entries.flatten().filter_map(|entry| {
-        let rank = family.rank(&entry.file_name())?;
-        let metadata = entry.metadata().ok().filter(Metadata::is_file)?;
-        Some(Sibling::new(entry.path(), &metadata, rank))
-    });
-    found.collect()
+/// The family of a log in a directory, as it was listed.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) siblings: Vec<Sibling>,
+    /// Whether a name no longer meant the same file when it was looked at. Then the list is of no moment that ever was,
+    /// and a file may be missing in it.
+    pub(crate) is_blurred: bool,
+}
+
+impl Listing {
+    /// Adds the family in a directory, but for the files that are settled. A directory that cannot be listed holds none.
+    pub(crate) fn add(&mut self, directory: &Path, family: &Family, is_settled: impl Fn(&Path) -> bool) {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let Some(rank) = family.rank(&entry.file_name()) else { continue };
+            let path = entry.path();
+            if is_settled(&path) {
+                continue;
+            }
+            let metadata = entry.metadata().ok();
+            self.is_blurred |= metadata.as_ref().map(MetadataExt::ino) != Some(entry.ino());
+            if let Some(metadata) = metadata.filter(Metadata::is_file) {
+                self.siblings.push(Sibling::new(path, &metadata, rank));
+            }
+        }
+    }
 }
 
 /// Finds the file of a cursor, whatever it is called now.

@@ -87,7 +87,7 @@ impl Source {
         }
         let paths = logs(self.find_members(watches)?);
         for slot in &mut self.streams {
-            let is_gone = |stream: &Stream| stream.is_idle() && !paths.contains(stream.path());
+            let is_gone = |stream: &Stream| stream.is_empty() && !paths.contains(stream.path());
             if slot.as_ref().is_some_and(is_gone)
                 && let Some(mut stream) = slot.take()
             {
@@ -96,7 +96,7 @@ impl Source {
         }
         for path in paths {
             if !self.streams.iter().flatten().any(|stream| stream.path() == path) {
-                self.add_member(path, Beginning { start: Start::Beginning, cursors: Vec::new() });
+                self.add_member(path, Beginning::new(Start::Beginning, Vec::new()));
             }
         }
         Ok(())
@@ -164,7 +164,7 @@ impl Source {
             None => shares.extend(left.into_iter().map(|cursor| (cursor.path.clone(), vec![cursor]))),
         }
         for (path, cursors) in shares {
-            self.add_member(path, Beginning { start, cursors });
+            self.add_member(path, Beginning::new(start, cursors));
         }
         Ok(())
     }

@@ -50,12 +50,15 @@ pub(crate) struct Stream {
     live: Option<FileId>,
     /// The files of the family that are not open.
     fates: HashMap<FileId, Fate>,
+    /// The archives among them, by name.
+    settled: HashMap<PathBuf, FileId>,
     /// What was born before this is no generation that was missed.
     floor_ns: i64,
     /// Whether older files wait to be opened; until then the live one is not read.
     is_backlogged: bool,
     is_forbidden: bool,
     look_due: bool,
+    looks_in_vain: u32,
     /// Whether it stands in the queue of those that have something to do.
     pub(crate) is_queued: bool,
 }
@@ -119,10 +122,12 @@ impl Stream {
             generations: Vec::new(),
             live: None,
             fates: HashMap::new(),
+            settled: HashMap::new(),
             floor_ns: i64::MIN,
             is_backlogged: false,
             is_forbidden: false,
             look_due: true,
+            looks_in_vain: 0,
             is_queued: false,
         }
     }
@@ -137,9 +142,9 @@ impl Stream {
         self.is_open(file) || matches!(self.fates.get(&file), Some(Fate::Done(_)))
     }
 
-    /// Whether it holds no file.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.generations.is_empty() && self.beginning.is_none()
+    /// Whether it holds no file, and none is in sight.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.generations.is_empty() && !self.is_new() && !self.look_due
     }
 
     /// Whether nothing has begun yet.
@@ -191,8 +196,7 @@ impl Stream {
         sink: &mut dyn FnMut(Line<'_>),
     ) -> io::Result<usize> {
         if self.look_due {
-            self.look(desk)?;
-            self.look_due = false;
+            self.look(desk).inspect_err(|_| self.look_due = true)?;
         }
         if buffer.is_empty() {
             return Ok(0);
@@ -221,9 +225,7 @@ impl Stream {
                 Ok(count)
             }
             Ok(Step::End) => {
-                if !is_last {
-                    self.retire(desk)?;
-                }
+                self.retire(desk)?;
                 Ok(0)
             }
             Ok(Step::Broken) => {

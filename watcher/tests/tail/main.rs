@@ -1,9 +1,12 @@
 //! Following logs: every kind of rotation by itself, all kinds mixed against a model, and the real multilog.
 
+// The attribute tells the lints that all of it is test code, also what stands in no test function.
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod multilog;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]

@@ -130,8 +130,11 @@ struct Play {
     /// Logs of which copies were made that the tailer has not seen. If the log is then replaced too, a copy cannot be
     /// told from a log that came between, and is read in the place of one.
     copied_since_read: BTreeSet<usize>,
+    /// Logs of which copies were ever made.
+    copied: BTreeSet<usize>,
     last: BTreeMap<usize, LineId>,
     is_order_known: bool,
+    is_order_lost_by_end: bool,
 }
 
 impl Play {
@@ -173,8 +176,10 @@ impl Play {
             begun_at_save: BTreeSet::new(),
             copied_since_save: Vec::new(),
             copied_since_read: BTreeSet::new(),
+            copied: BTreeSet::new(),
             last: BTreeMap::new(),
             is_order_known: true,
+            is_order_lost_by_end: false,
         };
         play.run();
         play
@@ -336,7 +341,7 @@ impl Play {
 
     fn rotate(&mut self, log: usize) {
         let Some(serial) = self.logs[log].live else { return };
-        self.is_order_known &= !self.copied_since_read.contains(&log);
+        self.replace_after_copies(log);
         let to = self.shift(log);
         fs::rename(&self.logs[log].path, &to).unwrap();
         self.logs[log].rotated.insert(0, (to, serial));
@@ -355,6 +360,13 @@ impl Play {
         fs::hard_link(&previous, &archive).unwrap();
         fs::remove_file(&previous).unwrap();
         self.logs[log].rotated.insert(0, (archive, serial));
+    }
+
+    /// A copy is younger than its original, though what it holds is older. The tailer knows as long as the original has
+    /// the log's name, and as long as it runs.
+    fn replace_after_copies(&mut self, log: usize) {
+        self.is_order_known &= !self.copied_since_read.contains(&log);
+        self.is_order_lost_by_end |= self.copied.contains(&log);
     }
 
     fn copy_and_truncate(&mut self, log: usize) -> Result<(), TestCaseError> {
@@ -379,6 +391,7 @@ impl Play {
         self.logs[log].rotated.insert(0, (to, copy));
         self.copied_since_save.push((serial, held));
         self.copied_since_read.insert(log);
+        self.copied.insert(log);
         if self.tailer.is_none() {
             self.excuse_copied();
         }
@@ -387,13 +400,13 @@ impl Play {
 
     fn delete(&mut self, log: usize) {
         let Some(serial) = self.logs[log].live.take() else { return };
-        self.is_order_known &= !self.copied_since_read.contains(&log);
+        self.replace_after_copies(log);
         fs::remove_file(&self.logs[log].path).unwrap();
         self.lose_name(serial);
     }
 
     fn move_into_place(&mut self, log: usize, lines: u8) {
-        self.is_order_known &= !self.copied_since_read.contains(&log);
+        self.replace_after_copies(log);
         let prepared = self.directory.path().join("prepared");
         let serial = self.create(&prepared);
         let replaced = self.logs[log].live.replace(serial);
@@ -413,6 +426,11 @@ impl Play {
     fn prune(&mut self, log: usize) {
         let Some((path, serial)) = self.logs[log].rotated.pop() else { return };
         fs::remove_file(path).unwrap();
+        if self.copied_since_read.contains(&log) {
+            // Without the first copy, the later ones are not known to be copies.
+            let rotated: Vec<_> = self.logs[log].rotated.iter().map(|&(_, serial)| serial).collect();
+            rotated.iter().for_each(|&serial| self.excuse(&self.contents[serial].clone()));
+        }
         // Whether it had been opened in time is not for the model to know.
         self.put_out_of_reach(serial);
     }
@@ -502,6 +520,7 @@ impl Play {
         if self.tailer.take().is_none() {
             return;
         }
+        self.is_order_known &= !self.is_order_lost_by_end;
         for id in std::mem::take(&mut self.since_save) {
             self.delivered.remove(&id);
         }

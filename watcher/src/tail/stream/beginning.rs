@@ -4,7 +4,7 @@ use std::io;
 
 use crate::tail::Start;
 use crate::tail::cursor::{Cursor, FileId};
-use crate::tail::sibling::{self, Displaced, Sibling};
+use crate::tail::sibling::{self, Displaced, Opened, Sibling};
 use crate::tail::stats::Loss;
 use crate::tail::way::End;
 
@@ -16,12 +16,20 @@ use super::{Desk, Fate, History, Stream};
 pub(crate) struct Beginning {
     pub(crate) start: Start,
     pub(crate) cursors: Vec<Cursor>,
+    /// Whether the files of the cursors have been searched for. A look may have to be repeated.
+    is_searched: bool,
+}
+
+impl Beginning {
+    pub(crate) fn new(start: Start, cursors: Vec<Cursor>) -> Self {
+        Beginning { start, cursors, is_searched: false }
+    }
 }
 
 impl Stream {
     /// On the first look, decides what is old, and finds the files that are called otherwise by now.
     pub(super) fn begin(&mut self, end: &End, scene: &mut Scene, desk: &mut Desk<'_>) -> io::Result<()> {
-        let Some(Beginning { start, cursors }) = self.beginning.clone() else { return Ok(()) };
+        let Some(Beginning { start, cursors, is_searched }) = self.beginning.clone() else { return Ok(()) };
         if cursors.is_empty() {
             self.pass_over_the_past(start, &scene.siblings);
             return Ok(());
@@ -38,6 +46,9 @@ impl Stream {
             }
         }
         scene.sort(self.naming);
+        if is_searched {
+            return Ok(());
+        }
         let youngest = cursors.iter().max_by_key(|cursor| cursor.born_ns);
         for cursor in cursors.iter().filter(|cursor| !is_here(cursor, scene)) {
             if self.adopt_copy(cursor, &scene.siblings)? {
@@ -52,6 +63,9 @@ impl Stream {
             0 => self.youngest_known_ns(&scene.siblings),
             born_ns => born_ns,
         };
+        if let Some(beginning) = &mut self.beginning {
+            beginning.is_searched = true;
+        }
         Ok(())
     }
 
@@ -63,8 +77,10 @@ impl Stream {
             if self.is_open(sibling.id) || (desk.is_elsewhere)(sibling.id) {
                 continue;
             }
-            if let Some(file) = sibling.open()? {
-                self.take_up(file, sibling, Some(cursor), scene, desk)?;
+            match sibling.open()? {
+                Opened::File(file) => self.take_up(file, sibling, Some(cursor), scene, desk)?,
+                Opened::Changed => drop(self.looks_once_more()),
+                Opened::Forbidden => desk.stats.count(Loss::Unreadable),
             }
         }
         Ok(())
@@ -100,9 +116,10 @@ impl Stream {
     fn adopt_copy(&mut self, cursor: &Cursor, siblings: &[Sibling]) -> io::Result<bool> {
         let displaced = Displaced { file: cursor.file(), print: cursor.print(), offset: cursor.offset };
         for sibling in siblings {
-            let is_candidate = displaced.print.length > 0
+            // Of less than a line, too many files are copies.
+            let is_candidate = displaced.offset > 0
                 && self.cursor_of(sibling.id).is_none()
-                && sibling.is_copy_of(displaced)?;
+                && sibling.is_copy_of(displaced)? == Some(true);
             if is_candidate && let Some(beginning) = &mut self.beginning {
                 let FileId { device, inode, born_ns } = sibling.id;
                 beginning.cursors.push(Cursor { device, inode, born_ns, ..cursor.clone() });

@@ -11,7 +11,7 @@ use crate::tail::family::{Family, Kin, Likeness, Rank};
 use crate::tail::generation::{self, Breach, Generation};
 use crate::tail::head::Head;
 use crate::tail::notify::Owner;
-use crate::tail::sibling::{self, Displaced, Live, Sibling, Verdict};
+use crate::tail::sibling::{Displaced, Listing, Live, Opened, Sibling, Verdict};
 use crate::tail::stats::Loss;
 use crate::tail::way::{End, Spot, Way};
 
@@ -20,6 +20,12 @@ use super::{Desk, Fate, GENERATIONS_OPEN_MAX, History, Naming, Stream};
 /// Fates of files that are no longer found are forgotten when there are more than so many. Not at once: a directory
 /// that is read while names change in it may not show a file that is there.
 const FATES_MAX: usize = 1024;
+
+/// How often a directory is listed in one look while its files change faster than it can be listed.
+const SURVEYS_MAX: usize = 8;
+
+/// How many looks may be repeated in a row.
+const LOOKS_IN_VAIN_MAX: u32 = 64;
 
 /// What was found in one look.
 pub(super) struct Scene {
@@ -46,23 +52,38 @@ impl Scene {
 }
 
 impl Stream {
-    /// Looks again. The siblings are listed before the log itself is opened: so a rotation in between makes the log
-    /// younger than its rotated files, never older.
+    /// Looks again. If names change while they are looked at, another look is due: what could be found is found, but the
+    /// log itself is left for later, so that nothing older is missing when it is read.
     pub(super) fn look(&mut self, desk: &mut Desk<'_>) -> io::Result<()> {
+        self.look_due = false;
         self.go_the_way(desk)?;
         let Some(end) = self.end.clone() else { return self.retire(desk) };
-        let siblings = self.list();
-        let live = self.open_live(&end, desk)?;
-        let mut scene = Scene { siblings, live };
+        let mut scene = self.survey(&end, desk)?;
+        // What was written to a file before it was replaced may not have been noted yet when its successor is seen.
+        self.generations.iter_mut().for_each(|open| open.unread = true);
         self.is_backlogged = false;
         self.mend(&scene, desk)?;
         self.begin(&end, &mut scene, desk)?;
         self.resume(&scene, desk)?;
         self.admit(&scene, desk)?;
-        self.admit_live(&scene, desk)?;
-        self.beginning = None;
+        if !self.look_due {
+            self.admit_live(&scene, desk)?;
+            self.beginning = None;
+            self.looks_in_vain = 0;
+        }
+        self.settle(&scene);
         self.forget(&scene);
         self.retire(desk)
+    }
+
+    /// Asks for another look, because names changed during this one; says whether there will be one. There is an end to
+    /// it: some file systems seem to change for ever.
+    pub(super) fn looks_once_more(&mut self) -> bool {
+        if !self.look_due && self.looks_in_vain < LOOKS_IN_VAIN_MAX {
+            self.looks_in_vain += 1;
+            self.look_due = true;
+        }
+        self.look_due
     }
 
     fn go_the_way(&mut self, desk: &mut Desk<'_>) -> io::Result<()> {
@@ -87,11 +108,37 @@ impl Stream {
         Ok(())
     }
 
-    fn list(&self) -> Vec<Sibling> {
-        let listed = self.families.iter().flat_map(|(directory, family)| sibling::list(directory, family));
-        let mut siblings = listed.collect();
-        sort(&mut siblings, self.naming);
-        siblings
+    /// Finds the log and its family. The family is listed before the log is opened: so a rotation in between makes the
+    /// log younger than its rotated files, never older. But then files that came between are not in the list; so if the
+    /// log is a new one, the family is listed again, until two lists are alike.
+    fn survey(&mut self, end: &End, desk: &mut Desk<'_>) -> io::Result<Scene> {
+        let mut before: Option<Scene> = None;
+        for attempt in 0..SURVEYS_MAX {
+            let Listing { siblings, is_blurred } = self.list();
+            // Where the directory has other inode numbers than the files (a file mounted by itself), all is blurred.
+            let is_sharp = !is_blurred || attempt > SURVEYS_MAX / 2;
+            if let Some(scene) = before.take_if(|scene| is_sharp && is_alike(&scene.siblings, &siblings)) {
+                return Ok(scene);
+            }
+            let scene = Scene { siblings, live: self.open_live(end, desk)? };
+            if is_sharp && scene.live_id() == self.live {
+                return Ok(scene);
+            }
+            before = Some(scene);
+        }
+        let Some(scene) = before else { return Ok(Scene { siblings: Vec::new(), live: None }) };
+        // The files change faster than they can be listed. What was listed is read first.
+        let live = if self.looks_once_more() { None } else { scene.live };
+        Ok(Scene { live, ..scene })
+    }
+
+    fn list(&self) -> Listing {
+        let mut listing = Listing::default();
+        for (directory, family) in &self.families {
+            listing.add(directory, family, |path| self.settled.contains_key(path));
+        }
+        sort(&mut listing.siblings, self.naming);
+        listing
     }
 
     fn open_live(&mut self, end: &End, desk: &mut Desk<'_>) -> io::Result<Option<Found>> {
@@ -125,8 +172,10 @@ impl Stream {
                 Some(Breach::Restarted) => {
                     let (print, offset) = (generation.head().print(), generation.line_start());
                     let displaced = Displaced { file: generation.id, print, offset };
-                    generation.restart();
-                    at += self.take_copies(at, displaced, scene, desk)?;
+                    if let Some(count) = self.take_copies(at, displaced, scene, desk)? {
+                        at += count;
+                        self.generations.get_mut(at).into_iter().for_each(Generation::restart);
+                    }
                 }
             }
             at += 1;
@@ -136,38 +185,51 @@ impl Stream {
 
     /// Finds the copy that was made of a file before it was truncated, to be read from where the file had been read;
     /// and, where that is the log itself, the later copies, of what it held since. They are put at `at`; says how many.
+    /// `None` if there must be another look first.
     fn take_copies(
         &mut self,
         at: usize,
         displaced: Displaced,
         scene: &Scene,
         desk: &mut Desk<'_>,
-    ) -> io::Result<usize> {
-        let mut taken = 0;
+    ) -> io::Result<Option<usize>> {
+        let mut copies = Vec::new();
         for sibling in &scene.siblings {
             let fate = self.fates.get(&sibling.id);
             if self.is_open(sibling.id) || !matches!(fate, None | Some(Fate::Copy)) {
                 continue;
             }
-            let from = if taken == 0 && sibling.is_copy_of(displaced)? {
-                displaced.offset
-            } else if taken > 0 && fate.is_none() && sibling.size > 0 && !sibling.is_restored() {
-                0
+            let is_wanted = if copies.is_empty() {
+                sibling.is_copy_of(displaced)?
             } else {
-                continue;
+                Some(fate.is_none() && sibling.size > 0 && !sibling.is_restored())
             };
-            if let Some(file) = sibling.open()? {
-                let generation = self.generation(file, sibling, from, desk)?;
-                self.generations.insert(at + taken, generation);
-                taken += 1;
+            let opened = match is_wanted {
+                Some(true) => sibling.open()?,
+                Some(false) => continue,
+                None => Opened::Changed,
+            };
+            match opened {
+                Opened::File(file) => {
+                    let from = if copies.is_empty() { displaced.offset } else { 0 };
+                    copies.push(self.generation(file, sibling, from, desk)?);
+                }
+                Opened::Changed if self.looks_once_more() => {
+                    copies.iter().for_each(|copy| desk.watches.release(copy.watch, Owner::Stream(self.key)));
+                    return Ok(None);
+                }
+                Opened::Changed => {}
+                Opened::Forbidden => desk.stats.count(Loss::Unreadable),
             }
             if scene.live_id() != Some(displaced.file) {
                 break;
             }
         }
-        desk.stats.count(if taken > 0 { Loss::Race } else { Loss::Truncated });
+        desk.stats.count(if copies.is_empty() { Loss::Truncated } else { Loss::Race });
         desk.stats.rotations += 1;
-        Ok(taken)
+        let count = copies.len();
+        self.generations.splice(at..at, copies);
+        Ok(Some(count))
     }
 
     /// Opens the generations that came and went unseen.
@@ -188,19 +250,36 @@ impl Stream {
             if is_known {
                 continue;
             }
-            match sibling.judge(live.as_ref(), self.floor_ns)? {
-                Verdict::Generation if self.generations.len() >= GENERATIONS_OPEN_MAX => {
+            let verdict = sibling.judge(live.as_ref(), self.floor_ns)?;
+            let is_full = self.generations.len() >= GENERATIONS_OPEN_MAX;
+            let opened = match verdict {
+                Some(Verdict::Generation) if is_full => {
                     self.is_backlogged = true;
                     return Ok(());
                 }
-                Verdict::Generation => {
-                    let Some(file) = sibling.open()? else { continue };
+                Some(Verdict::Generation) => sibling.open()?,
+                Some(Verdict::Copy) => {
+                    self.fates.insert(sibling.id, Fate::Copy);
+                    continue;
+                }
+                Some(Verdict::Stranger) => {
+                    self.fates.insert(sibling.id, Fate::Passed);
+                    continue;
+                }
+                Some(Verdict::Undecided) => continue,
+                None => Opened::Changed,
+            };
+            match opened {
+                Opened::File(file) => {
                     desk.stats.rotations += u64::from(self.beginning.is_none());
                     self.take_up(file, sibling, None, scene, desk)?;
                 }
-                Verdict::Copy => drop(self.fates.insert(sibling.id, Fate::Copy)),
-                Verdict::Stranger => drop(self.fates.insert(sibling.id, Fate::Passed)),
-                Verdict::Undecided => {}
+                Opened::Changed if self.looks_once_more() => return Ok(()),
+                Opened::Changed => {}
+                Opened::Forbidden => {
+                    desk.stats.count(Loss::Unreadable);
+                    self.fates.insert(sibling.id, Fate::Passed);
+                }
             }
         }
         Ok(())
@@ -257,8 +336,10 @@ impl Stream {
             } else if is_same && sibling.size > 0 {
                 desk.stats.count(Loss::Truncated);
                 offset = generation::last_line_start(&file, sibling.size)?;
+            } else if let Some(count) = self.take_copies(at, displaced, scene, desk)? {
+                at += count;
             } else {
-                at += self.take_copies(at, displaced, scene, desk)?;
+                return Ok(());
             }
         }
         let generation = self.generation(file, sibling, offset, desk)?;
@@ -300,9 +381,26 @@ impl Stream {
         Ok(Live { age_ns: found.sibling.age_ns, head })
     }
 
+    /// Remembers the archives of which nothing more is wanted, so as not to look at all of them each time. A stamp is
+    /// not given twice; of other names the file changes with each rotation.
+    fn settle(&mut self, scene: &Scene) {
+        if self.naming != Naming::Archives {
+            return;
+        }
+        for sibling in &scene.siblings {
+            if matches!(sibling.rank, Rank::Stamped(_)) && self.fates.contains_key(&sibling.id) {
+                self.settled.insert(sibling.path.clone(), sibling.id);
+            }
+        }
+    }
+
     fn forget(&mut self, scene: &Scene) {
+        if self.settled.len() > FATES_MAX {
+            self.settled.retain(|path, _| path.exists());
+        }
         if self.fates.len() > FATES_MAX {
-            let present: HashSet<_> = scene.siblings.iter().map(|sibling| sibling.id).collect();
+            let listed = scene.siblings.iter().map(|sibling| sibling.id);
+            let present: HashSet<_> = listed.chain(self.settled.values().copied()).collect();
             self.fates.retain(|id, _| present.contains(id));
         }
     }
@@ -318,6 +416,10 @@ fn families(end: &End, naming: Naming) -> Vec<(PathBuf, Family)> {
     };
     let of_links = end.links.iter().map(|link| (link.directory.clone(), kin(link, Likeness::Suffix)));
     std::iter::once((end.spot.directory.clone(), family)).chain(of_links).collect()
+}
+
+fn is_alike(some: &[Sibling], others: &[Sibling]) -> bool {
+    some.iter().map(|sibling| sibling.id).eq(others.iter().map(|sibling| sibling.id))
 }
 
 /// Oldest first, each file once. Of archives the stamp in the name is exact.
