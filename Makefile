@@ -33,7 +33,8 @@ bench: ## measure again every figure that is published
 	@scripts/packages test
 	cargo run --locked --release -p bench --bin bench
 
-soak: ## two hours of botnets, and whether anything grows, is lost or is counted wrong
+soak: ## 10,000 programs of rotations, then two hours of botnets: does anything grow, is anything lost or counted wrong
 	@scripts/packages test
+	TAIL_MODEL_PROGRAMS=10000 cargo test --locked --release -p watcher --test tail
 	cargo build --locked --release -p smtpd -p watcher
 	cargo run --locked --release -p bench --bin soak
