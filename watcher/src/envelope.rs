@@ -5,9 +5,13 @@
 
 mod civil;
 pub(crate) mod json;
+pub(crate) mod second;
+mod syslog;
 
 use jiff::tz::{Offset, TimeZone};
 use logline::Timestamp;
+
+pub(crate) use syslog::{LAST_MESSAGE, SPLOGGER_TEXT_BYTES};
 
 /// The envelopes that are known, under the names that `match` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
@@ -15,16 +19,39 @@ use logline::Timestamp;
 pub enum EnvelopeKind {
     /// Nothing before the message.
     None,
-    /// multilog's `t`: `@` and 24 hexadecimal digits.
+    /// multilog's `t` and svlogd's `-t`: `@` and 24 hexadecimal digits.
     Tai64n,
     /// multilog's `d` and `m`, and tai64nlocal: `2023-06-28 16:17:26.501278543`, local time.
     Local,
-    /// rsyslog's file format: RFC 3339 stamp, host, program.
-    Rfc3339,
-    /// An object of postern-smtpd's JSON format.
-    Json,
+    /// svlogd's `-tt` and `-ttt`: `2023-06-28_16:17:26.50127`, or `T` for the `_`; UTC.
+    Svlogd,
     /// The traditional file format: `Aug 12 11:52:52`, host, program. Neither year nor zone.
     Rfc3164,
+    /// rsyslog's file format: RFC 3339 stamp, host, program.
+    Rfc3339,
+    /// The protocol of today: `<22>1`, RFC 3339 stamp, host, program, process, structured data.
+    Rfc5424,
+    /// qmail's splogger within one of the three before: a finer stamp, and long lines in parts.
+    Splogger,
+    /// An object of postern-smtpd's JSON format.
+    Json,
+}
+
+impl EnvelopeKind {
+    /// Whether the line went through a syslog daemon.
+    pub fn is_syslog(self) -> bool {
+        match self {
+            EnvelopeKind::Rfc3164
+            | EnvelopeKind::Rfc3339
+            | EnvelopeKind::Rfc5424
+            | EnvelopeKind::Splogger => true,
+            EnvelopeKind::None
+            | EnvelopeKind::Tai64n
+            | EnvelopeKind::Local
+            | EnvelopeKind::Svlogd
+            | EnvelopeKind::Json => false,
+        }
+    }
 }
 
 /// One line taken out of its envelope.
@@ -42,6 +69,8 @@ pub struct Envelope<'a> {
     pub pid: Option<u32>,
     /// What the program wrote.
     pub message: &'a [u8],
+    /// Whether splogger says that this goes on from the line before.
+    pub continues: bool,
 }
 
 /// What reading a stamp needs besides the line.
@@ -51,95 +80,62 @@ pub struct Clock {
     pub zone: TimeZone,
 }
 
+/// What is known of a line's time before its stamp is read: it tells the year, and which of two equal hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Around {
+    /// When the line arrived; in a replay, the time that the replay has come to.
+    pub arrival: Timestamp,
+    /// When the line before it was written, by its own stamp.
+    pub previous: Option<Timestamp>,
+}
+
 impl<'a> Envelope<'a> {
-    /// Takes `line` out of its envelope. `arrival` tells the year where the stamp does not.
-    pub fn open(line: &'a [u8], clock: &Clock, arrival: Timestamp) -> Self {
-        tai64n(line).or_else(|| iso(line, clock)).or_else(|| rfc3164(line, clock, arrival)).unwrap_or(
-            Envelope {
-                kind: EnvelopeKind::None,
-                time: None,
-                offset: None,
-                program: None,
-                pid: None,
-                message: line,
-            },
-        )
+    /// Takes `line` out of its envelope.
+    pub fn open(line: &'a [u8], clock: &Clock, around: Around) -> Self {
+        let opened = match line.first() {
+            Some(b'@') => tai64n(line),
+            Some(b'0'..=b'9') => iso(line, clock, around),
+            Some(b'A'..=b'S') => syslog::rfc3164(line, clock, around),
+            Some(b'<') => syslog::with_priority(line, clock, around),
+            _ => None,
+        };
+        opened.unwrap_or(Envelope { time: None, offset: None, ..bare(EnvelopeKind::None, line) })
     }
+}
+
+/// An envelope that names no program; stamped in UTC unless told otherwise.
+fn bare(kind: EnvelopeKind, message: &[u8]) -> Envelope<'_> {
+    let offset = Some(Offset::UTC);
+    Envelope { kind, time: None, offset, program: None, pid: None, message, continues: false }
 }
 
 fn tai64n(line: &[u8]) -> Option<Envelope<'_>> {
     let time = Timestamp::parse_tai64n(line).ok()?;
     let message = line.get(Timestamp::TAI64N_BYTES..)?.strip_prefix(b" ")?;
-    let (kind, offset) = (EnvelopeKind::Tai64n, Some(Offset::UTC));
-    Some(Envelope { kind, time: Some(time), offset, program: None, pid: None, message })
+    Some(Envelope { time: Some(time), ..bare(EnvelopeKind::Tai64n, message) })
 }
 
-/// `2023-06-28 16:17:26.501278543 message` or `2025-01-10T18:56:48.748493+01:00 host program[pid]: message`.
-fn iso<'a>(line: &'a [u8], clock: &Clock) -> Option<Envelope<'a>> {
+/// `2023-06-28 16:17:26.501278543 message`, `2023-06-28_16:17:26.50127 message` or
+/// `2025-01-10T18:56:48.748493+01:00 host program[pid]: message`.
+fn iso<'a>(line: &'a [u8], clock: &Clock, around: Around) -> Option<Envelope<'a>> {
     let (civil, rest) = civil::iso_date_time(line)?;
-    match *line.get(10)? {
-        b' ' => Some(Envelope {
-            kind: EnvelopeKind::Local,
-            time: civil::instant(civil, &clock.zone),
-            offset: None,
-            program: None,
-            pid: None,
-            message: rest.strip_prefix(b" ")?,
-        }),
-        _ => {
-            let (offset, rest) = civil::offset(rest)?;
-            let zone = offset.map_or_else(|| clock.zone.clone(), TimeZone::fixed);
-            let time = civil::instant(civil, &zone);
-            Some(Envelope { offset, ..syslog(EnvelopeKind::Rfc3339, time, rest.strip_prefix(b" ")?) })
+    if line.get(10) == Some(&b' ') {
+        let time = civil::instant(civil, &clock.zone, around);
+        let message = rest.strip_prefix(b" ")?;
+        return Some(Envelope { time, offset: None, ..bare(EnvelopeKind::Local, message) });
+    }
+    let (offset, rest) = civil::offset(rest)?;
+    let rest = rest.strip_prefix(b" ")?;
+    match offset {
+        Some(offset) => {
+            let time = civil::instant(civil, &TimeZone::fixed(offset), around);
+            Some(Envelope { offset: Some(offset), ..syslog::body(EnvelopeKind::Rfc3339, time, rest) })
         }
-    }
-}
-
-fn rfc3164<'a>(line: &'a [u8], clock: &Clock, arrival: Timestamp) -> Option<Envelope<'a>> {
-    let (yearless, rest) = civil::month_day_time(line)?;
-    let time = civil::with_nearest_year(yearless, &clock.zone, arrival);
-    Some(syslog(EnvelopeKind::Rfc3164, time, rest.strip_prefix(b" ")?))
-}
-
-/// `host program[pid]: message`; splogger's own stamp before the message goes too. Where there is no program, all of it
-/// is message.
-fn syslog(kind: EnvelopeKind, time: Option<Timestamp>, rest: &[u8]) -> Envelope<'_> {
-    let tagged = memchr::memchr(b' ', rest).and_then(|host| tag(rest.get(host + 1..)?));
-    match tagged {
-        Some((program, pid, message)) => {
-            let message = after_splogger(message);
-            Envelope { kind, time, offset: None, program: Some(program), pid, message }
+        // Only svlogd writes such a stamp without a zone, and means UTC.
+        None => {
+            let time = civil::instant(civil, &TimeZone::UTC, around);
+            Some(Envelope { time, ..bare(EnvelopeKind::Svlogd, rest) })
         }
-        None => Envelope { kind, time, offset: None, program: None, pid: None, message: rest },
-    }
-}
-
-/// A program's name, its process and what it wrote.
-type Tagged<'a> = (&'a [u8], Option<u32>, &'a [u8]);
-
-fn tag(text: &[u8]) -> Option<Tagged<'_>> {
-    let end = text.iter().position(|b| matches!(b, b':' | b'[' | b' '))?;
-    let (name, rest) = text.split_at_checked(end)?;
-    if name.is_empty() {
-        return None;
-    }
-    if let Some(rest) = rest.strip_prefix(b": ") {
-        return Some((name, None, rest));
-    }
-    let rest = rest.strip_prefix(b"[")?;
-    let close = memchr::memchr(b']', rest)?;
-    let pid = std::str::from_utf8(rest.get(..close)?).ok()?.parse().ok()?;
-    Some((name, Some(pid), rest.get(close..)?.strip_prefix(b"]: ")?))
-}
-
-/// splogger writes `1415185247.952694 ` before the text (qmail splogger.c:stamp_make).
-fn after_splogger(message: &[u8]) -> &[u8] {
-    let stamp = message
-        .get(..17)
-        .filter(|s| s.iter().enumerate().all(|(n, b)| if n == 10 { *b == b'.' } else { b.is_ascii_digit() }));
-    match stamp.and_then(|_| message.get(17..)?.strip_prefix(b" ")) {
-        Some(text) => text,
-        None => message,
     }
 }
 
@@ -152,7 +148,7 @@ mod tests {
     #[track_caller]
     fn check(line: &str, kind: EnvelopeKind, time: Option<&str>, program: Option<&str>, message: &str) {
         let clock = Clock { zone: TimeZone::UTC };
-        let envelope = Envelope::open(line.as_bytes(), &clock, ARRIVAL);
+        let envelope = Envelope::open(line.as_bytes(), &clock, Around { arrival: ARRIVAL, previous: None });
         assert_eq!(envelope.kind, kind);
         let read =
             envelope.time.map(|t| jiff::Timestamp::from_nanosecond(t.nanos().into()).unwrap().to_string());
@@ -187,11 +183,37 @@ mod tests {
         );
         check(
             "Nov  5 12:00:47 mx smtpd: 1415185247.952694 rblsmtpd: 198.51.100.7 pid 4711: 451 x",
-            EnvelopeKind::Rfc3164,
-            Some("2025-11-05T12:00:47Z"),
+            EnvelopeKind::Splogger,
+            Some("2014-11-05T11:00:47.952694Z"),
             Some("smtpd"),
             "rblsmtpd: 198.51.100.7 pid 4711: 451 x",
         );
+    }
+
+    #[test]
+    fn svlogds_stamps_are_in_utc() {
+        for line in ["2023-06-28_16:17:26.50127 tcpserver: x", "2023-06-28T16:17:26.50127 tcpserver: x"] {
+            check(line, EnvelopeKind::Svlogd, Some("2023-06-28T16:17:26.50127Z"), None, "tcpserver: x");
+        }
+    }
+
+    #[test]
+    fn syslog_speaks_many_dialects() {
+        use EnvelopeKind::{None as Bare, Rfc3164, Rfc3339, Rfc5424, Splogger};
+        let november = Some("2025-11-05T12:00:47Z");
+        check("<22>Nov  5 12:00:47 mx p[7]: m", Rfc3164, november, Some("p"), "m");
+        check("<22>2025-11-05T13:00:47+01:00 mx p[7]: m", Rfc3339, november, Some("p"), "m");
+        check("<22>1 2025-11-05T12:00:47Z mx p 7 ID - m", Rfc5424, november, Some("p"), "m");
+        let data = r#"<22>1 2025-11-05T12:00:47Z mx p - - [a x="] \\" y="[\"]"][b] "#;
+        check(&format!("{data}m [n]"), Rfc5424, november, Some("p"), "m [n]");
+        check(&format!("{data}\u{feff}m"), Rfc5424, november, Some("p"), "m");
+        check("<22>1 - - - - - -", Rfc5424, None, None, "");
+        let splogged = "<22>1 2025-11-05T12:00:47Z mx p 7 ID - 1415185247.952694 m";
+        check(splogged, Splogger, Some("2014-11-05T11:00:47.952694Z"), Some("p"), "m");
+        check("Nov  5 12:00:47 mx p: a#012b", Rfc3164, november, Some("p"), "a#012b");
+        for line in ["<22>m", "<>Nov  5 12:00:47 mx p: m", "<22>1 2025-11-05T12:00:47Z mx p 7 ID [a"] {
+            check(line, Bare, None, None, line);
+        }
     }
 
     #[test]

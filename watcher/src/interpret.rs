@@ -4,16 +4,28 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::{Offset, TimeZone};
 use logline::{Record, SessionId, Tcpserver, Timestamp};
 use regex::bytes::RegexSet;
 
 use crate::connections::{Claim, Connections};
-use crate::envelope::{Clock, Envelope, EnvelopeKind, json};
+use crate::envelope::{Around, Clock, Envelope, EnvelopeKind, json, second};
 use crate::event::Event;
 use crate::fact::View;
 use crate::filter::{Filter, Matcher, Rule};
+
+mod parts;
+mod repeats;
+#[cfg(test)]
+mod tests;
+
+use parts::{Part, Parts};
+use repeats::{Last, Repeat};
+
+/// A stamp may be so far ahead of the line's arrival; one that is further says nothing.
+pub const AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// What became of a line; each is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +38,8 @@ pub enum Meaning {
     Ambiguous,
     /// It repeats what another line of its session said.
     Repeated,
+    /// It is part of a line that its logger cut; it means something when the last part is here.
+    Part,
     /// It is this many events.
     Events(u32),
 }
@@ -41,6 +55,8 @@ pub struct Reading {
     pub at: Timestamp,
     /// Whether that is its own stamp.
     pub stamped: bool,
+    /// Whether its stamp was so far ahead of its arrival that the arrival stands for it.
+    pub replaced: bool,
     /// How far the stamp's own zone is from UTC, where the stamp says so.
     pub offset: Option<Offset>,
 }
@@ -55,7 +71,16 @@ pub struct Interpreter {
     clock: Clock,
     /// Who is connected.
     pub connections: Connections,
+    /// The stamp of the line before.
+    previous: Option<Timestamp>,
+    /// The line before, if it came through syslog, and may be repeated.
+    last: Last,
+    /// A long line of which the rest is to come.
+    parts: Parts,
 }
+
+/// Who is told of the events.
+type Sink<'s> = dyn FnMut(&Event<'_>, &Rule) + 's;
 
 impl Interpreter {
     /// Reads with these filters; stamps in local time are in `zone`.
@@ -71,55 +96,147 @@ impl Interpreter {
         let set = regex::bytes::RegexSetBuilder::new(&texts).unicode(false).size_limit(64 << 20).build();
         let patterns =
             set.expect("each pattern was compiled alone, and the set's limit is far above their sum");
-        Interpreter { filters, patterns, places, clock: Clock { zone }, connections: Connections::default() }
+        Interpreter {
+            filters,
+            patterns,
+            places,
+            clock: Clock { zone },
+            connections: Connections::default(),
+            previous: None,
+            last: Last::default(),
+            parts: Parts::default(),
+        }
     }
 
-    /// The same sessions under other filters.
+    /// The same sessions, and the same place in the log, under other filters.
     pub fn with_filters(self, filters: impl IntoIterator<Item = Arc<Filter>>, zone: TimeZone) -> Self {
-        Interpreter { connections: self.connections, ..Interpreter::new(filters, zone) }
+        let Interpreter { connections, previous, last, parts, .. } = self;
+        Interpreter { connections, previous, last, parts, ..Interpreter::new(filters, zone) }
     }
 
     /// Reads one line and gives its events to `sink`, each with the rule that made it.
-    pub fn read<'a>(
+    pub fn read(&mut self, line: &[u8], arrival: Timestamp, sink: &mut Sink<'_>) -> Reading {
+        self.read_until(line, arrival, None, sink)
+    }
+
+    /// As [`Interpreter::read`], for a line that came in just now: a stamp that is further ahead than [`AHEAD_MAX`] is
+    /// replaced by the arrival. One that is far behind is not: the line may have been on its way, or in a file that was
+    /// moved here, for so long, and its offence is as old as it says.
+    pub fn read_live(&mut self, line: &[u8], arrival: Timestamp, sink: &mut Sink<'_>) -> Reading {
+        self.read_until(line, arrival, Some(arrival + AHEAD_MAX), sink)
+    }
+
+    fn read_until(
         &mut self,
-        line: &'a [u8],
+        line: &[u8],
         arrival: Timestamp,
-        sink: &mut dyn FnMut(&Event<'_>, &Rule),
+        latest: Option<Timestamp>,
+        sink: &mut Sink<'_>,
     ) -> Reading {
+        let is_ahead = |time: Timestamp| latest.is_some_and(|latest| time > latest);
         // A carriage return before the line feed is the writer's line end, not part of what it says.
         let text = line.strip_suffix(b"\r").unwrap_or(line);
-        if let Some((at, record)) = json::read(text) {
+        if let Some((time, record)) = json::read(text) {
+            let replaced = is_ahead(time);
+            let at = if replaced { arrival } else { time };
+            let (envelope, offset) = (EnvelopeKind::Json, Some(Offset::UTC));
             let meaning = self.record(&record, at, line, sink);
-            return Reading {
-                meaning,
-                envelope: EnvelopeKind::Json,
-                at,
-                stamped: true,
-                offset: Some(Offset::UTC),
-            };
+            return Reading { meaning, envelope, at, stamped: true, replaced, offset };
         }
-        let envelope = Envelope::open(text, &self.clock, arrival);
-        let at = envelope.time.unwrap_or(arrival);
-        let meaning = match Record::parse(envelope.message) {
-            Some(record) => self.record(&record, at, line, sink),
-            None => self.pattern(&envelope, at, line, sink),
+        let envelope = Envelope::open(text, &self.clock, Around { arrival, previous: self.previous });
+        let replaced = envelope.time.is_some_and(is_ahead);
+        let at = envelope.time.filter(|_| !replaced).unwrap_or(arrival);
+        if envelope.time.is_some() {
+            self.previous = Some(at);
+        }
+        let meaning = if envelope.kind.is_syslog() {
+            self.syslog(&envelope, at, line, sink)
+        } else {
+            self.last.forget();
+            self.message(&envelope, at, line, sink)
         };
-        Reading {
-            meaning,
-            envelope: envelope.kind,
-            at,
-            stamped: envelope.time.is_some(),
-            offset: envelope.offset,
+        let (kind, stamped) = (envelope.kind, envelope.time.is_some());
+        Reading { meaning, envelope: kind, at, stamped, replaced, offset: envelope.offset }
+    }
+
+    /// A line that a syslog daemon, or splogger, may have cut or stand for several.
+    fn syslog(
+        &mut self,
+        envelope: &Envelope<'_>,
+        at: Timestamp,
+        line: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Meaning {
+        match self.parts.take(envelope, line) {
+            Part::None => {}
+            Part::More => {
+                self.last.forget();
+                return Meaning::Part;
+            }
+            Part::Lost => return Meaning::Ambiguous,
+            Part::Last(whole) => {
+                let message = whole.message();
+                return self.message(&Envelope { message, ..*envelope }, at, whole.line(), sink);
+            }
+        }
+        match Repeat::parse(envelope.message) {
+            None => {
+                self.last.keep(envelope, line);
+                self.message(envelope, at, line, sink)
+            }
+            Some(Repeat::Quoted { times, message }) => {
+                self.last.forget();
+                let quoted = Envelope { message, ..*envelope };
+                self.times(times, |this| this.message(&quoted, at, line, sink))
+            }
+            Some(Repeat::Last { times }) => {
+                // Taken out while it is read again; it may be repeated once more.
+                let last = std::mem::take(&mut self.last);
+                let meaning = match last.said_by(envelope) {
+                    Some(said) => self.times(times, |this| this.message(&said, at, last.line(), sink)),
+                    None => Meaning::Ambiguous,
+                };
+                self.last = last;
+                meaning
+            }
         }
     }
 
-    fn record(
+    fn times(&mut self, times: u32, mut read: impl FnMut(&mut Self) -> Meaning) -> Meaning {
+        (0..times).map(|_| read(self)).reduce(Meaning::and).unwrap_or(Meaning::Nothing)
+    }
+
+    fn message(
         &mut self,
-        record: &Record<'_>,
+        envelope: &Envelope<'_>,
         at: Timestamp,
         line: &[u8],
-        sink: &mut dyn FnMut(&Event<'_>, &Rule),
+        sink: &mut Sink<'_>,
     ) -> Meaning {
+        let Some(record) = Record::parse(envelope.message) else {
+            return if self.is_doubled(envelope) {
+                Meaning::Ambiguous
+            } else {
+                self.pattern(envelope, at, line, sink)
+            };
+        };
+        // A session's number decides whose a line is, whatever a client has written into it.
+        let view = View::of(&record);
+        if view.pid.is_none() && view.claimed.is_some() && self.is_doubled(envelope) {
+            return Meaning::Ambiguous;
+        }
+        self.record(&record, at, line, sink)
+    }
+
+    /// Whether a second line, envelope and all, stands in the message of a line that had one.
+    fn is_doubled(&self, envelope: &Envelope<'_>) -> bool {
+        envelope.kind != EnvelopeKind::None
+            && second::stands_in(envelope.message, &self.clock, |inner| {
+                Record::parse(inner).is_some() || self.patterns.is_match(inner)
+            })
+    }
+
+    fn record(&mut self, record: &Record<'_>, at: Timestamp, line: &[u8], sink: &mut Sink<'_>) -> Meaning {
         let view = View::of(record);
         if let Record::Tcpserver(Tcpserver::Connect { pid, address }) = record {
             self.connections.open(*pid, *address, at);
@@ -146,13 +263,7 @@ impl Interpreter {
         meaning
     }
 
-    fn pattern(
-        &self,
-        envelope: &Envelope<'_>,
-        at: Timestamp,
-        line: &[u8],
-        sink: &mut dyn FnMut(&Event<'_>, &Rule),
-    ) -> Meaning {
+    fn pattern(&self, envelope: &Envelope<'_>, at: Timestamp, line: &[u8], sink: &mut Sink<'_>) -> Meaning {
         for index in &self.patterns.matches(envelope.message) {
             let Some((filter, rule)) = self.rule(index) else { continue };
             let Matcher::Pattern(pattern) = &rule.matcher else { continue };
@@ -187,6 +298,7 @@ impl Meaning {
             (Meaning::Events(a), Meaning::Events(b)) => Meaning::Events(a + b),
             (Meaning::Events(n), _) | (_, Meaning::Events(n)) => Meaning::Events(n),
             (Meaning::Repeated, _) | (_, Meaning::Repeated) => Meaning::Repeated,
+            (Meaning::Part, _) | (_, Meaning::Part) => Meaning::Part,
             (Meaning::Ambiguous, _) | (_, Meaning::Ambiguous) => Meaning::Ambiguous,
             (Meaning::Nothing, _) | (_, Meaning::Nothing) => Meaning::Nothing,
             (Meaning::Unknown, Meaning::Unknown) => Meaning::Unknown,
@@ -230,39 +342,4 @@ fn client(
 fn read_address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     text.parse().ok().map(|address: IpAddr| address.to_canonical())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::filter::Filters;
-
-    /// The kinds and clients of the events of a log.
-    fn events(log: &[String]) -> Vec<(String, String)> {
-        let filters = Filters::shipped().unwrap();
-        let mut interpreter = Interpreter::new(filters.iter().cloned(), TimeZone::UTC);
-        let mut events = Vec::new();
-        for line in log {
-            interpreter.read(line.as_bytes(), Timestamp::from_seconds(0), &mut |event, _| {
-                events
-                    .push((event.kind.to_string(), event.address.map(|a| a.to_string()).unwrap_or_default()));
-            });
-        }
-        events
-    }
-
-    #[test]
-    fn json_lines_mean_what_the_same_lines_mean_in_words() {
-        let words = [
-            "tcpserver: pid 9012 from 203.0.113.66",
-            "qmail-smtpd[9012]: auth: auth-failed type=login user=<info@example.org> fingerprint=0c4f",
-            "tcpserver: end 9012 status 256",
-        ];
-        let json = words.map(|line| {
-            let record = Record::parse(line.as_bytes()).unwrap();
-            serde_json::json!({ "time": "2026-11-21T03:00:00.5Z", "record": record }).to_string()
-        });
-        assert_eq!(events(&json), events(&words.map(str::to_owned)));
-        assert_eq!(events(&json).len(), 3);
-    }
 }

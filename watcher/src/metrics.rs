@@ -24,6 +24,8 @@ pub mod name {
         AMBIGUOUS = "watcher_ambiguous_lines_total";
         /// Lines that repeat what another line of their session said, by source.
         REPEATED = "watcher_repeated_lines_total";
+        /// Lines whose stamp was too far ahead of their arrival to be believed, by source.
+        REPLACED = "watcher_timestamps_replaced_total";
         /// Lines of which only the beginning was read, by source.
         CUT = "watcher_cut_lines_total";
         /// Lines that are known to be lost, by source and reason.
@@ -77,6 +79,8 @@ pub struct Metrics {
     pub ambiguous: IntCounterVec,
     /// [`name::REPEATED`]
     pub repeated: IntCounterVec,
+    /// [`name::REPLACED`]
+    pub replaced: IntCounterVec,
     /// [`name::CUT`]
     pub cut: IntCounterVec,
     /// [`name::LOST`]
@@ -136,6 +140,12 @@ impl Metrics {
                 &registry,
                 name::REPEATED,
                 "Lines that repeat what another line of their session said.",
+                &["source"],
+            ),
+            replaced: counters(
+                &registry,
+                name::REPLACED,
+                "Lines whose stamp was too far ahead of their arrival to be believed.",
                 &["source"],
             ),
             cut: counters(&registry, name::CUT, "Lines of which only the beginning was read.", &["source"]),
@@ -207,7 +217,9 @@ impl Metrics {
 
     /// Gives a source's series their zero.
     pub fn prepare_source(&self, source: &str) {
-        for series in [&self.lines, &self.unparsed, &self.ambiguous, &self.repeated, &self.cut] {
+        for series in
+            [&self.lines, &self.unparsed, &self.ambiguous, &self.repeated, &self.replaced, &self.cut]
+        {
             series.with_label_values(&[source]);
         }
         self.lag.with_label_values(&[source]);
@@ -284,6 +296,7 @@ mod tests {
             name::UNPARSED,
             name::AMBIGUOUS,
             name::REPEATED,
+            name::REPLACED,
             name::CUT,
             name::LOST,
             name::LAG,

@@ -4,7 +4,8 @@
 use logline::Timestamp;
 
 use crate::engine::{Engine, Input, Output};
-use crate::event::Kind;
+use crate::event::{Event, Kind};
+use crate::filter::Rule;
 use crate::interpret::{Interpreter, Meaning, Reading};
 
 /// Interpreters, one a source, before one engine.
@@ -64,7 +65,7 @@ pub struct SourceCounts {
     pub ambiguous: u64,
     /// Said before by another line.
     pub repeated: u64,
-    /// Stamped later than they arrived.
+    /// Stamped so much later than they arrived that the arrival stands for the stamp.
     pub ahead: u64,
     /// When the last one was written.
     pub last: Option<Timestamp>,
@@ -83,24 +84,29 @@ impl Watch {
     pub fn line(&mut self, source: usize, line: &[u8], now: Now, out: &mut Vec<Output>) -> Option<Reading> {
         let Watch { interpreters, engine, counts } = self;
         let arrival = now.arrival();
-        let reading = interpreters.get_mut(source)?.read(line, arrival, &mut |event, _| {
+        let mut sink = |event: &Event<'_>, _: &Rule| {
             if let Some(count) =
                 Kind::ALL.iter().position(|k| *k == event.kind).and_then(|i| counts.events.get_mut(i))
             {
                 *count += 1;
             }
             engine.handle(now.at(event.at), Input::Event(event), out);
-        });
+        };
+        let interpreter = interpreters.get_mut(source)?;
+        let reading = match now {
+            Now::Clock(_) => interpreter.read_live(line, arrival, &mut sink),
+            Now::Lines(_) => interpreter.read(line, arrival, &mut sink),
+        };
         let count = counts.sources.get_mut(source)?;
         count.lines += 1;
         count.last = Some(reading.at);
         count.lag = arrival.since(reading.at);
-        count.ahead += u64::from(reading.at > arrival + crate::engine::SKEW_MAX);
+        count.ahead += u64::from(reading.replaced);
         match reading.meaning {
             Meaning::Unknown => count.unknown += 1,
             Meaning::Ambiguous => count.ambiguous += 1,
             Meaning::Repeated => count.repeated += 1,
-            Meaning::Nothing | Meaning::Events(_) => {}
+            Meaning::Nothing | Meaning::Part | Meaning::Events(_) => {}
         }
         Some(reading)
     }

@@ -103,6 +103,7 @@ fn tell(
         Meaning::Nothing => "understood, no event".to_owned(),
         Meaning::Ambiguous => "ambiguous: nobody can tell whose it is".to_owned(),
         Meaning::Repeated => "repeats what its session said".to_owned(),
+        Meaning::Part => "part of a line that goes on".to_owned(),
         Meaning::Events(_) => words(&event),
     };
     writeln!(out, "{number}: {what}\n    {}", event.get("line").and_then(Value::as_str).unwrap_or_default())

@@ -1,8 +1,24 @@
 //! Stamps in civil time: read by hand, because they stand before every line, and placed on the time line by jiff.
 
+use std::time::Duration;
+
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use logline::Timestamp;
+
+use super::Around;
+
+/// A stamp without a year is at most so far ahead of the line's arrival: clocks and zones that are set wrong.
+const AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
+
+const HALF_A_YEAR_NANOS: u64 = 182 * 24 * 3600 * 1_000_000_000;
+
+/// A line that arrives within this after it was written is read as it is written.
+const FRESH: Duration = Duration::from_secs(2 * 3600);
+
+/// Lines of several programs in one log may be out of order by less than this; a step back by more is the hour that
+/// begins again.
+const DISORDER_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// A date and time as written; none where the numbers name no day or time (30 February, 25 o'clock).
 pub(super) type Civil = Option<DateTime>;
@@ -88,23 +104,59 @@ pub(super) fn offset(text: &[u8]) -> Option<(Option<Offset>, &[u8])> {
     Some((Some(Offset::from_seconds(seconds).ok()?), rest))
 }
 
-/// The instant of a local time. In the hour that a clock change repeats it is the first, in the hour that it skips the
-/// time is shifted forward.
-pub(super) fn instant(civil: Civil, zone: &TimeZone) -> Option<Timestamp> {
-    let nanos = zone.to_timestamp(civil?).ok()?.as_nanosecond();
-    Some(Timestamp::from_nanos(i64::try_from(nanos).ok()?))
+/// The instant of a local time. In the hour that a clock change skips, the time is shifted forward; of the two instants
+/// in the hour that it repeats, [`later_of_fold`] tells.
+pub(super) fn instant(civil: Civil, zone: &TimeZone, around: Around) -> Option<Timestamp> {
+    let ambiguous = zone.to_ambiguous_timestamp(civil?);
+    let (first, second) = match ambiguous.offset() {
+        AmbiguousOffset::Fold { before, after } => (before, after),
+        AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => {
+            return timestamp(ambiguous.compatible().ok()?);
+        }
+    };
+    let first = timestamp(first.to_timestamp(civil?).ok()?)?;
+    let second = timestamp(second.to_timestamp(civil?).ok()?)?;
+    Some(if later_of_fold(first, second, around) { second } else { first })
 }
 
-/// The instant of a yearless stamp: of this year, the last and the next, the one nearest to `near`.
-pub(super) fn with_nearest_year(stamp: Yearless, zone: &TimeZone, near: Timestamp) -> Option<Timestamp> {
-    let here = jiff::Timestamp::from_nanosecond(near.nanos().into()).ok()?;
-    let year = zone.to_datetime(here).year();
-    (year.saturating_sub(1)..=year.saturating_add(1))
-        .filter_map(|year| {
-            let date = Date::new(year, stamp.month, stamp.day).ok()?;
-            instant(Some(date.to_datetime(stamp.time?)), zone)
-        })
-        .min_by_key(|time| time.nanos().abs_diff(near.nanos()))
+/// Of a repeated hour it is the second one that is not after the line's arrival, and where the line before it was of the
+/// second. A line that is read long after it was written goes with the line before alone: the log passes through the
+/// hour twice, and forward both times.
+fn later_of_fold(first: Timestamp, second: Timestamp, around: Around) -> bool {
+    let has_arrived = second <= around.arrival;
+    let is_old = around.arrival > second + FRESH;
+    match around.previous {
+        Some(previous) => first + DISORDER_MAX < previous || (has_arrived && !is_old),
+        None => has_arrived,
+    }
+}
+
+fn timestamp(instant: jiff::Timestamp) -> Option<Timestamp> {
+    Some(Timestamp::from_nanos(i64::try_from(instant.as_nanosecond()).ok()?))
+}
+
+/// The instant of a yearless stamp: of the years in which there is such a day, the one nearest to the line's arrival, but
+/// none more than a day after it.
+pub(super) fn with_nearest_year(stamp: Yearless, zone: &TimeZone, around: Around) -> Option<Timestamp> {
+    let here = jiff::Timestamp::from_nanosecond(around.arrival.nanos().into()).ok()?;
+    let this_year = zone.to_datetime(here).year();
+    let of_year = |year| {
+        let date = Date::new(year, stamp.month, stamp.day).ok()?;
+        instant(Some(date.to_datetime(stamp.time?)), zone, around)
+    };
+    let distance = |time: &Timestamp| time.nanos().abs_diff(around.arrival.nanos());
+    let possible = |time: &Timestamp| *time <= around.arrival + AHEAD_MAX;
+    let near = of_year(this_year).filter(possible);
+    // Nearer than half a year, no other year can be nearer.
+    if near.is_some_and(|time| distance(&time) < HALF_A_YEAR_NANOS) {
+        return near;
+    }
+    [this_year.saturating_sub(1), this_year.saturating_add(1)]
+        .into_iter()
+        .filter_map(of_year)
+        .filter(possible)
+        .chain(near)
+        .min_by_key(distance)
 }
 
 fn digits(tens: u8, ones: u8) -> Option<i8> {
@@ -112,4 +164,110 @@ fn digits(tens: u8, ones: u8) -> Option<i8> {
         return None;
     }
     i8::try_from((tens - b'0') * 10 + (ones - b'0')).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WEEK_SECONDS: i64 = 7 * 24 * 3600;
+
+    fn seconds(text: &str) -> i64 {
+        text.parse::<jiff::Timestamp>().unwrap().as_second()
+    }
+
+    /// What a log says about an instant, without a year.
+    fn yearless(at: Timestamp, zone: &TimeZone) -> Yearless {
+        let civil = zone.to_datetime(jiff::Timestamp::from_nanosecond(at.nanos().into()).unwrap());
+        let text = civil.strftime("%b %e %H:%M:%S").to_string();
+        month_day_time(text.as_bytes()).unwrap().0
+    }
+
+    proptest! {
+        #[test]
+        fn the_year_is_found_around_new_year(written in -WEEK_SECONDS..WEEK_SECONDS, late in -86_000i64..WEEK_SECONDS) {
+            for zone in ["Europe/Rome", "America/New_York", "UTC"] {
+                let zone = TimeZone::get(zone).unwrap();
+                let at = Timestamp::from_seconds(seconds("2026-01-01T00:00:00Z") + written);
+                let around = Around { arrival: Timestamp::from_seconds(at.seconds() + late), previous: None };
+                prop_assert_eq!(with_nearest_year(yearless(at, &zone), &zone, around), Some(at));
+            }
+        }
+
+        /// A live log and a replayed one, a line every few minutes: both are read back through all changes.
+        #[test]
+        fn a_log_passes_through_a_clock_change(
+            start in -WEEK_SECONDS..0,
+            steps in proptest::collection::vec(1i64..1200, 200),
+            change in proptest::sample::select(&[
+                ("Europe/Rome", "2026-03-29T01:00:00Z"),
+                ("Europe/Rome", "2026-10-25T01:00:00Z"),
+                ("America/New_York", "2026-03-08T07:00:00Z"),
+                ("America/New_York", "2026-11-01T06:00:00Z"),
+            ][..]),
+        ) {
+            let zone = TimeZone::get(change.0).unwrap();
+            let close_before = start % 7200;
+            for start in [start, close_before] {
+                let mut at = Timestamp::from_seconds(seconds(change.1) + start);
+                let (mut live, mut replayed) = (None, Some(at));
+                for step in &steps {
+                    at = at + Duration::from_secs(step.unsigned_abs());
+                    let stamp = yearless(at, &zone);
+                    let around = Around { arrival: at + Duration::from_millis(10), previous: live };
+                    live = with_nearest_year(stamp, &zone, around);
+                    prop_assert_eq!(live, Some(at));
+                    let around = Around { arrival: replayed.unwrap(), previous: replayed };
+                    replayed = with_nearest_year(stamp, &zone, around);
+                    prop_assert_eq!(replayed, Some(at));
+                }
+            }
+        }
+
+        #[test]
+        fn no_yearless_stamp_is_more_than_a_day_ahead(day in 1i8..=31, month in 1i8..=12, near in 0i64..4_000_000_000) {
+            let stamp = Yearless { month, day, time: Some(Time::midnight()) };
+            let near = Timestamp::from_seconds(near);
+            if let Some(time) = with_nearest_year(stamp, &TimeZone::UTC, Around { arrival: near, previous: None }) {
+                prop_assert!(time <= near + AHEAD_MAX);
+                prop_assert!(near.since(time) < Duration::from_secs(2 * 366 * 24 * 3600));
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check(stamp: &str, zone: &str, arrival: &str, previous: Option<&str>, expected: Option<&str>) {
+        let zone = TimeZone::get(zone).unwrap();
+        let at = |text: &str| Timestamp::from_seconds(seconds(text));
+        let around = Around { arrival: at(arrival), previous: previous.map(at) };
+        let (stamp, _) = month_day_time(stamp.as_bytes()).unwrap();
+        assert_eq!(with_nearest_year(stamp, &zone, around), expected.map(at));
+    }
+
+    #[test]
+    fn a_leap_day_stands_in_a_leap_year() {
+        check("Feb 29 12:00:00", "UTC", "2024-03-01T00:00:00Z", None, Some("2024-02-29T12:00:00Z"));
+        check("Feb 29 12:00:00", "UTC", "2025-01-01T00:00:00Z", None, Some("2024-02-29T12:00:00Z"));
+        check("Feb 29 12:00:00", "UTC", "2026-03-01T00:00:00Z", None, None);
+    }
+
+    #[test]
+    fn a_skipped_hour_is_shifted_forward() {
+        let arrival = "2026-03-29T12:00:00Z";
+        check("Mar 29 02:30:00", "Europe/Rome", arrival, None, Some("2026-03-29T01:30:00Z"));
+    }
+
+    #[test]
+    fn of_a_repeated_hour_the_arrival_and_the_line_before_tell_which() {
+        let stamp = "Oct 25 02:30:00";
+        let (first, second) = (Some("2026-10-25T00:30:00Z"), Some("2026-10-25T01:30:00Z"));
+        check(stamp, "Europe/Rome", "2026-10-25T00:30:01Z", None, first);
+        check(stamp, "Europe/Rome", "2026-10-25T01:30:01Z", None, second);
+        let later = "2026-10-26T12:00:00Z";
+        check(stamp, "Europe/Rome", later, None, second);
+        check(stamp, "Europe/Rome", later, Some("2026-10-25T00:29:00Z"), first);
+        check(stamp, "Europe/Rome", later, Some("2026-10-25T01:29:00Z"), second);
+    }
 }

@@ -1,0 +1,154 @@
+//! What syslog daemons write: RFC 3164 in its many dialects, RFC 5424, and qmail's splogger within them.
+
+use jiff::tz::{Offset, TimeZone};
+use logline::Timestamp;
+
+use super::{Around, Clock, Envelope, EnvelopeKind, bare, civil, iso};
+
+/// The text that splogger gives to syslog at once; the rest of a longer line follows in lines of their own (qmail
+/// splogger.c: a buffer of 800 bytes, of which the last is for the NUL).
+pub(crate) const SPLOGGER_TEXT_BYTES: usize = 799;
+
+/// `1415185247.952694`, ten digits and six (splogger.c:stamp_make).
+const SPLOGGER_STAMP_BYTES: usize = 17;
+
+/// What syslogd writes in place of lines that say the same.
+pub(crate) const LAST_MESSAGE: &[u8] = b"last message repeated ";
+
+/// `<22>` before any of the others: as the protocol has it, and files that keep what came over the network.
+pub(super) fn with_priority<'a>(line: &'a [u8], clock: &Clock, around: Around) -> Option<Envelope<'a>> {
+    let end = line.iter().take(5).position(|byte| *byte == b'>')?;
+    let digits = line.get(1..end)?;
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let rest = line.get(end + 1..)?;
+    if let Some(rest) = rest.strip_prefix(b"1 ") {
+        return rfc5424(rest, around);
+    }
+    rfc3164(rest, clock, around)
+        .or_else(|| iso(rest, clock, around).filter(|envelope| envelope.kind == EnvelopeKind::Rfc3339))
+}
+
+/// `Aug 12 11:52:52 host program[pid]: message`.
+pub(super) fn rfc3164<'a>(line: &'a [u8], clock: &Clock, around: Around) -> Option<Envelope<'a>> {
+    let (yearless, rest) = civil::month_day_time(line)?;
+    let time = civil::with_nearest_year(yearless, &clock.zone, around);
+    Some(body(EnvelopeKind::Rfc3164, time, rest.strip_prefix(b" ")?))
+}
+
+/// `2025-01-10T18:56:48.748493+01:00 host program pid msgid [data] message`; `-` stands for what is not known.
+fn rfc5424(text: &[u8], around: Around) -> Option<Envelope<'_>> {
+    let (stamp, rest) = word(text)?;
+    let (time, offset) = match stamp {
+        b"-" => (None, None),
+        stamp => {
+            let (civil, zone) = civil::iso_date_time(stamp)?;
+            let (offset, rest) = civil::offset(zone)?;
+            let offset = offset.filter(|_| rest.is_empty())?;
+            (civil::instant(civil, &TimeZone::fixed(offset), around), Some(offset))
+        }
+    };
+    let (_host, rest) = word(rest)?;
+    let (program, rest) = word(rest)?;
+    let (pid, rest) = word(rest)?;
+    let (_message_id, rest) = word(rest)?;
+    let rest = after_structured_data(rest)?;
+    let message = rest.strip_prefix(b" ").unwrap_or(rest);
+    let message = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);
+    let known = Envelope {
+        time,
+        program: (program != b"-").then_some(program),
+        pid: number(pid),
+        ..bare(EnvelopeKind::Rfc5424, message)
+    };
+    Some(Envelope { offset, ..splogger(known) })
+}
+
+/// The text up to a space, and what follows the space.
+fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (word, rest) = text.split_at_checked(memchr::memchr(b' ', text)?)?;
+    Some((word, rest.get(1..)?))
+}
+
+/// What stands behind `-` or `[id name="value" …][…]`; in a value `\` takes its meaning from what follows
+/// (RFC 5424 §6.3.3).
+fn after_structured_data(text: &[u8]) -> Option<&[u8]> {
+    if let Some(rest) = text.strip_prefix(b"-") {
+        return Some(rest);
+    }
+    let (mut quoted, mut escaped, mut open) = (false, false, false);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' if open => quoted = !quoted,
+            _ if quoted => {}
+            b'[' if !open => open = true,
+            b']' if open => open = false,
+            _ if open => {}
+            _ => return text.get(at..).filter(|_| at > 0),
+        }
+    }
+    (!open && !text.is_empty()).then_some(&[])
+}
+
+/// `host program[pid]: message`. Where there is no program, all of it is message; but for syslogd's own word on lines
+/// that say the same, which stands behind the host.
+pub(super) fn body(kind: EnvelopeKind, time: Option<Timestamp>, rest: &[u8]) -> Envelope<'_> {
+    let unnamed = Envelope { time, offset: None, ..bare(kind, rest) };
+    let Some(text) = memchr::memchr(b' ', rest).and_then(|host| rest.get(host + 1..)) else { return unnamed };
+    match tag(text) {
+        Some((program, pid, message)) => {
+            splogger(Envelope { program: Some(program), pid, message, ..unnamed })
+        }
+        None if text.starts_with(LAST_MESSAGE) => Envelope { message: text, ..unnamed },
+        None => unnamed,
+    }
+}
+
+/// A program's name, its process and what it wrote.
+type Tagged<'a> = (&'a [u8], Option<u32>, &'a [u8]);
+
+fn tag(text: &[u8]) -> Option<Tagged<'_>> {
+    let end = text.iter().position(|b| matches!(b, b':' | b'[' | b' '))?;
+    let (name, rest) = text.split_at_checked(end)?;
+    if name.is_empty() {
+        return None;
+    }
+    if let Some(rest) = rest.strip_prefix(b": ") {
+        return Some((name, None, rest));
+    }
+    let rest = rest.strip_prefix(b"[")?;
+    let close = memchr::memchr(b']', rest)?;
+    let pid = number(rest.get(..close)?)?;
+    Some((name, Some(pid), rest.get(close..)?.strip_prefix(b"]: ")?))
+}
+
+fn number(digits: &[u8]) -> Option<u32> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// splogger's own stamp stands at the beginning of the message, where no client's text can stand, and is finer than
+/// syslog's: it is the line's time.
+fn splogger(envelope: Envelope<'_>) -> Envelope<'_> {
+    let Some((stamp, rest)) = envelope.message.split_at_checked(SPLOGGER_STAMP_BYTES) else {
+        return envelope;
+    };
+    let (continues, message) = match rest.split_first() {
+        Some((b' ', text)) => (false, text),
+        Some((b'+', text)) => (true, text),
+        _ => return envelope,
+    };
+    let Some(time) = splogger_stamp(stamp) else { return envelope };
+    let (kind, offset) = (EnvelopeKind::Splogger, Some(Offset::UTC));
+    Envelope { kind, time: Some(time), offset, message, continues, ..envelope }
+}
+
+fn splogger_stamp(stamp: &[u8]) -> Option<Timestamp> {
+    let (seconds, micros) = (stamp.get(..10)?, stamp.get(10..)?.strip_prefix(b".")?);
+    let micros_of = |digits: &[u8]| {
+        digits.iter().try_fold(0i64, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
+    };
+    Some(Timestamp::from_nanos(micros_of(seconds)? * 1_000_000_000 + micros_of(micros)? * 1_000))
+}

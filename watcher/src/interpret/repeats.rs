@@ -1,0 +1,88 @@
+//! One line for many: syslogd's `last message repeated 3 times`, and rsyslog's `message repeated 3 times: [ …]`.
+//!
+//! Each counts as that many events, or guessing passwords fast would count less than guessing them slowly.
+
+use crate::envelope::{Envelope, EnvelopeKind, LAST_MESSAGE};
+
+/// One line stands for at most so many: a number in a log is not to keep the watcher busy.
+const TIMES_MAX: u32 = 1000;
+
+/// What a line says about others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat<'a> {
+    /// The line before came so often again.
+    Last { times: u32 },
+    /// This message came so often again.
+    Quoted { times: u32, message: &'a [u8] },
+}
+
+impl<'a> Repeat<'a> {
+    pub(super) fn parse(message: &'a [u8]) -> Option<Self> {
+        if let Some(rest) = message.strip_prefix(LAST_MESSAGE) {
+            let (times, rest) = number(rest)?;
+            return matches!(rest, b" times" | b" time").then_some(Repeat::Last { times });
+        }
+        let (times, rest) = number(message.strip_prefix(b"message repeated ")?)?;
+        let quoted = rest.strip_prefix(b" times: [")?.strip_suffix(b"]")?;
+        Some(Repeat::Quoted { times, message: quoted.strip_prefix(b" ").unwrap_or(quoted) })
+    }
+}
+
+fn number(text: &[u8]) -> Option<(u32, &[u8])> {
+    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at_checked(length)?;
+    let times: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some((u32::try_from(times).unwrap_or(TIMES_MAX).min(TIMES_MAX), rest))
+}
+
+/// The line before, as far as it may be repeated.
+#[derive(Debug, Default)]
+pub(super) struct Last {
+    line: Vec<u8>,
+    kept: Option<Kept>,
+}
+
+/// What of the line's envelope counts, and where in the line it stands.
+#[derive(Clone, Debug)]
+struct Kept {
+    kind: EnvelopeKind,
+    program: Option<std::ops::Range<usize>>,
+    pid: Option<u32>,
+    message_at: usize,
+}
+
+impl Last {
+    /// This is the line before the next one. The memory is used again and again; a line is at most 64 KiB.
+    pub(super) fn keep(&mut self, envelope: &Envelope<'_>, line: &[u8]) {
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
+        self.line.clear();
+        self.line.extend_from_slice(text);
+        let program = envelope.program.and_then(|program| {
+            let start = memchr::memmem::find(text, program)?;
+            Some(start..start + program.len())
+        });
+        let message_at = text.len() - envelope.message.len();
+        self.kept = Some(Kept { kind: envelope.kind, program, pid: envelope.pid, message_at });
+    }
+
+    /// The next line is not this one's to repeat.
+    pub(super) fn forget(&mut self) {
+        self.kept = None;
+    }
+
+    pub(super) fn line(&self) -> &[u8] {
+        &self.line
+    }
+
+    /// What `repeat` repeats; none where that names another program or process, or nothing is known. syslogd itself names
+    /// none.
+    pub(super) fn said_by<'l>(&'l self, repeat: &Envelope<'l>) -> Option<Envelope<'l>> {
+        let kept = self.kept.as_ref()?;
+        let program = kept.program.clone().and_then(|range| self.line.get(range));
+        if repeat.program.is_some() && (repeat.program != program || repeat.pid != kept.pid) {
+            return None;
+        }
+        let message = self.line.get(kept.message_at..)?;
+        Some(Envelope { kind: kept.kind, program, pid: kept.pid, message, continues: false, ..*repeat })
+    }
+}
