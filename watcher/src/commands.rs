@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::ValueEnum;
+use indicatif::{HumanFloatCount, ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
@@ -73,7 +74,7 @@ pub struct Replay {
     /// How the result is told.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// Logs, oldest first: plain files, .gz, multilog directories.
+    /// Logs, in any order: plain or compressed files (gzip, xz, zstd, bzip2), multilog directories.
     #[arg(required = true, value_name = "LOG")]
     logs: Vec<PathBuf>,
 }
@@ -85,9 +86,9 @@ impl Replay {
     /// The configuration is wrong, or a log cannot be read.
     pub fn run(self) -> anyhow::Result<()> {
         let config = Config::load(self.config.as_deref())?;
-        let mut bar = Bar::new();
-        let outcome = replay::replay(&config, &self.logs, &mut |progress| bar.show(progress))?;
-        bar.clear();
+        let bar = bar();
+        let outcome = replay::replay(&config, &self.logs, &mut |progress| show(&bar, progress))?;
+        bar.finish_and_clear();
         let mut out = io::stdout().lock();
         match self.format {
             Format::Text => write!(out, "{}", replay::text(&outcome))?,
@@ -98,30 +99,22 @@ impl Replay {
 }
 
 /// How far a long replay has come; on a terminal only.
-struct Bar {
-    shown: Option<std::time::Instant>,
-    terminal: bool,
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("[{bar:40}] {bytes} of {total_bytes}, {msg}, {eta} to go");
+    let style = style.expect("the template is a constant, and well formed");
+    ProgressBar::new(0).with_style(style)
 }
 
-/// A person cannot read faster than this.
-const BAR_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
-
-impl Bar {
-    fn new() -> Self {
-        Bar { shown: None, terminal: io::stderr().is_terminal() }
+fn show(bar: &ProgressBar, progress: Progress) {
+    if bar.is_hidden() {
+        return;
     }
-
-    fn show(&mut self, progress: Progress) {
-        if self.terminal && self.shown.is_none_or(|shown| shown.elapsed() > BAR_EVERY) {
-            self.shown = Some(std::time::Instant::now());
-            // A terminal that went away needs no bar.
-            let _ = write!(io::stderr(), "\r{} MB read", progress.read_bytes / 1_000_000);
-        }
+    bar.set_length(progress.total_bytes);
+    let seconds = bar.elapsed().as_secs_f64();
+    if seconds > 0.0 {
+        #[expect(clippy::cast_precision_loss, reason = "a speed is read by a person, to two digits")]
+        let speed = progress.lines as f64 / seconds;
+        bar.set_message(format!("{} lines/s", HumanFloatCount(speed.round())));
     }
-
-    fn clear(&self) {
-        if self.shown.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
+    bar.set_position(progress.done_bytes);
 }

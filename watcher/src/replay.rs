@@ -2,6 +2,7 @@
 //! and no database.
 
 mod logs;
+mod merge;
 mod report;
 
 use std::path::PathBuf;
@@ -15,7 +16,8 @@ use crate::engine::{Ban, Engine, Exemptions, Input, Output};
 use crate::interpret::Interpreter;
 use crate::watch::{Counts, Now, Watch};
 
-pub use logs::{LogError, Progress};
+pub use logs::LogError;
+pub use merge::Progress;
 pub use report::{json, text};
 
 /// What a replay came to.
@@ -38,7 +40,7 @@ impl Outcome {
     }
 }
 
-/// Reads the logs one after the other, as one source, in the order given; a directory in the order of its rotations.
+/// Reads the logs as one source, in the order in which their lines were written.
 ///
 /// # Errors
 /// A log cannot be read.
@@ -49,15 +51,12 @@ pub fn replay(
 ) -> Result<Outcome, LogError> {
     let source = config.sources.first();
     let zone = source.map_or_else(TimeZone::system, |source| source.zone.clone());
-    let interpreter = Interpreter::new(config.filters.iter().cloned(), zone);
+    let interpreter = Interpreter::new(config.filters.iter().cloned(), zone.clone());
     // This machine's own addresses say nothing about the machine that wrote an old log.
     let exemptions = Exemptions::new(&config.exempt, &[], config.private);
     let mut replay =
         Replay::new(Watch::new(vec![interpreter], Engine::new(config.jails.clone(), exemptions)));
-    for log in logs {
-        replay.starts(logs::written(log)?);
-        logs::read(log, &mut |line| replay.line(line), progress)?;
-    }
+    merge::read(logs, &zone, &mut replay, progress)?;
     Ok(replay.finish())
 }
 
@@ -66,7 +65,7 @@ pub fn replay(
 /// # Errors
 /// It cannot be read.
 pub fn lines_of(log: &std::path::Path, sink: &mut dyn FnMut(&[u8])) -> Result<(), LogError> {
-    logs::read(log, sink, &mut |_| {})
+    logs::read(log, sink)
 }
 
 /// A replay under way.
@@ -85,13 +84,6 @@ impl Replay {
     pub fn new(watch: Watch) -> Self {
         let now = Timestamp::from_nanos(0);
         Replay { watch, now, first: None, bans: Vec::new(), spared: 0, out: Vec::new() }
-    }
-
-    /// A log was last written then: that tells the year of its first lines, where they do not tell it themselves.
-    fn starts(&mut self, written: Timestamp) {
-        if self.first.is_none() {
-            self.now = written;
-        }
     }
 
     /// The next line.
@@ -123,5 +115,16 @@ impl Replay {
                 Output::Enforce { .. } | Output::Admit { .. } | Output::Ended { .. } => {}
             }
         }
+    }
+}
+
+impl merge::Sink for Replay {
+    /// That tells the year of the first lines, where they do not tell it themselves.
+    fn starts(&mut self, written: Timestamp) {
+        self.now = written;
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        Replay::line(self, line);
     }
 }

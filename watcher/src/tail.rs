@@ -14,6 +14,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+mod compression;
 mod cursor;
 mod family;
 mod generation;
@@ -28,8 +29,9 @@ mod stats;
 mod stream;
 mod way;
 
+pub use compression::decompressed;
 pub use cursor::{Cursor, FileId};
-pub use replay::{read_all, read_lines};
+pub use replay::{Members, read_all, read_lines};
 pub use splitter::{LINE_BYTES_MAX, LineSplitter, RawLine};
 pub use stats::{Loss, Stats};
 

@@ -1,23 +1,17 @@
 //! Old logs: plain files, compressed ones, and multilog directories with their rotations in order.
 
+use std::cell::Cell;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use flate2::read::MultiGzDecoder;
 use logline::Timestamp;
 
-use crate::tail::{RawLine, read_all, read_lines};
+use crate::tail::{LineSplitter, Members, decompressed, read_all};
 
-/// How far the reading has come is told so often.
-const PROGRESS_BYTES: u64 = 1 << 20;
-
-/// How far the reading has come.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
-    /// Bytes of lines that were read, uncompressed.
-    pub read_bytes: u64,
-}
+/// So much of a log is read at a time.
+const BLOCK_BYTES: usize = 256 * 1024;
 
 /// Why a log cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -34,26 +28,111 @@ pub(super) fn written(log: &Path) -> Result<Timestamp, LogError> {
 }
 
 /// Gives every line of a log, the oldest first.
-pub(super) fn read(
-    log: &Path,
-    sink: &mut dyn FnMut(&[u8]),
-    progress: &mut dyn FnMut(Progress),
-) -> Result<(), LogError> {
-    let mut done = Progress::default();
-    let mut each = |line: RawLine<'_>| {
-        let before = done.read_bytes / PROGRESS_BYTES;
-        done.read_bytes += line.bytes.len() as u64 + 1;
-        sink(line.bytes);
-        if done.read_bytes / PROGRESS_BYTES > before {
-            progress(done);
+pub(super) fn read(log: &Path, sink: &mut dyn FnMut(&[u8])) -> Result<(), LogError> {
+    read_all(log, &mut |_, line| sink(line.bytes)).map_err(|source| LogError { path: log.to_owned(), source })
+}
+
+/// How many bytes a log has, compressed as it is.
+pub(super) fn size_bytes(log: &Path) -> Result<u64, LogError> {
+    let members = Members::of(log).map_err(|source| LogError { path: log.to_owned(), source })?;
+    Ok(members.size_bytes())
+}
+
+/// One log, a line after the other when they are asked for. It holds a block, and the file that it is in.
+pub(super) struct Lines {
+    path: PathBuf,
+    members: Members,
+    open: Option<(Box<dyn Read>, LineSplitter)>,
+    block: Vec<u8>,
+    /// The lines of the block one after the other, where each ends, and which is the next.
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    next: usize,
+    done_bytes: Rc<Cell<u64>>,
+}
+
+impl Lines {
+    /// Before the first line. What is read of the files is added to `done_bytes`.
+    pub(super) fn of(log: &Path, done_bytes: Rc<Cell<u64>>) -> Result<Self, LogError> {
+        let members = Members::of(log).map_err(|source| LogError { path: log.to_owned(), source })?;
+        Ok(Lines {
+            path: log.to_owned(),
+            members,
+            open: None,
+            block: vec![0; BLOCK_BYTES],
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            next: 0,
+            done_bytes,
+        })
+    }
+
+    /// The line that is next.
+    pub(super) fn peek(&mut self) -> Result<Option<&[u8]>, LogError> {
+        while self.next == self.ends.len() {
+            match self.fill() {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(source) => return Err(LogError { path: self.path.clone(), source }),
+            }
         }
-    };
-    let compressed = log.extension().is_some_and(|extension| extension == "gz");
-    let read = if compressed {
-        // A rotated log may be several gzip members, one after the other.
-        File::open(log).and_then(|file| read_lines(MultiGzDecoder::new(file), each))
-    } else {
-        read_all(log, &mut |_, line| each(line))
-    };
-    read.map_err(|source| LogError { path: log.to_owned(), source })
+        Ok(Some(self.current()))
+    }
+
+    /// The line that was looked at; nothing after the last.
+    pub(super) fn current(&self) -> &[u8] {
+        let start = self.next.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.ends.get(self.next).and_then(|end| self.bytes.get(start..*end)).unwrap_or_default()
+    }
+
+    /// Goes on to the line after it.
+    pub(super) fn pass(&mut self) {
+        self.next = self.ends.len().min(self.next + 1);
+    }
+
+    /// Reads the next block; false where there is none.
+    fn fill(&mut self) -> io::Result<bool> {
+        let Lines { bytes, ends, .. } = self;
+        bytes.clear();
+        ends.clear();
+        self.next = 0;
+        let Some((from, splitter)) = &mut self.open else {
+            let Some((_, file)) = self.members.open_next()? else { return Ok(false) };
+            let counted = Counted { file, done_bytes: Rc::clone(&self.done_bytes) };
+            self.open = Some((decompressed(counted)?, LineSplitter::at(0)));
+            return Ok(true);
+        };
+        let mut keep = |line: &[u8]| {
+            bytes.extend_from_slice(line);
+            ends.push(bytes.len());
+        };
+        match from.read(&mut self.block) {
+            Ok(0) => {
+                if let Some(line) = splitter.unfinished() {
+                    keep(line.bytes);
+                }
+                self.open = None;
+            }
+            Ok(count) => {
+                splitter.feed(self.block.get(..count).unwrap_or_default(), |line| keep(line.bytes));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+}
+
+/// A file that tells how much of it was read.
+struct Counted {
+    file: File,
+    done_bytes: Rc<Cell<u64>>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.done_bytes.set(self.done_bytes.get() + count as u64);
+        Ok(count)
+    }
 }

@@ -37,6 +37,21 @@ fn a_multilog_directory_is_read_in_the_order_of_its_stamps() {
 }
 
 #[test]
+fn the_compressed_archives_of_a_multilog_directory_are_read_in_their_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let stamps = ["@4000000066b9f3a80c3b1f2c.s", "@4000000066b9f3a90c3b1f2c.s"];
+    let write = |name: &str, text: &[u8]| fs::write(directory.path().join(name), text).unwrap();
+    let zstd = ruzstd::encoding::compress_to_vec(&b"1\n"[..], ruzstd::encoding::CompressionLevel::Fastest);
+    write(&format!("{}.zst", stamps[0]), &zstd);
+    write(stamps[1], b"2\n");
+    // Somebody is compressing it.
+    write(&format!("{}.zst", stamps[1]), &zstd[..zstd.len() / 2]);
+    write("current", b"3\n");
+    let compressed = format!("{}.zst", stamps[0]);
+    check(directory.path(), &[(&compressed, "1"), (stamps[1], "2"), ("current", "3")]);
+}
+
+#[test]
 fn anything_that_can_be_read_has_lines() {
     let mut offsets = Vec::new();
     read_lines(&b"a\n\nbc\n"[..], |line| offsets.push((line.offset, line.bytes.len()))).unwrap();
