@@ -137,7 +137,10 @@ impl World {
         self.now = self.now + Duration::from_micros(1);
         let line = format!("{} {record}", self.now.tai64n());
         let mut out = Vec::new();
-        self.watch.line(0, line.as_bytes(), Now::Clock(self.now), &mut out);
+        // A line feed that gets through would be a line's end to whoever reads the file.
+        for part in line.split('\n') {
+            self.watch.line(0, part.as_bytes(), Now::Clock(self.now), &mut out);
+        }
         self.banned.extend(out.into_iter().filter_map(|output| match output {
             watcher::engine::Output::Banned(ban) => Some(ban.subject),
             _ => None,
