@@ -37,7 +37,7 @@ pub enum Input<'a> {
     Ban(Order),
     /// The administrator lifts bans.
     Unban(Release),
-    /// Time has passed: bans may have ended.
+    /// Time has passed: bans may have ended, and counters whose window is over are forgotten.
     Tick,
 }
 
@@ -150,7 +150,11 @@ impl Engine {
             Input::Event(event) => self.event(now, event, out),
             Input::Ban(order) => self.order(now, order, out),
             Input::Unban(release) => self.release(now, &release, out),
-            Input::Tick => self.bans.expire(now, out),
+            Input::Tick => {
+                self.bans.expire(now, out);
+                let Engine { jails, counters, .. } = self;
+                counters.sweep(now, |jail| jails.get(usize::from(jail)).map(|jail| jail.within));
+            }
         }
     }
 

@@ -20,6 +20,9 @@ pub const COUNTERS_MAX: usize = 1_000_000;
 /// So many neighbours are looked at to find the one that goes.
 const CANDIDATES: usize = 8;
 
+/// So many counters are looked at in one sweep: less than a millisecond of work.
+const SWEEP: usize = 65_536;
+
 /// Whom a counter is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Who {
@@ -119,6 +122,28 @@ impl Counters {
             }
             !gone
         });
+    }
+
+    /// Drops counters whose window has passed, a part of the table at a time. What is counted does not change by it.
+    pub(super) fn sweep(&mut self, now: Timestamp, within: impl Fn(u16) -> Option<Duration>) {
+        let mut index = self.hand.min(self.table.len());
+        for _ in 0..SWEEP.min(self.table.len()) {
+            if index >= self.table.len() {
+                index = 0;
+            }
+            let Some((key, hits)) = self.table.get_index(index) else { break };
+            let over = match (hits.back(), within(key.jail)) {
+                (Some(last), Some(within)) => last.at + within <= now,
+                (None, _) | (_, None) => true,
+            };
+            if !over {
+                index += 1;
+            } else if let Some((key, _)) = self.table.swap_remove_index(index) {
+                // The last one has taken its place and is looked at next.
+                self.changed.insert(key);
+            }
+        }
+        self.hand = index;
     }
 
     pub(super) fn restore(&mut self, key: Key, hits: VecDeque<Hit>) {

@@ -276,6 +276,20 @@ fn what_is_lifted_begins_anew() {
 }
 
 #[test]
+fn a_counter_whose_window_is_over_is_forgotten() {
+    let mut engine = engine(GUESSING);
+    play(
+        &mut engine,
+        "0 auth-failed 192.0.2.7 user=a password=1\n500 auth-failed 192.0.2.8 user=a password=1",
+    );
+    engine.take_counter_changes();
+    play(&mut engine, "700 tick");
+    assert_eq!(engine.counters_len(), 1);
+    let gone = engine.take_counter_changes();
+    assert!(matches!(gone.as_slice(), [(_, None)]), "{gone:?}");
+}
+
+#[test]
 fn a_watching_jail_tells_and_bans_nobody() {
     check(
         "about = \"x\"\non = [\"spam\"]\nthreshold = 1\nwithin = \"1m\"\nmode = \"watch\"\n[ban]\nfor = \"1h\"",

@@ -71,6 +71,7 @@ impl Daemon {
             if addresses_due <= Instant::now() {
                 addresses_due = Instant::now() + OWN_ADDRESSES;
                 self.look_up_own_addresses();
+                self.tick();
             }
             if self.saver.is_due() {
                 self.save();
@@ -140,12 +141,15 @@ impl Daemon {
     }
 
     fn expire(&mut self) {
-        let now = clock();
-        if self.watch.engine.next_end().is_some_and(|end| end <= now) {
-            let mut out = Vec::new();
-            self.watch.engine.handle(now, Input::Tick, &mut out);
-            self.act(out, now);
+        if self.watch.engine.next_end().is_some_and(|end| end <= clock()) {
+            self.tick();
         }
+    }
+
+    fn tick(&mut self) {
+        let (now, mut out) = (clock(), Vec::new());
+        self.watch.engine.handle(now, Input::Tick, &mut out);
+        self.act(out, now);
     }
 
     fn look_after(&mut self) {

@@ -137,3 +137,17 @@ fn a_newer_layout_is_refused_and_left_alone() {
     let error = Store::open(&path).unwrap_err();
     assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
 }
+
+#[test]
+fn a_ban_that_ended_long_ago_is_removed_with_its_evidence() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("watcher.db");
+    let bans =
+        vec![made("192.0.2.7", now() - 2 * crate::engine::MEMORY, HOUR), made("192.0.2.8", now(), HOUR)];
+    write(&path, Batch { bans, ..Batch::default() });
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let count = |table: &str| -> i64 {
+        connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((count("ban"), count("evidence")), (1, 1));
+}

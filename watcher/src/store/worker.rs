@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, Transaction, params};
 
-use crate::engine::Ban;
+use logline::Timestamp;
+
+use crate::engine::{Ban, MEMORY};
 use crate::store::{BanChange, Batch, Saved, StoreError, query, schema};
 
 /// So many batches may wait for a slow disk; then whoever brings the next one keeps it and adds to it.
@@ -21,6 +23,15 @@ const REFUSED_MAX: usize = 1024;
 
 /// A refused batch is tried again so often.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// A ban is kept, with its evidence, for so long after its end.
+const KEPT: Duration = MEMORY;
+
+/// What is too old is looked for so often …
+const PURGE_EVERY: Duration = Duration::from_secs(600);
+
+/// … and so many bans of it go at once, so that nobody waits long.
+const PURGED_AT_ONCE: u32 = 2000;
 
 enum Order {
     Write(Batch),
@@ -56,7 +67,8 @@ impl Store {
         let (orders, received) = sync_channel(WAITING_MAX);
         let failures = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&failures);
-        let work = move || Worker { connection, refused: VecDeque::new(), failures: counted }.run(&received);
+        let worker = Worker { connection, refused: VecDeque::new(), failures: counted, purged: None };
+        let work = move || worker.run(&received);
         let thread = std::thread::Builder::new().name("store".into()).spawn(work).ok();
         Ok((Store { orders: Some(orders), thread, failures, path: path.to_owned() }, saved))
     }
@@ -109,6 +121,8 @@ struct Worker {
     connection: Connection,
     refused: VecDeque<Batch>,
     failures: Arc<AtomicU64>,
+    /// When too old bans were looked for last.
+    purged: Option<Instant>,
 }
 
 impl Worker {
@@ -158,7 +172,30 @@ impl Worker {
             }
             self.refused.pop_front();
         }
+        if self.purged.is_none_or(|purged| purged.elapsed() > PURGE_EVERY) {
+            let now = Timestamp::from(SystemTime::now());
+            match purge(&mut self.connection, now - KEPT) {
+                // There may be more: they go with the next batch.
+                Ok(gone) if gone == PURGED_AT_ONCE as usize => {}
+                Ok(_) => self.purged = Some(Instant::now()),
+                Err(error) => {
+                    tracing::warn!("old bans cannot be removed from the database: {error}");
+                    self.purged = Some(Instant::now());
+                }
+            }
+        }
     }
+}
+
+/// Removes bans that ended before then, with their evidence; how many.
+fn purge(connection: &mut Connection, before: Timestamp) -> rusqlite::Result<usize> {
+    const OLD: &str = "SELECT id FROM ban WHERE until < ?1 ORDER BY until LIMIT ?2";
+    let transaction = connection.transaction()?;
+    let which = params![before.nanos(), PURGED_AT_ONCE];
+    transaction.prepare_cached(&format!("DELETE FROM evidence WHERE ban IN ({OLD})"))?.execute(which)?;
+    let gone = transaction.prepare_cached(&format!("DELETE FROM ban WHERE id IN ({OLD})"))?.execute(which)?;
+    transaction.commit()?;
+    Ok(gone)
 }
 
 fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
