@@ -8,9 +8,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use rusqlite::{Connection, Transaction, params};
-
 use logline::Timestamp;
+use rusqlite::{Connection, Transaction, params};
 
 use crate::engine::{Ban, MEMORY};
 use crate::store::{BanChange, Batch, Saved, StoreError, query, schema};
