@@ -202,6 +202,7 @@ mod tests {
         use EnvelopeKind::{None as Bare, Rfc3164, Rfc3339, Rfc5424, Splogger};
         let november = Some("2025-11-05T12:00:47Z");
         check("<22>Nov  5 12:00:47 mx p[7]: m", Rfc3164, november, Some("p"), "m");
+        check("<22>Nov  5 12:00:47 p[7]: m: n", Rfc3164, november, Some("p"), "m: n");
         check("<22>2025-11-05T13:00:47+01:00 mx p[7]: m", Rfc3339, november, Some("p"), "m");
         check("<22>1 2025-11-05T12:00:47Z mx p 7 ID - m", Rfc5424, november, Some("p"), "m");
         let data = r#"<22>1 2025-11-05T12:00:47Z mx p - - [a x="] \\" y="[\"]"][b] "#;

@@ -140,7 +140,7 @@ impl Interpreter {
             let replaced = is_ahead(time);
             let at = if replaced { arrival } else { time };
             let (envelope, offset) = (EnvelopeKind::Json, Some(Offset::UTC));
-            let meaning = self.record(&record, at, line, sink);
+            let meaning = self.record(&record, &View::of(&record), at, line, sink);
             return Reading { meaning, envelope, at, stamped: true, replaced, offset };
         }
         let envelope = Envelope::open(text, &self.clock, Around { arrival, previous: self.previous });
@@ -225,7 +225,7 @@ impl Interpreter {
         if view.pid.is_none() && view.claimed.is_some() && self.is_doubled(envelope) {
             return Meaning::Ambiguous;
         }
-        self.record(&record, at, line, sink)
+        self.record(&record, &view, at, line, sink)
     }
 
     /// Whether a second line, envelope and all, stands in the message of a line that had one.
@@ -236,8 +236,14 @@ impl Interpreter {
             })
     }
 
-    fn record(&mut self, record: &Record<'_>, at: Timestamp, line: &[u8], sink: &mut Sink<'_>) -> Meaning {
-        let view = View::of(record);
+    fn record(
+        &mut self,
+        record: &Record<'_>,
+        view: &View<'_, '_>,
+        at: Timestamp,
+        line: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Meaning {
         if let Record::Tcpserver(Tcpserver::Connect { pid, address }) = record {
             self.connections.open(*pid, *address, at);
         }
@@ -245,10 +251,10 @@ impl Interpreter {
         for filter in &self.filters {
             for rule in &filter.rules {
                 let Matcher::Fact(fact, conditions) = &rule.matcher else { continue };
-                if *fact != view.fact || !conditions.iter().all(|condition| condition.holds(&view)) {
+                if *fact != view.fact || !conditions.iter().all(|condition| condition.holds(view)) {
                     continue;
                 }
-                let found = fact_event(&mut self.connections, rule, &view, at, line);
+                let found = fact_event(&mut self.connections, rule, view, at, line);
                 if let Ok(event) = &found {
                     sink(event, rule);
                 }

@@ -65,7 +65,7 @@ pub fn replay(
 /// # Errors
 /// It cannot be read.
 pub fn lines_of(log: &std::path::Path, sink: &mut dyn FnMut(&[u8])) -> Result<(), LogError> {
-    logs::read(log, sink)
+    logs::read(log, &std::rc::Rc::default(), sink)
 }
 
 /// A replay under way.

@@ -97,7 +97,10 @@ fn after_structured_data(text: &[u8]) -> Option<&[u8]> {
 /// that say the same, which stands behind the host.
 pub(super) fn body(kind: EnvelopeKind, time: Option<Timestamp>, rest: &[u8]) -> Envelope<'_> {
     let unnamed = Envelope { time, offset: None, ..bare(kind, rest) };
-    let Some(text) = memchr::memchr(b' ', rest).and_then(|host| rest.get(host + 1..)) else { return unnamed };
+    let Some((host, text)) = word(rest) else { return unnamed };
+    // A program on this machine names no host (syslog(3)); an IPv6 address that ends in a colon has others before it.
+    let is_program = memchr::memchr(b':', host).is_some_and(|colon| colon + 1 == host.len());
+    let text = if is_program { rest } else { text };
     match tag(text) {
         Some((program, pid, message)) => {
             splogger(Envelope { program: Some(program), pid, message, ..unnamed })

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use logline::Timestamp;
 
-use crate::tail::{LineSplitter, Members, decompressed, read_all};
+use crate::tail::{LineSplitter, Members, decompressed, read_lines};
 
 /// So much of a log is read at a time.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -27,9 +27,21 @@ pub(super) fn written(log: &Path) -> Result<Timestamp, LogError> {
     modified.map(Timestamp::from).map_err(|source| LogError { path: log.to_owned(), source })
 }
 
-/// Gives every line of a log, the oldest first.
-pub(super) fn read(log: &Path, sink: &mut dyn FnMut(&[u8])) -> Result<(), LogError> {
-    read_all(log, &mut |_, line| sink(line.bytes)).map_err(|source| LogError { path: log.to_owned(), source })
+/// Gives every line of a log, the oldest first. What is read of the files is added to `done_bytes`.
+pub(super) fn read(
+    log: &Path,
+    done_bytes: &Rc<Cell<u64>>,
+    sink: &mut dyn FnMut(&[u8]),
+) -> Result<(), LogError> {
+    let mut read = || {
+        let mut members = Members::of(log)?;
+        while let Some((_, file)) = members.open_next()? {
+            let counted = Counted { file, done_bytes: Rc::clone(done_bytes) };
+            read_lines(decompressed(counted)?, |line| sink(line.bytes))?;
+        }
+        Ok(())
+    };
+    read().map_err(|source| LogError { path: log.to_owned(), source })
 }
 
 /// How many bytes a log has, compressed as it is.

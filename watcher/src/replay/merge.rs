@@ -43,14 +43,26 @@ pub(super) fn read(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), LogError> {
     let done_bytes = Rc::new(Cell::new(0));
-    let clock = Clock { zone: zone.clone() };
     let mut told = Progress::default();
-    let alone = logs.len() == 1;
-    let mut waiting = Vec::new();
     for log in logs {
         told.total_bytes += logs::size_bytes(log)?;
-        let first = if alone { logs::written(log)? } else { first_stamp(log, &clock)? };
-        waiting.push((first, log));
+    }
+    let mut each = |line: &[u8], sink: &mut dyn Sink| {
+        sink.line(line);
+        told.lines += 1;
+        if told.lines.is_multiple_of(PROGRESS_LINES) {
+            progress(Progress { done_bytes: done_bytes.get(), ..told });
+        }
+    };
+    // One alone is in order, and need not be asked for its stamps.
+    if let [log] = logs {
+        sink.starts(logs::written(log)?);
+        return logs::read(log, &done_bytes, &mut |line| each(line, sink));
+    }
+    let clock = Clock { zone: zone.clone() };
+    let mut waiting = Vec::new();
+    for log in logs {
+        waiting.push((first_stamp(log, &clock)?, log));
     }
     waiting.sort_by_key(|(first, _)| *first);
     if let Some((_, log)) = waiting.first() {
@@ -75,12 +87,8 @@ pub(super) fn read(
         let others = open.iter().map(|log| log.key).chain(waiting.last().map(|(first, _)| *first)).min();
         let mut log = Some(log);
         while let Some(current) = log.take_if(|log| others.is_none_or(|others| log.key <= others)) {
-            sink.line(current.lines.current());
-            told.lines += 1;
-            if told.lines.is_multiple_of(PROGRESS_LINES) {
-                progress(Progress { done_bytes: done_bytes.get(), ..told });
-            }
-            log = if alone { current.next_unread()? } else { current.next(&clock)? };
+            each(current.lines.current(), sink);
+            log = current.next(&clock)?;
         }
         open.extend(log);
     }
@@ -126,12 +134,6 @@ impl Open {
         let Some(line) = self.lines.peek()? else { return Ok(None) };
         let key = stamp(line, clock, around).map_or(self.key, |time| time.max(self.key));
         Ok(Some(Open { key, ..self }))
-    }
-
-    /// The same, where no other log waits for its time.
-    fn next_unread(mut self) -> Result<Option<Self>, LogError> {
-        self.lines.pass();
-        Ok(self.lines.peek()?.is_some().then_some(self))
     }
 }
 
