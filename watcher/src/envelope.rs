@@ -25,6 +25,10 @@ pub enum EnvelopeKind {
     Json,
     /// The traditional file format: `Aug 12 11:52:52`, host, program. Neither year nor zone.
     Rfc3164,
+    /// Syslog as it is sent: RFC 5424.
+    Rfc5424,
+    /// An entry of the systemd journal.
+    Journal,
 }
 
 /// One line taken out of its envelope.

@@ -99,10 +99,43 @@ impl Interpreter {
             };
         }
         let envelope = Envelope::open(text, &self.clock, arrival);
+        self.opened(&envelope, line, arrival, sink)
+    }
+
+    /// Reads a message whose envelope was opened where it came from.
+    pub fn message<'a>(
+        &mut self,
+        envelope: &Envelope<'_>,
+        line: &'a [u8],
+        arrival: Timestamp,
+        sink: &mut dyn FnMut(&Event<'_>, &Rule),
+    ) -> Reading {
+        match json::read(envelope.message) {
+            Some((at, record)) => {
+                let meaning = self.record(&record, at, line, sink);
+                Reading {
+                    meaning,
+                    envelope: EnvelopeKind::Json,
+                    at,
+                    stamped: true,
+                    offset: Some(Offset::UTC),
+                }
+            }
+            None => self.opened(envelope, line, arrival, sink),
+        }
+    }
+
+    fn opened(
+        &mut self,
+        envelope: &Envelope<'_>,
+        line: &[u8],
+        arrival: Timestamp,
+        sink: &mut dyn FnMut(&Event<'_>, &Rule),
+    ) -> Reading {
         let at = envelope.time.unwrap_or(arrival);
         let meaning = match Record::parse(envelope.message) {
             Some(record) => self.record(&record, at, line, sink),
-            None => self.pattern(&envelope, at, line, sink),
+            None => self.pattern(envelope, at, line, sink),
         };
         Reading {
             meaning,

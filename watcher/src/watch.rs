@@ -4,7 +4,9 @@
 use logline::Timestamp;
 
 use crate::engine::{Engine, Input, Output};
-use crate::event::Kind;
+use crate::event::{Event, Kind};
+use crate::feed::Sent;
+use crate::filter::Rule;
 use crate::interpret::{Interpreter, Meaning, Reading};
 
 /// Interpreters, one a source, before one engine.
@@ -81,9 +83,32 @@ impl Watch {
 
     /// Takes in one line of a source.
     pub fn line(&mut self, source: usize, line: &[u8], now: Now, out: &mut Vec<Output>) -> Option<Reading> {
+        self.take(source, now, out, |interpreter, arrival, sink| interpreter.read(line, arrival, sink))
+    }
+
+    /// Takes in one message whose envelope is open.
+    pub fn sent(
+        &mut self,
+        source: usize,
+        sent: &Sent<'_>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Option<Reading> {
+        self.take(source, now, out, |interpreter, arrival, sink| {
+            interpreter.message(&sent.envelope, sent.line, arrival, sink)
+        })
+    }
+
+    fn take(
+        &mut self,
+        source: usize,
+        now: Now,
+        out: &mut Vec<Output>,
+        read: impl FnOnce(&mut Interpreter, Timestamp, &mut dyn FnMut(&Event<'_>, &Rule)) -> Reading,
+    ) -> Option<Reading> {
         let Watch { interpreters, engine, counts } = self;
         let arrival = now.arrival();
-        let reading = interpreters.get_mut(source)?.read(line, arrival, &mut |event, _| {
+        let reading = read(interpreters.get_mut(source)?, arrival, &mut |event, _| {
             if let Some(count) =
                 Kind::ALL.iter().position(|k| *k == event.kind).and_then(|i| counts.events.get_mut(i))
             {
