@@ -97,7 +97,7 @@ impl Feed {
 /// A message as one line: what it ends in goes, and a line feed or a NUL inside is written as rsyslog writes it. Split
 /// there, one message would be several lines, each of which the sender could make up. Tells whether there was one.
 pub(crate) fn one_line(message: &[u8]) -> (Vec<u8>, bool) {
-    let end = message.iter().rposition(|byte| !matches!(byte, b'\n' | 0)).map_or(0, |last| last + 1);
+    let end = message.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r' | 0)).map_or(0, |last| last + 1);
     let mut line = Vec::with_capacity(end);
     let mut escaped = false;
     for byte in message.get(..end).unwrap_or_default() {
@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn a_message_is_one_line_whatever_is_in_it() {
-        check("a\r\n", "a\r", false);
+        check("a\r\n", "a", false);
+        check("a\rb", "a\rb", false);
         check("a\n\0", "a", false);
         check("a\nb\0c\n", "a#012b#000c", true);
         check("\n", "", false);

@@ -214,6 +214,29 @@ fn a_journal_message_of_two_lines_bans_nobody_and_what_was_suppressed_is_counted
 }
 
 #[test]
+fn a_cursor_that_the_journal_does_not_know_is_replaced_by_the_time() {
+    isolated(|| {
+        let site = site(JournalFile::SOURCE)?;
+        let journal = JournalFile(&site);
+        let failed = failure(ATTACKER);
+        journal.append("vpopmail.service", &[&failed, &failed])?;
+        let watcher = site.start_watcher()?;
+        await_lines(&site, 2)?;
+        watcher.stop()?;
+        let mut spoil = bound("python3");
+        let program = "import sqlite3; c = sqlite3.connect('watcher.db'); \
+             c.execute(\"UPDATE cursor SET position = json_set(position, '$.cursor', 'spoilt')\"); c.commit()";
+        done(spoil.current_dir(site.directory()).args(["-c", program]))?;
+        journal.append("vpopmail.service", &[&failed])?;
+        let _watcher = site.start_watcher()?;
+        await_lines(&site, 1)?;
+        let why = site.banctl(&format!("why --json {ATTACKER}"))?.is(1)?.json()?;
+        assert_eq!(why["standing"][0]["count"], 3, "{why}");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_journal_that_cannot_be_read_is_a_trouble_that_passes() {
     isolated(|| {
         let site = site(JournalFile::SOURCE)?;

@@ -17,7 +17,7 @@ pub enum Loss {
     Unfinished,
     /// A file is there, but reading it failed or is forbidden.
     Unreadable,
-    /// The journal refused messages of a service that sent too many, and said how many.
+    /// The journal refused messages of a service that sent too many, and said how many: these are counted one by one.
     Suppressed,
     /// A syslog connection too many, or one over which something else came.
     Refused,
