@@ -1,10 +1,10 @@
 //! Passwords: hashed with argon2id, checked a few at a time, and the same long for a user that does not exist.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::password_hash::rand_core::OsRng;
-use argon2::password_hash::{PasswordHash, SaltString};
-use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
+use argon2::password_hash::{Output, PasswordHash, Salt, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher as _, Version};
 use tokio::sync::Semaphore;
 
 use crate::fingerprint::Key;
@@ -28,11 +28,40 @@ pub fn hash(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
 
 /// Whether a password is the one that was hashed.
 pub fn verify(hash: &str, password: &[u8]) -> bool {
-    let Ok(hash) = PasswordHash::new(hash) else {
-        tracing::error!("a hash in the users file is none that this server knows; its user cannot log in");
-        return false;
-    };
-    Argon2::default().verify_password(password, &hash).is_ok()
+    verify_in(hash, password, &mut Memory::new())
+}
+
+/// What argon2 works in.
+type Memory = Vec<Block>;
+
+/// As [`verify`], in memory that is used again: blocks of 19 MB that come and go on many threads are never given back
+/// by the allocator, and a botnet's guesses would grow the server to half a gigabyte.
+fn verify_in(hash: &str, password: &[u8], memory: &mut Memory) -> bool {
+    let answer = PasswordHash::new(hash).and_then(|hash| compare(&hash, password, memory));
+    answer.unwrap_or_else(|error| {
+        tracing::error!(%error, "a hash in the users file is none that this server knows; its user cannot log in");
+        false
+    })
+}
+
+fn compare(
+    hash: &PasswordHash<'_>,
+    password: &[u8],
+    memory: &mut Memory,
+) -> Result<bool, argon2::password_hash::Error> {
+    use argon2::password_hash::Error;
+    let params = Params::try_from(hash)?;
+    let version = hash.version.map_or(Ok(Version::default()), Version::try_from)?;
+    let (Some(salt), Some(expected)) = (hash.salt, hash.hash) else { return Err(Error::PhcStringField) };
+    let mut room = [0; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut room)?;
+    memory.resize(params.block_count(), Block::default());
+    let argon = Argon2::new(Algorithm::try_from(hash.algorithm)?, version, params);
+    // Compared in constant time, as `Output` does.
+    let found = Output::init_with(expected.len(), |out| {
+        argon.hash_password_into_with_memory(password, salt, out, &mut memory[..]).map_err(Into::into)
+    })?;
+    Ok(found == expected)
 }
 
 /// Checks passwords for all sessions.
@@ -45,6 +74,8 @@ pub struct Checker {
     nobody: String,
     checks: Semaphore,
     waiting: Semaphore,
+    /// One for each check that is under way, lying here in between.
+    memories: Arc<Mutex<Vec<Memory>>>,
 }
 
 impl Checker {
@@ -64,6 +95,7 @@ impl Checker {
             nobody: hash(b"nobody's password is checked against this and the answer thrown away")?,
             checks: Semaphore::new(CHECKS_MAX),
             waiting: Semaphore::new(WAITING_MAX as usize),
+            memories: Arc::default(),
         })
     }
 
@@ -78,7 +110,15 @@ impl Checker {
         let fingerprint = self.key.fingerprint(password.bytes());
         let hash = users.hash(&user, &self.default_domain).map(str::to_owned);
         let (known, hash) = (hash.is_some(), hash.unwrap_or_else(|| self.nobody.clone()));
-        let verified = tokio::task::spawn_blocking(move || verify(&hash, password.bytes())).await;
+        let memories = Arc::clone(&self.memories);
+        let verify = move || {
+            let lying = || memories.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = lying().pop().unwrap_or_default();
+            let right = verify_in(&hash, password.bytes(), &mut memory);
+            lying().push(memory);
+            right
+        };
+        let verified = tokio::task::spawn_blocking(verify).await;
         match verified {
             Ok(true) if known => PasswordAnswer::Right,
             Ok(_) => PasswordAnswer::Wrong(fingerprint),

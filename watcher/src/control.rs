@@ -8,6 +8,8 @@ mod peer;
 mod server;
 mod wake;
 
+pub(crate) use peer::group;
+
 pub use command::{Command, Commands};
 pub use server::{Server, ServerError};
 pub use wake::Wake;

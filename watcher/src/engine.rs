@@ -286,7 +286,7 @@ impl Engine {
         let key = Key { jail: index, who };
         let hit = Hit {
             at,
-            value: jail.distinct.as_deref().map(|field| counters::distinct_value(field, event)),
+            value: jail.distinct.as_deref().and_then(|field| counters::distinct_value(field, event)),
             user: event.field("user").map(|user| counters::hash(&[user])),
             evidence: self.evidence.keep(at, event.line),
         };

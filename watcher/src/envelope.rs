@@ -33,6 +33,8 @@ pub enum EnvelopeKind {
     Rfc5424,
     /// qmail's splogger within one of the three before: a finer stamp, and long lines in parts.
     Splogger,
+    /// An entry of the systemd journal.
+    Journal,
     /// An object of postern-smtpd's JSON format.
     Json,
 }
@@ -49,6 +51,7 @@ impl EnvelopeKind {
             | EnvelopeKind::Tai64n
             | EnvelopeKind::Local
             | EnvelopeKind::Svlogd
+            | EnvelopeKind::Journal
             | EnvelopeKind::Json => false,
         }
     }

@@ -137,23 +137,61 @@ impl Interpreter {
         // A carriage return before the line feed is the writer's line end, not part of what it says.
         let text = line.strip_suffix(b"\r").unwrap_or(line);
         if let Some((time, record)) = json::read(text) {
-            let replaced = is_ahead(time);
-            let at = if replaced { arrival } else { time };
-            let (envelope, offset) = (EnvelopeKind::Json, Some(Offset::UTC));
-            let meaning = self.record(&record, &View::of(&record), at, line, sink);
-            return Reading { meaning, envelope, at, stamped: true, replaced, offset };
+            return self.json(&record, time, line, arrival, latest, sink);
         }
         let envelope = Envelope::open(text, &self.clock, Around { arrival, previous: self.previous });
-        let replaced = envelope.time.is_some_and(is_ahead);
-        let at = envelope.time.filter(|_| !replaced).unwrap_or(arrival);
         if envelope.time.is_some() {
-            self.previous = Some(at);
+            self.previous = envelope.time.filter(|time| !is_ahead(*time)).or(Some(arrival));
         }
+        self.opened(&envelope, line, arrival, latest, sink)
+    }
+
+    /// As [`Interpreter::read_live`], for a message whose envelope was opened where it came from.
+    pub fn read_sent(
+        &mut self,
+        envelope: &Envelope<'_>,
+        line: &[u8],
+        arrival: Timestamp,
+        sink: &mut Sink<'_>,
+    ) -> Reading {
+        let latest = Some(arrival + AHEAD_MAX);
+        match json::read(envelope.message) {
+            Some((time, record)) => self.json(&record, time, line, arrival, latest, sink),
+            None => self.opened(envelope, line, arrival, latest, sink),
+        }
+    }
+
+    fn json(
+        &mut self,
+        record: &Record<'_>,
+        time: Timestamp,
+        line: &[u8],
+        arrival: Timestamp,
+        latest: Option<Timestamp>,
+        sink: &mut Sink<'_>,
+    ) -> Reading {
+        let replaced = latest.is_some_and(|latest| time > latest);
+        let at = if replaced { arrival } else { time };
+        let (envelope, offset) = (EnvelopeKind::Json, Some(Offset::UTC));
+        let meaning = self.record(record, &View::of(record), at, line, sink);
+        Reading { meaning, envelope, at, stamped: true, replaced, offset }
+    }
+
+    fn opened(
+        &mut self,
+        envelope: &Envelope<'_>,
+        line: &[u8],
+        arrival: Timestamp,
+        latest: Option<Timestamp>,
+        sink: &mut Sink<'_>,
+    ) -> Reading {
+        let replaced = envelope.time.is_some_and(|time| latest.is_some_and(|latest| time > latest));
+        let at = envelope.time.filter(|_| !replaced).unwrap_or(arrival);
         let meaning = if envelope.kind.is_syslog() {
-            self.syslog(&envelope, at, line, sink)
+            self.syslog(envelope, at, line, sink)
         } else {
             self.last.forget();
-            self.message(&envelope, at, line, sink)
+            self.message(envelope, at, line, sink)
         };
         let (kind, stamped) = (envelope.kind, envelope.time.is_some());
         Reading { meaning, envelope: kind, at, stamped, replaced, offset: envelope.offset }

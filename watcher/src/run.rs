@@ -10,8 +10,10 @@ mod reload;
 mod saver;
 mod signals;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use logline::Timestamp;
@@ -20,9 +22,12 @@ use tokio::sync::Notify;
 use crate::config::{Config, Origin, Source};
 use crate::control::{Commands, Server, Wake};
 use crate::engine::{Engine, Exemptions};
+use crate::feed::Feed;
 use crate::interpret::Interpreter;
+use crate::journal::Journal;
 use crate::metrics::Metrics;
-use crate::store::{Saved, Store};
+use crate::store::{Position, Saved, Store};
+use crate::syslog::Listener;
 use crate::tail::{SourceId, Start, Tailer, Target};
 use crate::watch::Watch;
 
@@ -51,9 +56,11 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     let exemptions = Exemptions::new(&config.exempt, &own, config.private);
     let mut watch = Watch::new(interpreters(&config), Engine::new(config.jails.clone(), exemptions));
     let mut tailer = Tailer::new().context("cannot watch files (inotify)")?;
+    let mut feeds = BTreeMap::new();
     restore(&mut watch, &config, &saved, now);
     for (id, source) in (0..).zip(&config.sources) {
-        follow(&mut tailer, SourceId(id), source, &saved);
+        let feed = follow(&mut tailer, SourceId(id), source, &saved);
+        feeds.extend(feed.map(|feed| (SourceId(id), feed)));
         metrics.prepare_source(&source.name);
     }
     config.jails.iter().for_each(|jail| metrics.prepare_jail(&jail.name));
@@ -69,6 +76,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         config,
         watch,
         tailer,
+        feeds,
         enforcer,
         saver: Saver::new(store),
         metrics,
@@ -98,17 +106,26 @@ fn interpreters(config: &Config) -> Vec<Interpreter> {
         .collect()
 }
 
-/// Begins to read a source where the last run left it.
-fn follow(tailer: &mut Tailer, id: SourceId, source: &Source, saved: &Saved) {
+/// Begins to read a source where the last run left it. Gives what is to be read, where it is not the tailer.
+fn follow(tailer: &mut Tailer, id: SourceId, source: &Source, saved: &Saved) -> Option<Feed> {
+    let (mut cursors, mut entry) = (Vec::new(), None);
+    for (_, position) in saved.cursors.iter().filter(|(name, _)| *name == source.name) {
+        match position.clone() {
+            Position::File(cursor) => cursors.push(cursor),
+            Position::Journal(position) => entry = Some(position),
+        }
+    }
     let path = match &source.origin {
         Origin::File(path) => path,
-        Origin::Journal(_) | Origin::Syslog(_) => {
-            tracing::warn!("{} is not read: this version reads files", source.name);
-            return;
+        Origin::Journal(selection) => {
+            let journal = Journal::new(selection.clone(), entry, Instant::now());
+            return Some(Feed::Journal(Box::new(journal)));
+        }
+        Origin::Syslog(address) => {
+            let listener = Listener::open(address.clone(), Instant::now());
+            return Some(Feed::Syslog(Box::new(listener)));
         }
     };
-    let ours = saved.cursors.iter().filter(|(name, _)| *name == source.name);
-    let cursors: Vec<_> = ours.map(|(_, cursor)| cursor.clone()).collect();
     if !path.exists() {
         tracing::info!("{} does not exist yet; waiting for it", source.name);
     }
@@ -116,6 +133,7 @@ fn follow(tailer: &mut Tailer, id: SourceId, source: &Source, saved: &Saved) {
     {
         tracing::error!("cannot read {}: {error}", source.name);
     }
+    None
 }
 
 /// Takes up where the last run was: bans, counters in flight, open sessions.

@@ -10,6 +10,7 @@ mod worker;
 use std::path::PathBuf;
 
 use logline::{SessionId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::connections::Session;
 use crate::engine::{Ban, CounterKey, CounterRow, End, Lease};
@@ -30,7 +31,7 @@ pub struct Batch {
     /// Sessions that opened or ended, by source.
     pub sessions: Vec<(String, SessionId, Option<Session>)>,
     /// How far each source was read.
-    pub cursors: Vec<(String, Vec<Cursor>)>,
+    pub cursors: Vec<(String, Vec<Position>)>,
 }
 
 /// What happened to a ban.
@@ -61,7 +62,17 @@ pub struct Saved {
     /// Open sessions, by source.
     pub sessions: Vec<(String, SessionId, Session)>,
     /// How far each source was read.
-    pub cursors: Vec<(String, Cursor)>,
+    pub cursors: Vec<(String, Position)>,
+}
+
+/// How far a source was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Position {
+    /// In one of its files.
+    File(Cursor),
+    /// In the journal.
+    Journal(crate::journal::Position),
 }
 
 /// Why the store cannot be used.

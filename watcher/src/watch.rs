@@ -5,6 +5,7 @@ use logline::Timestamp;
 
 use crate::engine::{Engine, Input, Output};
 use crate::event::{Event, Kind};
+use crate::feed::Sent;
 use crate::filter::Rule;
 use crate::interpret::{Interpreter, Meaning, Reading};
 
@@ -82,6 +83,32 @@ impl Watch {
 
     /// Takes in one line of a source.
     pub fn line(&mut self, source: usize, line: &[u8], now: Now, out: &mut Vec<Output>) -> Option<Reading> {
+        self.take(source, now, out, |interpreter, arrival, sink| match now {
+            Now::Clock(_) => interpreter.read_live(line, arrival, sink),
+            Now::Lines(_) => interpreter.read(line, arrival, sink),
+        })
+    }
+
+    /// Takes in one message whose envelope is open.
+    pub fn sent(
+        &mut self,
+        source: usize,
+        sent: &Sent<'_>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Option<Reading> {
+        self.take(source, now, out, |interpreter, arrival, sink| {
+            interpreter.read_sent(&sent.envelope, sent.line, arrival, sink)
+        })
+    }
+
+    fn take(
+        &mut self,
+        source: usize,
+        now: Now,
+        out: &mut Vec<Output>,
+        read: impl FnOnce(&mut Interpreter, Timestamp, &mut dyn FnMut(&Event<'_>, &Rule)) -> Reading,
+    ) -> Option<Reading> {
         let Watch { interpreters, engine, counts } = self;
         let arrival = now.arrival();
         let mut sink = |event: &Event<'_>, _: &Rule| {
@@ -92,11 +119,7 @@ impl Watch {
             }
             engine.handle(now.at(event.at), Input::Event(event), out);
         };
-        let interpreter = interpreters.get_mut(source)?;
-        let reading = match now {
-            Now::Clock(_) => interpreter.read_live(line, arrival, &mut sink),
-            Now::Lines(_) => interpreter.read(line, arrival, &mut sink),
-        };
+        let reading = read(interpreters.get_mut(source)?, arrival, &mut sink);
         let count = counts.sources.get_mut(source)?;
         count.lines += 1;
         count.last = Some(reading.at);

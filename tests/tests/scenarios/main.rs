@@ -20,3 +20,5 @@ mod replay;
 mod restart;
 #[cfg(test)]
 mod rights;
+#[cfg(test)]
+mod sources;

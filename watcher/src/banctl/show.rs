@@ -20,6 +20,9 @@ pub(super) fn status(status: &Status) -> String {
         writeln!(told, "bans      {} in force, {} offenders being counted", status.active, status.counted);
     for source in &status.sources {
         let _ = writeln!(told, "source    {}", source.name);
+        if let Some(trouble) = &source.trouble {
+            let _ = writeln!(told, "          NOT READ: {trouble}");
+        }
         let last = source.last.as_deref().unwrap_or("never");
         let _ = writeln!(
             told,

@@ -8,6 +8,8 @@ use settings::Table;
 
 use crate::config::absolute;
 use crate::filter::{Filter, Filters};
+use crate::journal::Selection;
+use crate::syslog::Address;
 
 /// One source of lines.
 #[derive(Clone, Debug)]
@@ -27,17 +29,17 @@ pub struct Source {
 pub enum Origin {
     /// `file`: a file, a glob, or a multilog directory.
     File(PathBuf),
-    /// `journal`: matches of the systemd journal.
-    Journal(Vec<String>),
-    /// `syslog`: a Unix datagram socket that syslog lines are sent to.
-    Syslog(PathBuf),
+    /// `journal`: what matches in the systemd journal; `journal_directory`: the directory of another journal's files.
+    Journal(Selection),
+    /// `syslog`: a Unix datagram socket, or `udp://` or `tcp://` and an address, that syslog is sent to.
+    Syslog(Address),
 }
 
 pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>) -> Option<Source> {
     let origins = [
         table.path("file").map(absolute).map(Origin::File),
-        table.get::<Vec<String>>("journal").map(Origin::Journal),
-        table.path("syslog").map(absolute).map(Origin::Syslog),
+        journal(table).map(Origin::Journal),
+        syslog(table).map(Origin::Syslog),
     ];
     let given = ["file", "journal", "syslog"].iter().filter(|key| table.contains(key)).count();
     if given != 1 {
@@ -73,12 +75,70 @@ pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>) -> Option<Sourc
     })
 }
 
+fn journal(table: &Table<'_>) -> Option<Selection> {
+    let matches = table.get::<Vec<String>>("journal");
+    let directory = table.path("journal_directory").map(absolute);
+    if directory.is_some() && !table.contains("journal") {
+        table.mistake("journal_directory", "is for a source with `journal`");
+    }
+    let matches = matches?;
+    for term in matches.iter().filter(|term| !is_match(term)) {
+        table
+            .mistake("journal", format!("{term:?} is no match, as \"_SYSTEMD_UNIT=dovecot.service\" is one"));
+    }
+    Some(Selection { matches, directory })
+}
+
+/// `FIELD=value`, or the `+` that stands between alternatives; never an option or a path.
+fn is_match(term: &str) -> bool {
+    let is_name = |name: &str| {
+        let is_fit = |byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
+        !name.is_empty() && name.bytes().all(is_fit)
+    };
+    term == "+" || term.split_once('=').is_some_and(|(name, value)| is_name(name) && !value.contains('\0'))
+}
+
+fn syslog(table: &Table<'_>) -> Option<Address> {
+    let named = table.get::<String>("syslog")?;
+    let Some((scheme, address)) = named.split_once("://") else {
+        return table.path("syslog").map(absolute).map(Address::Socket);
+    };
+    let address = address.parse().inspect_err(|_| {
+        let example = "\"udp://127.0.0.1:5514\"";
+        table.mistake("syslog", format!("{named:?} has no address and port, as {example} has"));
+    });
+    match (scheme, address) {
+        ("udp", Ok(address)) => Some(Address::Udp(address)),
+        ("tcp", Ok(address)) => Some(Address::Tcp(address)),
+        (_, Err(_)) => None,
+        (_, Ok(_)) => {
+            table.mistake("syslog", "a path, or `udp://` or `tcp://` and an address");
+            None
+        }
+    }
+}
+
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Origin::File(path) => write!(f, "{}", path.display()),
-            Origin::Journal(matches) => write!(f, "journal {}", matches.join(" ")),
-            Origin::Syslog(path) => write!(f, "syslog {}", path.display()),
+            Origin::Journal(Selection { matches, directory }) => {
+                write!(f, "journal")?;
+                matches.iter().try_for_each(|term| write!(f, " {term}"))?;
+                directory.iter().try_for_each(|directory| write!(f, " in {}", directory.display()))
+            }
+            Origin::Syslog(address) => write!(f, "syslog {address}"),
+        }
+    }
+}
+
+impl Origin {
+    /// The key that names it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Origin::File(_) => "file",
+            Origin::Journal(_) => "journal",
+            Origin::Syslog(_) => "syslog",
         }
     }
 }

@@ -65,3 +65,51 @@ fn three_mistakes_are_told_at_their_places() {
             watcher.toml:6:10: there is no filter `qmial`; there are: qmail, vpopmail"#]],
     );
 }
+
+#[test]
+fn sources_that_send_are_named_by_what_they_read() {
+    let config = read(
+        r#"
+[[source]]
+journal = ["_SYSTEMD_UNIT=a.service", "+", "SYSLOG_IDENTIFIER=b c"]
+journal_directory = "/var/log/journal/copied"
+[[source]]
+syslog = "/run/postern/log.sock"
+[[source]]
+syslog = "udp://127.0.0.1:5514"
+[[source]]
+syslog = "tcp://[::1]:5514"
+"#,
+    )
+    .unwrap();
+    let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    let expected = [
+        "journal _SYSTEMD_UNIT=a.service + SYSLOG_IDENTIFIER=b c in /var/log/journal/copied",
+        "syslog /run/postern/log.sock",
+        "syslog udp://127.0.0.1:5514",
+        "syslog tcp://[::1]:5514",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn options_of_journalctl_are_no_matches() {
+    refuses(
+        "[[source]]\njournal = [\"--rotate\"]\n",
+        &expect![[r#"watcher.toml:2:11: "--rotate" is no match, as "_SYSTEMD_UNIT=dovecot.service" is one"#]],
+    );
+    refuses(
+        "[[source]]\nfile = \"/x\"\njournal_directory = \"/y\"\n",
+        &expect!["watcher.toml:3:21: is for a source with `journal`"],
+    );
+    refuses(
+        "[[source]]\nsyslog = \"udp://localhost\"\n",
+        &expect![[
+            r#"watcher.toml:2:10: "udp://localhost" has no address and port, as "udp://127.0.0.1:5514" has"#
+        ]],
+    );
+    refuses(
+        "[[source]]\nsyslog = \"tls://127.0.0.1:5514\"\n",
+        &expect!["watcher.toml:2:10: a path, or `udp://` or `tcp://` and an address"],
+    );
+}

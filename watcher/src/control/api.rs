@@ -35,6 +35,10 @@ pub struct Status {
 pub struct SourceStatus {
     /// What it reads.
     pub name: String,
+    /// `file`, `journal` or `syslog`.
+    pub kind: String,
+    /// Why it is not read now.
+    pub trouble: Option<String>,
     /// Lines so far.
     pub lines: u64,
     /// Lines that no filter knows.
@@ -43,6 +47,8 @@ pub struct SourceStatus {
     pub ambiguous: u64,
     /// Lines of which only the beginning was read.
     pub cut: u64,
+    /// Messages of more than one line, which were made one.
+    pub escaped: u64,
     /// Times that lines are known to be lost.
     pub lost: u64,
     /// Bytes that are written and not yet read.

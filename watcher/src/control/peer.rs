@@ -25,6 +25,6 @@ fn is_member(uid: u32, group: nix::unistd::Gid) -> bool {
 }
 
 /// The group that the socket belongs to, where there is one.
-pub(super) fn group() -> Option<u32> {
+pub(crate) fn group() -> Option<u32> {
     Group::from_name(GROUP).ok().flatten().map(|group| group.gid.as_raw())
 }

@@ -206,11 +206,11 @@ impl Counters {
 
 /// What makes an event different from others of the same counter. A password is a different guess for each user that it
 /// is tried on; an event without the field differs from all others.
-pub(super) fn distinct_value(field: &str, event: &Event<'_>) -> u64 {
+pub(super) fn distinct_value(field: &str, event: &Event<'_>) -> Option<u64> {
     match (field, event.field(field)) {
-        ("password", Some(password)) => hash(&[event.field("user").unwrap_or_default(), password]),
-        (_, Some(value)) => hash(&[value]),
-        (_, None) => hash(&[b"\0none", &event.at.nanos().to_le_bytes(), event.line]),
+        ("password", Some(password)) => Some(hash(&[event.field("user").unwrap_or_default(), password])),
+        (_, Some(value)) => Some(hash(&[value])),
+        (_, None) => None,
     }
 }
 

@@ -125,13 +125,13 @@ fn the_same_wrong_password_again_is_one() {
 fn a_failure_without_a_fingerprint_counts_as_a_different_one() {
     check(
         GUESSING,
-        "0 auth-failed 192.0.2.7 user=a
-         0 auth-failed 192.0.2.7 user=b
+        "1 auth-failed 192.0.2.7 user=a
+         1 auth-failed 192.0.2.7 user=a
          1 auth-failed 192.0.2.7 user=a",
         &expect![[r"
             enforce j 192.0.2.7 1..3601 before 0
-                0 auth-failed 192.0.2.7 user=a
-                0 auth-failed 192.0.2.7 user=b
+                1 auth-failed 192.0.2.7 user=a
+                1 auth-failed 192.0.2.7 user=a
                 1 auth-failed 192.0.2.7 user=a
             kernel: 192.0.2.7 all until 3601
         "]],

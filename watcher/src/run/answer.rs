@@ -9,6 +9,7 @@ use crate::control::api::{
     Why, rfc3339,
 };
 use crate::engine::{Input, Lease, Order, Output, Release};
+use crate::feed::Feed;
 use crate::jail::{Jail, MANUAL, Ports};
 use crate::run::clock;
 use crate::run::daemon::Daemon;
@@ -57,13 +58,17 @@ impl Daemon {
 
     fn source(&self, id: u16, source: &Source) -> SourceStatus {
         let counts = self.watch.counts.sources.get(usize::from(id)).cloned().unwrap_or_default();
-        let stats = self.tailer.stats(SourceId(id));
+        let feed = self.feeds.get(&SourceId(id));
+        let stats = self.stats(SourceId(id));
         SourceStatus {
             name: source.name.clone(),
+            kind: source.origin.kind().to_owned(),
+            trouble: feed.and_then(Feed::trouble),
             lines: counts.lines,
             unknown: counts.unknown,
             ambiguous: counts.ambiguous,
             cut: stats.cut_lines,
+            escaped: feed.map_or(0, Feed::escaped),
             lost: stats.lost.values().sum(),
             behind_bytes: stats.behind_bytes,
             last: counts.last.map(rfc3339),

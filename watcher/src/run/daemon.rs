@@ -1,5 +1,6 @@
 //! The loop: waits for lines, questions, signals and the end of bans, and does what the engine says about each.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -11,14 +12,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::config::Config;
 use crate::control::{Command, Wake};
 use crate::engine::{End, Exemptions, Input, Output};
+use crate::feed::Feed;
 use crate::jail::Mode;
 use crate::metrics::Metrics;
 use crate::run::enforcer::Enforcer;
 use crate::run::saver::Saver;
 use crate::run::signals::Signals;
 use crate::run::{clock, own};
+use crate::store::Position;
 use crate::subject::Network;
-use crate::tail::{Progress, Tailer};
+use crate::tail::{Progress, SourceId, Stats, Tailer};
 use crate::watch::{Now, Watch};
 
 /// So much is read before questions and signals are looked at again: some milliseconds of work.
@@ -35,6 +38,8 @@ pub(super) struct Daemon {
     pub(super) config: Config,
     pub(super) watch: Watch,
     pub(super) tailer: Tailer,
+    /// The sources that send.
+    pub(super) feeds: BTreeMap<SourceId, Feed>,
     pub(super) enforcer: Enforcer,
     pub(super) saver: Saver,
     pub(super) metrics: Arc<Metrics>,
@@ -60,7 +65,8 @@ impl Daemon {
             }
             signals.drain();
             self.wake.drain();
-            more = self.read() == Progress::More;
+            let (files, feeds) = (self.read(), self.read_feeds());
+            more = files == Progress::More || feeds == Progress::More;
             if signals.take_reload() {
                 // Whoever sent the signal reads the outcome in the log.
                 let _ = self.reload();
@@ -89,7 +95,13 @@ impl Daemon {
         let end = self.watch.engine.next_end().map(|end| now + end.since(clock()));
         let deadlines =
             [Some(addresses_due), end, self.saver.due_at(), self.enforcer.retry_at(), self.read_again];
-        let timeout = deadlines.into_iter().flatten().min().map(|at| at.saturating_duration_since(now));
+        let feeds_due = self.feeds.values().filter_map(Feed::due);
+        let timeout = deadlines
+            .into_iter()
+            .flatten()
+            .chain(feeds_due)
+            .min()
+            .map(|at| at.saturating_duration_since(now));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let (lines, questions) = (self.tailer.fd(), &self.wake);
         let mut fds = vec![
@@ -97,6 +109,8 @@ impl Daemon {
             PollFd::new(questions, PollFlags::IN),
             PollFd::new(signals, PollFlags::IN),
         ];
+        let sent: Vec<_> = self.feeds.values().flat_map(Feed::fds).collect();
+        fds.extend(sent.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
         let kernel = self.enforcer.watch();
         fds.extend(kernel.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
         match poll(&mut fds, timeout.as_ref()) {
@@ -137,6 +151,42 @@ impl Daemon {
                 self.read_again = Some(Instant::now() + READ_AGAIN);
                 Progress::Idle
             }
+        }
+    }
+
+    /// Likewise for the sources that send.
+    fn read_feeds(&mut self) -> Progress {
+        let Daemon { feeds, config, watch, enforcer, saver, metrics, .. } = self;
+        let (mut out, mut progress) = (Vec::new(), Progress::Idle);
+        for (id, feed) in feeds {
+            let index = usize::from(id.0);
+            let Some(source) = config.sources.get(index) else { continue };
+            let read = feed.read(Instant::now(), clock(), &source.zone, &mut |sent| {
+                saver.touch();
+                let now = clock();
+                let reading = watch.sent(index, &sent, Now::Clock(now), &mut out);
+                if !out.is_empty() {
+                    let written = reading.map(|reading| reading.at);
+                    act(enforcer, saver, metrics, std::mem::take(&mut out), now, written);
+                }
+            });
+            if read == Progress::More {
+                progress = Progress::More;
+            }
+        }
+        progress
+    }
+
+    /// How a source stands.
+    pub(super) fn stats(&self, id: SourceId) -> Stats {
+        self.feeds.get(&id).map_or_else(|| self.tailer.stats(id), |feed| feed.stats().clone())
+    }
+
+    /// How far a source was read.
+    pub(super) fn positions(&self, id: SourceId) -> Vec<Position> {
+        match self.feeds.get(&id) {
+            Some(feed) => feed.position().cloned().map(Position::Journal).into_iter().collect(),
+            None => self.tailer.cursors(id).into_iter().map(Position::File).collect(),
         }
     }
 
@@ -182,7 +232,10 @@ impl Daemon {
     }
 
     pub(super) fn save(&mut self) {
-        self.saver.save(&mut self.watch, &self.tailer, &self.config.sources);
+        let sources = (0..).zip(&self.config.sources);
+        let cursors =
+            sources.map(|(id, source)| (source.name.clone(), self.positions(SourceId(id)))).collect();
+        self.saver.save(&mut self.watch, cursors, &self.config.sources);
     }
 }
 

@@ -17,7 +17,7 @@ impl Daemon {
             raise(&self.metrics.ambiguous.with_label_values(name), counts.ambiguous);
             raise(&self.metrics.repeated.with_label_values(name), counts.repeated);
             raise(&self.metrics.replaced.with_label_values(name), counts.ahead);
-            let stats = self.tailer.stats(SourceId(id));
+            let stats = self.stats(SourceId(id));
             raise(&self.metrics.cut.with_label_values(name), stats.cut_lines);
             let behind = i64::try_from(stats.behind_bytes).unwrap_or(i64::MAX);
             self.metrics.behind.with_label_values(name).set(behind);

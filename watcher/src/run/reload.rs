@@ -63,7 +63,13 @@ impl Daemon {
         let mut interpreters: Vec<Option<Interpreter>> =
             std::mem::take(&mut self.watch.interpreters).into_iter().map(Some).collect();
         let counts = std::mem::take(&mut self.watch.counts.sources);
-        let cursors: Vec<_> = (0..).zip(&old).map(|(id, _)| self.tailer.cursors(SourceId(id))).collect();
+        let cursors: Vec<_> = (0..).zip(&old).map(|(id, _)| self.positions(SourceId(id))).collect();
+        let mut feeds = std::mem::take(&mut self.feeds);
+        // What goes away lets go of its address before another may want it.
+        feeds.retain(|id, _| {
+            let before = old.get(usize::from(id.0));
+            before.is_some_and(|before| config.sources.iter().any(|source| source.name == before.name))
+        });
         (0..).zip(&old).for_each(|(id, _)| self.tailer.unfollow(SourceId(id)));
         for (id, source) in (0..).zip(&config.sources) {
             let before = old.iter().position(|before| before.name == source.name);
@@ -80,7 +86,9 @@ impl Daemon {
                 cursors: positions.map(|cursor| (source.name.clone(), cursor.clone())).collect(),
                 ..Saved::default()
             };
-            follow(&mut self.tailer, SourceId(id), source, &saved);
+            let kept = before.and_then(|index| feeds.remove(&SourceId(u16::try_from(index).ok()?)));
+            let feed = kept.or_else(|| follow(&mut self.tailer, SourceId(id), source, &saved));
+            self.feeds.extend(feed.map(|feed| (SourceId(id), feed)));
             self.metrics.prepare_source(&source.name);
         }
     }

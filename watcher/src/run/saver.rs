@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Source;
 use crate::engine::Output;
-use crate::store::{BanChange, Batch, Store};
-use crate::tail::{SourceId, Tailer};
+use crate::store::{BanChange, Batch, Position, Store};
 use crate::watch::Watch;
 
 /// So long what happened is gathered before it is written: a kill loses no more, and what it loses is read again.
@@ -48,7 +47,12 @@ impl Saver {
     }
 
     /// Hands everything over. Where the disk does not keep up, it is kept and goes with the next.
-    pub(super) fn save(&mut self, watch: &mut Watch, tailer: &Tailer, sources: &[Source]) {
+    pub(super) fn save(
+        &mut self,
+        watch: &mut Watch,
+        cursors: Vec<(String, Vec<Position>)>,
+        sources: &[Source],
+    ) {
         let mut batch = std::mem::take(&mut self.pending);
         batch.counters.extend(watch.engine.take_counter_changes());
         for (source, interpreter) in sources.iter().zip(&mut watch.interpreters) {
@@ -57,10 +61,7 @@ impl Saver {
                 .sessions
                 .extend(changes.into_iter().map(|(pid, session)| (source.name.clone(), pid, session)));
         }
-        batch.cursors = (0..)
-            .zip(sources)
-            .map(|(id, source)| (source.name.clone(), tailer.cursors(SourceId(id))))
-            .collect();
+        batch.cursors = cursors;
         self.due = None;
         if let Err(kept) = self.store.write(batch) {
             self.pending = *kept;

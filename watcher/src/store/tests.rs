@@ -54,6 +54,8 @@ fn a_batch_comes_back_whole() {
         head_len: 5,
         head_hash: u64::MAX,
     };
+    let entry = crate::journal::Position { cursor: "s=1;i=2".into(), taken_us: 3 };
+    let cursors = vec![Position::File(cursor), Position::Journal(entry)];
     let mut connections = Connections::default();
     connections.open(SessionId(7), IpAddr::from([192, 0, 2, 7]), from);
     let sessions = connections.take_changes();
@@ -63,13 +65,14 @@ fn a_batch_comes_back_whole() {
             bans: vec![made("192.0.2.7", from, HOUR)],
             counters: Vec::new(),
             sessions: sessions.iter().map(|(pid, s)| ("x".to_owned(), *pid, s.clone())).collect(),
-            cursors: vec![("x".to_owned(), vec![cursor.clone()])],
+            cursors: vec![("x".to_owned(), cursors.clone())],
         },
     );
     let (_store, saved) = Store::open(&path).unwrap();
     let expected = ban("192.0.2.7", from, HOUR);
     assert_eq!(saved.bans, [(expected.subject.clone(), expected.lease.clone())]);
-    assert_eq!(saved.cursors, [("x".to_owned(), cursor)]);
+    let positions: Vec<_> = cursors.into_iter().map(|position| ("x".to_owned(), position)).collect();
+    assert_eq!(saved.cursors, positions);
     assert_eq!(saved.sessions.len(), 1);
     let found =
         Reader::open(&path).unwrap().bans(&"192.0.2.7".parse::<Network>().unwrap().and_around(), 10).unwrap();

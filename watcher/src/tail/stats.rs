@@ -17,12 +17,23 @@ pub enum Loss {
     Unfinished,
     /// A file is there, but reading it failed or is forbidden.
     Unreadable,
+    /// The journal refused messages of a service that sent too many, and said how many: these are counted one by one.
+    Suppressed,
+    /// A syslog connection too many, or one over which something else came.
+    Refused,
 }
 
 impl Loss {
     /// All of them.
-    pub const ALL: &'static [Loss] =
-        &[Loss::Gone, Loss::Race, Loss::Truncated, Loss::Unfinished, Loss::Unreadable];
+    pub const ALL: &'static [Loss] = &[
+        Loss::Gone,
+        Loss::Race,
+        Loss::Truncated,
+        Loss::Unfinished,
+        Loss::Unreadable,
+        Loss::Suppressed,
+        Loss::Refused,
+    ];
 
     /// The name as a metric's label has it.
     pub const fn name(self) -> &'static str {
@@ -32,6 +43,8 @@ impl Loss {
             Loss::Truncated => "truncated",
             Loss::Unfinished => "unfinished",
             Loss::Unreadable => "unreadable",
+            Loss::Suppressed => "suppressed",
+            Loss::Refused => "refused",
         }
     }
 }

@@ -1,0 +1,223 @@
+//! Takes syslog messages: on a Unix datagram socket of its own, or on an address that was named.
+//!
+//! Who may send may make up any line. The socket is for root and the group `postern`; an address is as trustworthy as
+//! whoever can reach it. There is no cursor: what is sent while nobody listens is the sender's to keep.
+
+mod framing;
+mod message;
+mod stream;
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::tz::TimeZone;
+use logline::Timestamp;
+
+use crate::feed::{Sent, one_line};
+use crate::tail::{LINE_BYTES_MAX, Loss, Progress, Stats};
+
+pub use framing::{Framing, NoFrame};
+use stream::Streams;
+
+/// So many datagrams are read before it is another source's turn.
+const TURN: usize = 1024;
+
+/// An address that could not be had is asked for again so often.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Where messages are sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A Unix datagram socket.
+    Socket(PathBuf),
+    /// `udp://ADDRESS:PORT`
+    Udp(SocketAddr),
+    /// `tcp://ADDRESS:PORT`
+    Tcp(SocketAddr),
+}
+
+/// Listens at one address.
+#[derive(Debug)]
+pub struct Listener {
+    address: Address,
+    state: State,
+    stats: Stats,
+    escaped: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The address cannot be had; when it is tried again.
+    Closed(String, Instant),
+    Unix(UnixDatagram),
+    Udp(UdpSocket),
+    Tcp(Streams),
+}
+
+impl Listener {
+    /// Listens, or says in [`Listener::trouble`] why it cannot and tries again later.
+    pub fn open(address: Address, now: Instant) -> Listener {
+        let mut listener = Listener {
+            address,
+            state: State::Closed(String::new(), now),
+            stats: Stats::default(),
+            escaped: 0,
+        };
+        listener.listen(now);
+        listener
+    }
+
+    /// Become readable when there is something to read.
+    pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        match &self.state {
+            State::Closed(..) => Vec::new(),
+            State::Unix(socket) => vec![socket.as_fd()],
+            State::Udp(socket) => vec![socket.as_fd()],
+            State::Tcp(streams) => streams.fds(),
+        }
+    }
+
+    /// When it is to be read even if nothing came.
+    pub fn due(&self) -> Option<Instant> {
+        match &self.state {
+            State::Closed(_, again) => Some(*again),
+            State::Unix(_) | State::Udp(_) => None,
+            State::Tcp(streams) => streams.due(),
+        }
+    }
+
+    /// Reads what there is, up to a limit.
+    pub fn read(
+        &mut self,
+        now: Instant,
+        arrival: Timestamp,
+        zone: &TimeZone,
+        sink: &mut dyn FnMut(Sent<'_>),
+    ) -> Progress {
+        let Listener { state, stats, escaped, .. } = self;
+        let mut lost = Vec::new();
+        let mut each = |message: &[u8], cut: bool| {
+            stats.lines += 1;
+            stats.cut_lines += u64::from(cut);
+            let (line, was_escaped) = one_line(message);
+            *escaped += u64::from(was_escaped);
+            let mut room = Vec::new();
+            sink(Sent { envelope: message::open(&line, zone, arrival, &mut room), line: &line });
+        };
+        let progress = match state {
+            State::Closed(_, again) => {
+                if *again <= now {
+                    self.listen(now);
+                }
+                Progress::Idle
+            }
+            State::Unix(socket) => datagrams(&mut |buffer| socket.recv(buffer), &mut each),
+            State::Udp(socket) => datagrams(&mut |buffer| socket.recv(buffer), &mut each),
+            State::Tcp(streams) => streams.read(now, &mut each, &mut |loss| lost.push(loss)),
+        };
+        for loss in lost {
+            self.lose(loss);
+        }
+        progress
+    }
+
+    /// What is wrong.
+    pub fn trouble(&self) -> Option<&str> {
+        match &self.state {
+            State::Closed(trouble, _) => Some(trouble),
+            State::Unix(_) | State::Udp(_) | State::Tcp(_) => None,
+        }
+    }
+
+    /// How it stands.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Messages of more than one line.
+    pub fn escaped(&self) -> u64 {
+        self.escaped
+    }
+
+    fn lose(&mut self, loss: Loss) {
+        self.stats.count(loss);
+    }
+
+    fn listen(&mut self, now: Instant) {
+        let opened = match &self.address {
+            Address::Socket(path) => socket(path).map(State::Unix),
+            Address::Udp(address) => {
+                UdpSocket::bind(address).and_then(|s| s.set_nonblocking(true).map(|()| State::Udp(s)))
+            }
+            Address::Tcp(address) => Streams::bind(*address).map(State::Tcp),
+        };
+        self.state = opened.unwrap_or_else(|error| {
+            let trouble = format!("cannot listen: {error}");
+            if self.trouble().is_none_or(str::is_empty) {
+                tracing::error!("{}: {trouble}", self.address);
+            }
+            State::Closed(trouble, now + AGAIN)
+        });
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let (Address::Socket(path), State::Unix(_)) = (&self.address, &self.state) {
+            // Who sends to a socket that is not there learns it at once. One that stays is removed at the next start.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Address::Socket(path) => write!(f, "{}", path.display()),
+            Address::Udp(address) => write!(f, "udp://{address}"),
+            Address::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
+}
+
+/// Makes the socket, in place of one that nobody listens at any more.
+fn socket(path: &Path) -> io::Result<UnixDatagram> {
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        if UnixDatagram::unbound()?.connect(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens there"));
+        }
+        std::fs::remove_file(path)?;
+    }
+    let socket = UnixDatagram::bind(path)?;
+    if let Some(group) = crate::control::group() {
+        // Without the right to give the socket to the group, root alone can send: no reason not to listen.
+        let _ = std::os::unix::fs::chown(path, None, Some(group));
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn datagrams(
+    receive: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+    each: &mut dyn FnMut(&[u8], bool),
+) -> Progress {
+    // A byte more than a line may have tells one that is too long.
+    let mut buffer = vec![0; LINE_BYTES_MAX + 1];
+    for _ in 0..TURN {
+        match receive(&mut buffer) {
+            Ok(count) => {
+                each(buffer.get(..count.min(LINE_BYTES_MAX)).unwrap_or_default(), count > LINE_BYTES_MAX);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Idle,
+            // Of UDP: an error of an earlier datagram, told now.
+            Err(_) => {}
+        }
+    }
+    Progress::More
+}

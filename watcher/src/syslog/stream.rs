@@ -1,0 +1,112 @@
+//! Connections that syslog comes over.
+
+use std::io::{self, ErrorKind, Read as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use crate::syslog::framing::Framing;
+use crate::tail::{Loss, Progress};
+
+/// So many senders at once; who comes then is turned away.
+const CONNECTIONS_MAX: usize = 64;
+
+/// A sender that says nothing for so long is gone; one that lives connects again.
+const IDLE_MAX: Duration = Duration::from_secs(3600);
+
+/// So much of one sender is read at a time, and so often before it is another source's turn.
+const BLOCK_BYTES: usize = 64 * 1024;
+const BLOCKS_MAX: usize = 4;
+
+/// A listener and who came to it.
+#[derive(Debug)]
+pub(super) struct Streams {
+    listener: TcpListener,
+    connections: Vec<Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    framing: Framing,
+    heard: Instant,
+}
+
+impl Streams {
+    pub(super) fn bind(address: SocketAddr) -> io::Result<Streams> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(Streams { listener, connections: Vec::new() })
+    }
+
+    pub(super) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let streams = self.connections.iter().map(|connection| connection.stream.as_fd());
+        std::iter::once(self.listener.as_fd()).chain(streams).collect()
+    }
+
+    /// When the first sender will have been silent for too long.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.connections.iter().map(|connection| connection.heard + IDLE_MAX).min()
+    }
+
+    pub(super) fn read(
+        &mut self,
+        now: Instant,
+        each: &mut dyn FnMut(&[u8], bool),
+        lose: &mut dyn FnMut(Loss),
+    ) -> Progress {
+        self.accept(now, lose);
+        let mut progress = Progress::Idle;
+        let mut block = vec![0; BLOCK_BYTES];
+        self.connections.retain_mut(|connection| {
+            let read = connection.read(now, &mut block, each);
+            match read {
+                Ok(Progress::Idle) => now.saturating_duration_since(connection.heard) < IDLE_MAX,
+                Ok(Progress::More) => {
+                    progress = Progress::More;
+                    true
+                }
+                Err(loss) => {
+                    loss.into_iter().for_each(&mut *lose);
+                    false
+                }
+            }
+        });
+        progress
+    }
+
+    fn accept(&mut self, now: Instant, lose: &mut dyn FnMut(Loss)) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            if self.connections.len() >= CONNECTIONS_MAX || stream.set_nonblocking(true).is_err() {
+                lose(Loss::Refused);
+                continue;
+            }
+            self.connections.push(Connection { stream, framing: Framing::default(), heard: now });
+        }
+    }
+}
+
+impl Connection {
+    /// At its end, what was lost with it.
+    fn read(
+        &mut self,
+        now: Instant,
+        block: &mut [u8],
+        each: &mut dyn FnMut(&[u8], bool),
+    ) -> Result<Progress, Option<Loss>> {
+        for _ in 0..BLOCKS_MAX {
+            match self.stream.read(block) {
+                Ok(0) => return Err(self.framing.is_inside().then_some(Loss::Unfinished)),
+                Ok(count) => {
+                    self.heard = now;
+                    let fed = self.framing.feed(block.get(..count).unwrap_or_default(), each);
+                    fed.map_err(|_| Some(Loss::Refused))?;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Idle),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err(self.framing.is_inside().then_some(Loss::Unfinished)),
+            }
+        }
+        Ok(Progress::More)
+    }
+}
