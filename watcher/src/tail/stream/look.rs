@@ -167,19 +167,18 @@ impl Stream {
     /// Finds what was truncated, and where what it held was copied to.
     fn mend(&mut self, scene: &Scene, desk: &mut Desk<'_>) -> io::Result<()> {
         let mut at = 0;
-        while let Some(generation) = self.generations.get_mut(at) {
-            match generation.breach()? {
-                None => {}
-                Some(Breach::Shrunk(size)) => {
-                    desk.stats.count(Loss::Truncated);
-                    generation.shrink(size)?;
-                }
-                Some(Breach::Restarted) => {
-                    let (print, offset) = (generation.head().print(), generation.line_start());
-                    let displaced = Displaced { file: generation.id, print, offset };
-                    if let Some(count) = self.take_copies(at, displaced, scene, desk)? {
-                        at += count;
-                        self.generations.get_mut(at).into_iter().for_each(Generation::restart);
+        while let Some(generation) = self.generations.get(at) {
+            if let Some(breach) = generation.breach()? {
+                let (print, offset) = (generation.head().print(), generation.line_start());
+                let displaced = Displaced { file: generation.id, print, offset };
+                let copies = self.take_copies(at, displaced, scene, desk)?;
+                at += copies.unwrap_or(0);
+                if let Some(generation) = self.generations.get_mut(at) {
+                    match (breach, copies) {
+                        (_, None) => {}
+                        // What is left may be a new beginning that is like the old; but then there would be a copy.
+                        (Breach::Shrunk(size), Some(0)) => generation.shrink(size)?,
+                        (Breach::Shrunk(_) | Breach::Restarted, Some(_)) => generation.restart(),
                     }
                 }
             }
