@@ -252,6 +252,17 @@ fn a_truncation_without_a_copy_is_counted_as_a_loss() {
 }
 
 #[test]
+fn a_log_emptied_in_place_that_has_grown_past_the_old_position_is_noticed() {
+    let mut lab = Lab::new("log", |_| {});
+    lab.write("log", "a\n");
+    lab.expect(&["a"]);
+    lab.truncate("log", 0);
+    lab.write("log", "b\nc\nd\n");
+    lab.expect(&["b", "c", "d"]);
+    lab.expect_losses(&[(Loss::Truncated, 1)]);
+}
+
+#[test]
 fn a_writer_that_does_not_append_leaves_a_hole_that_is_no_line() {
     for written_before in [100, 1_000_000] {
         let mut lab = Lab::new("log", |_| {});
