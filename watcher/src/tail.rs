@@ -141,7 +141,8 @@ impl Tailer {
     /// What there is to read already is read by the next call of [`Tailer::read`]; no note announces it.
     ///
     /// # Errors
-    /// Where the kernel gives no more watches or descriptors. A missing file is no error.
+    /// Where the kernel gives no more watches or descriptors. A missing file is no error. What can be followed is
+    /// followed, and [`Tailer::read`] tries the rest again.
     pub fn follow(
         &mut self,
         source: SourceId,
@@ -253,14 +254,15 @@ impl Tailer {
 
     /// Finds the files of streams that are new, and where their ends are.
     fn look(&mut self, keys: &[StreamKey]) -> io::Result<()> {
+        let mut outcome = Ok(());
         for &key in keys {
             let stream = self.sources.get_mut(&key.source).and_then(|source| source.stream(key.slot));
             if stream.is_some_and(|stream| stream.is_new()) {
                 // There is no room to read anything.
-                self.turn(key, 0, &mut |_| {})?;
+                outcome = self.turn(key, 0, &mut |_| {}).and(outcome);
             }
         }
-        Ok(())
+        outcome
     }
 
     fn enqueue(&mut self, key: StreamKey) {

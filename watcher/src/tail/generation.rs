@@ -118,7 +118,8 @@ impl Generation {
         let now = Head::of(&self.file)?;
         let size = self.file.metadata()?.len();
         let is_same = now.agrees_with(&self.head);
-        if is_same && size >= self.splitter.position() {
+        let seen = self.splitter.position().max(self.head.bytes().len() as u64);
+        if is_same && size >= seen {
             return Ok(None);
         }
         Ok(Some(if is_same && size > 0 { Breach::Shrunk(size) } else { Breach::Restarted }))
@@ -132,10 +133,11 @@ impl Generation {
         self.unread = true;
     }
 
-    /// Goes back to where the line begins that is the last one now.
+    /// Goes back to where the line begins that is the last one now, unless it had not come so far.
     pub(crate) fn shrink(&mut self, size: u64) -> io::Result<()> {
         self.head = Head::of(&self.file)?;
-        self.splitter = LineSplitter::at(last_line_start(&self.file, size)?);
+        let start = last_line_start(&self.file, size)?.min(self.line_start());
+        self.splitter = LineSplitter::at(start);
         self.unread = true;
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The files beside a log, and which of them are generations of it that have not been read.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
@@ -135,31 +137,41 @@ pub(crate) struct Live {
     pub(crate) head: Head,
 }
 
-/// The family of a log in a directory, as it was listed.
+/// The family of a log in some directories, as it was listed.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) siblings: Vec<Sibling>,
-    /// Whether a name no longer meant the same file when it was looked at. Then the list is of no moment that ever was,
-    /// and a file may be missing in it.
+    /// Whether names changed while the files were looked at. Then the list is of no moment that ever was, and a file may
+    /// be missing in it.
     pub(crate) is_blurred: bool,
 }
 
 impl Listing {
     /// Adds the family in a directory, but for the files that are settled. A directory that cannot be listed holds none.
     pub(crate) fn add(&mut self, directory: &Path, family: &Family, is_settled: impl Fn(&Path) -> bool) {
-        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-            let Some(rank) = family.rank(&entry.file_name()) else { continue };
-            let path = entry.path();
-            if is_settled(&path) {
-                continue;
-            }
-            let metadata = entry.metadata().ok();
-            self.is_blurred |= metadata.as_ref().map(MetadataExt::ino) != Some(entry.ino());
-            if let Some(metadata) = metadata.filter(Metadata::is_file) {
+        let names = names(directory, family);
+        for name in names.keys() {
+            let path = directory.join(name);
+            let Some(rank) = family.rank(name).filter(|_| !is_settled(&path)) else { continue };
+            if let Ok(metadata) = std::fs::symlink_metadata(&path)
+                && metadata.is_file()
+            {
                 self.siblings.push(Sibling::new(path, &metadata, rank));
             }
         }
+        self.is_blurred |= self::names(directory, family) != names;
     }
+}
+
+/// The names of the family, with the inode numbers that the directory has. These need not be the files' own, where a
+/// file is mounted by itself or on an overlay; but they change if and only if names do. The kernel fills a buffer with
+/// names at once, so a few hundred of them are of one moment.
+fn names(directory: &Path, family: &Family) -> BTreeMap<OsString, u64> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| family.rank(&entry.file_name()).is_some())
+        .map(|entry| (entry.file_name(), entry.ino()))
+        .collect()
 }
 
 /// Finds the file of a cursor, whatever it is called now.

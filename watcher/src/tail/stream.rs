@@ -46,8 +46,10 @@ pub(crate) struct Stream {
     families: Vec<(PathBuf, Family)>,
     /// Oldest first.
     generations: Vec<Generation>,
-    /// What had the log's name when last looked.
+    /// What had the log's name at the last look.
     live: Option<FileId>,
+    /// The last file that was opened under the log's name.
+    last_live: Option<FileId>,
     /// The files of the family that are not open.
     fates: HashMap<FileId, Fate>,
     /// The archives among them, by name.
@@ -121,6 +123,7 @@ impl Stream {
             families: Vec::new(),
             generations: Vec::new(),
             live: None,
+            last_live: None,
             fates: HashMap::new(),
             settled: HashMap::new(),
             floor_ns: i64::MIN,
@@ -243,20 +246,20 @@ impl Stream {
 
     /// The positions from which nothing is lost and nothing read twice.
     pub(crate) fn cursors(&self) -> Vec<Cursor> {
-        if let Some(beginning) = &self.beginning {
-            return beginning.cursors.clone();
-        }
         let youngest = self.generations.iter().map(|open| open.id.born_ns).max().unwrap_or(i64::MIN);
         let done = self.fates.values().filter_map(|fate| match fate {
             Fate::Done(cursor) => Some(cursor).filter(|c| c.born_ns >= youngest.saturating_sub(TICK_NS)),
             Fate::Copy | Fate::Passed => None,
         });
+        // Those of files that have not been found yet are kept.
+        let begun = self.beginning.iter().flat_map(|beginning| &beginning.cursors);
+        let waiting = begun.filter(|cursor| !self.generations.iter().any(|open| cursor.is_in(open.id)));
         // While older files wait, the live one must not look like the youngest that is known: then those that wait
         // would seem to be known too.
         let is_held_back =
             |open: &&Generation| self.is_backlogged && Some(open.id) == self.live && open.line_start() == 0;
         let open = self.generations.iter().filter(|open| !is_held_back(open)).map(Generation::cursor);
-        done.cloned().chain(open).collect()
+        done.chain(waiting).cloned().chain(open).collect()
     }
 
     /// How many bytes are still to be read.

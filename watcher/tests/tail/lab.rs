@@ -70,6 +70,12 @@ impl Lab {
         assert_eq!(std::mem::take(&mut self.seen), lines);
     }
 
+    /// Reads no more than so much.
+    pub(crate) fn read_bytes(&mut self, budget: usize) {
+        let Lab { tailer, seen, .. } = self;
+        tailer.read(budget, &mut |line| seen.push(String::from_utf8_lossy(line.bytes).into_owned())).unwrap();
+    }
+
     #[track_caller]
     pub(crate) fn expect_losses(&self, losses: &[(Loss, u64)]) {
         assert_eq!(self.stats().lost, losses.iter().copied().collect::<BTreeMap<_, _>>());

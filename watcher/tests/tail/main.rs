@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod load;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod multilog;

@@ -184,6 +184,30 @@ fn a_log_that_is_copied_and_truncated_is_read_on() {
 }
 
 #[test]
+fn lines_that_are_all_alike_are_told_apart_by_their_files() {
+    let mut lab = Lab::new("log", |_| {});
+    lab.write("log", &"same\n".repeat(5));
+    lab.expect(&["same"; 5]);
+    lab.rename("log", "log.1");
+    lab.write("log", &"same\n".repeat(5));
+    lab.expect(&["same"; 5]);
+    lab.rename("log.1", "log.2");
+    lab.copy_and_truncate("log", "log.1");
+    lab.write("log", &"same\n".repeat(3));
+    lab.expect(&["same"; 3]);
+    lab.remove("log");
+    lab.write("log", &"same\n".repeat(3));
+    lab.expect(&["same"; 3]);
+    lab.while_down(|lab| {
+        lab.rename("log.2", "log.3");
+        lab.rename("log.1", "log.2");
+        lab.rename("log", "log.1");
+        lab.write("log", "same\n");
+    });
+    lab.expect(&["same"]);
+}
+
+#[test]
 fn a_truncated_log_that_has_grown_past_the_old_position_is_noticed() {
     let mut lab = Lab::new("log", |_| {});
     lab.write("log", "a\n");
@@ -228,6 +252,17 @@ fn a_truncation_without_a_copy_is_counted_as_a_loss() {
 }
 
 #[test]
+fn a_log_emptied_in_place_that_has_grown_past_the_old_position_is_noticed() {
+    let mut lab = Lab::new("log", |_| {});
+    lab.write("log", "a\n");
+    lab.expect(&["a"]);
+    lab.truncate("log", 0);
+    lab.write("log", "b\nc\nd\n");
+    lab.expect(&["b", "c", "d"]);
+    lab.expect_losses(&[(Loss::Truncated, 1)]);
+}
+
+#[test]
 fn a_writer_that_does_not_append_leaves_a_hole_that_is_no_line() {
     for written_before in [100, 1_000_000] {
         let mut lab = Lab::new("log", |_| {});
@@ -267,6 +302,17 @@ fn a_log_that_shrinks_is_not_read_again() {
     lab.truncate("log", 100);
     lab.write("log", "y\n");
     lab.expect(&[&("x".repeat(100) + "y")]);
+}
+
+#[test]
+fn a_log_that_shrinks_before_it_was_read_is_read_as_far_as_it_goes() {
+    let mut lab = Lab::new("log", |_| {});
+    lab.write("log", "aaaa\nbbbb\ncccc\n");
+    lab.read_bytes(5);
+    lab.truncate("log", 12);
+    lab.expect(&["aaaa", "bbbb"]);
+    lab.write("log", "dd\n");
+    lab.expect(&["ccdd"]);
 }
 
 #[test]

@@ -82,6 +82,10 @@ impl Stream {
                 Opened::Changed => drop(self.looks_once_more()),
                 Opened::Forbidden => desk.stats.count(Loss::Unreadable),
             }
+            if self.look_due {
+                // What is younger is not to be read before what could not be opened now.
+                return Ok(());
+            }
         }
         Ok(())
     }

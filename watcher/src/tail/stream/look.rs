@@ -58,14 +58,17 @@ impl Stream {
         self.look_due = false;
         self.go_the_way(desk)?;
         let Some(end) = self.end.clone() else { return self.retire(desk) };
-        let mut scene = self.survey(&end, desk)?;
         // What was written to a file before it was replaced may not have been noted yet when its successor is seen.
         self.generations.iter_mut().for_each(|open| open.unread = true);
+        let Some(mut scene) = self.survey(&end, desk)? else { return Ok(()) };
+        self.live = scene.live_id();
         self.is_backlogged = false;
         self.mend(&scene, desk)?;
         self.begin(&end, &mut scene, desk)?;
         self.resume(&scene, desk)?;
-        self.admit(&scene, desk)?;
+        if !self.look_due {
+            self.admit(&scene, desk)?;
+        }
         if !self.look_due {
             self.admit_live(&scene, desk)?;
             self.beginning = None;
@@ -110,26 +113,28 @@ impl Stream {
 
     /// Finds the log and its family. The family is listed before the log is opened: so a rotation in between makes the
     /// log younger than its rotated files, never older. But then files that came between are not in the list; so if the
-    /// log is a new one, the family is listed again, until two lists are alike.
-    fn survey(&mut self, end: &End, desk: &mut Desk<'_>) -> io::Result<Scene> {
+    /// log is a new one, the family is listed again, until two lists are alike. `None` if they change too fast for that.
+    fn survey(&mut self, end: &End, desk: &mut Desk<'_>) -> io::Result<Option<Scene>> {
         let mut before: Option<Scene> = None;
-        for attempt in 0..SURVEYS_MAX {
+        for _ in 0..SURVEYS_MAX {
             let Listing { siblings, is_blurred } = self.list();
-            // Where the directory has other inode numbers than the files (a file mounted by itself), all is blurred.
-            let is_sharp = !is_blurred || attempt > SURVEYS_MAX / 2;
-            if let Some(scene) = before.take_if(|scene| is_sharp && is_alike(&scene.siblings, &siblings)) {
-                return Ok(scene);
+            if is_blurred {
+                continue;
+            }
+            if let Some(scene) = before.take_if(|scene| is_alike(&scene.siblings, &siblings)) {
+                return Ok(Some(scene));
             }
             let scene = Scene { siblings, live: self.open_live(end, desk)? };
-            if is_sharp && scene.live_id() == self.live {
-                return Ok(scene);
+            if scene.live_id() == self.live {
+                return Ok(Some(scene));
             }
             before = Some(scene);
         }
-        let Some(scene) = before else { return Ok(Scene { siblings: Vec::new(), live: None }) };
-        // The files change faster than they can be listed. What was listed is read first.
-        let live = if self.looks_once_more() { None } else { scene.live };
-        Ok(Scene { live, ..scene })
+        if self.looks_once_more() {
+            return Ok(None);
+        }
+        let siblings = self.list().siblings;
+        Ok(Some(Scene { siblings, live: self.open_live(end, desk)? }))
     }
 
     fn list(&self) -> Listing {
@@ -162,19 +167,18 @@ impl Stream {
     /// Finds what was truncated, and where what it held was copied to.
     fn mend(&mut self, scene: &Scene, desk: &mut Desk<'_>) -> io::Result<()> {
         let mut at = 0;
-        while let Some(generation) = self.generations.get_mut(at) {
-            match generation.breach()? {
-                None => {}
-                Some(Breach::Shrunk(size)) => {
-                    desk.stats.count(Loss::Truncated);
-                    generation.shrink(size)?;
-                }
-                Some(Breach::Restarted) => {
-                    let (print, offset) = (generation.head().print(), generation.line_start());
-                    let displaced = Displaced { file: generation.id, print, offset };
-                    if let Some(count) = self.take_copies(at, displaced, scene, desk)? {
-                        at += count;
-                        self.generations.get_mut(at).into_iter().for_each(Generation::restart);
+        while let Some(generation) = self.generations.get(at) {
+            if let Some(breach) = generation.breach()? {
+                let (print, offset) = (generation.head().print(), generation.line_start());
+                let displaced = Displaced { file: generation.id, print, offset };
+                let copies = self.take_copies(at, displaced, scene, desk)?;
+                at += copies.unwrap_or(0);
+                if let Some(generation) = self.generations.get_mut(at) {
+                    match (breach, copies) {
+                        (_, None) => {}
+                        // What is left may be a new beginning that is like the old; but then there would be a copy.
+                        (Breach::Shrunk(size), Some(0)) => generation.shrink(size)?,
+                        (Breach::Shrunk(_) | Breach::Restarted, Some(_)) => generation.restart(),
                     }
                 }
             }
@@ -307,7 +311,7 @@ impl Stream {
             self.take_up(file.try_clone()?, sibling, cursor, scene, desk)?;
             self.fates.remove(&id);
         }
-        let before = self.live.replace(id);
+        let before = self.last_live.replace(id);
         if before.is_some() && before != Some(id) {
             desk.stats.rotations += 1;
             for generation in &mut self.generations {
