@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use logline::Timestamp;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Notify;
 
 use crate::config::{Config, Origin, Source};
@@ -42,6 +43,7 @@ use signals::Signals;
 /// Something that it cannot do without cannot be had; the message says what, and what to do.
 pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     let signals = Signals::register().context("cannot take signals")?;
+    take_descriptors();
     if config.sources.is_empty() {
         config.sources = Source::usual(&config.filters);
         for source in &config.sources {
@@ -91,6 +93,15 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     // A thread that panicked has said so itself.
     let _ = control.join();
     ended
+}
+
+/// Takes as many file descriptors as the system allows: each log that is followed costs one, and up to four more for
+/// its rotated files. Without them a log would be tried again and again, and told of.
+fn take_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
 }
 
 /// The time, from the clock of this machine. Here alone it is read.
