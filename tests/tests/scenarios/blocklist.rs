@@ -15,7 +15,7 @@ const CLEAR: &str = "198.51.100.31";
 const LIST: &str = ":127.0.0.2:Listed, see http://list.example/?$\n127.0.0.2\n198.51.100.30\n";
 
 /// A list that tells everybody that he asks too much.
-const REFUSING: &str = ":127.255.255.255:Excessive queries\n0.0.0.0/0\n";
+const REFUSING: &str = ":127.255.255.255:Excessive queries\n198.0.0.0/8\n127.0.0.0/8\n";
 
 /// A host whose mail server asks a list that rbldnsd serves.
 struct Asking {
