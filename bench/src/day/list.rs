@@ -44,6 +44,7 @@ impl List {
             writeln!(zone, "{}", day.address(*host))?;
         }
         std::fs::write(directory.join("zone"), zone)?;
+        e2e::process::run("ip", "link set lo up")?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut command = bound("unshare");
         // rbldnsd does not run as root; in this namespace there is nobody else.
