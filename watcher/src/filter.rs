@@ -2,11 +2,13 @@
 
 mod anchor;
 mod file;
+mod programs;
 mod proof;
 mod rule;
 mod set;
 
 pub use file::load;
+pub use programs::Programs;
 pub use proof::{Failure, prove};
 pub use rule::{Condition, Matcher, Pattern, Rule};
 pub use set::{Filters, SHIPPED};
@@ -18,8 +20,10 @@ pub struct Filter {
     pub name: String,
     /// One sentence for a person.
     pub about: String,
-    /// The program whose lines these are, where the envelope names one; a line of another program is passed over.
-    pub program: Option<String>,
+    /// The programs whose lines these are, where the envelope names one; a line of another program is passed over.
+    pub programs: Programs,
+    /// Whether a line may tell of several failed logins at once, so that those told one by one have to be remembered.
+    pub counts_attempts: bool,
     /// What a line can mean, in the order of the file.
     pub rules: Vec<Rule>,
     /// What proves it.

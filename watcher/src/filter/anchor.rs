@@ -1,4 +1,5 @@
-//! A pattern must say where a line begins and ends, and no text of a client may be able to stand in for the address.
+//! A pattern must say where a line begins and ends, and no text of a client may be able to stand in for the address, or
+//! for the name of the session where that leads to the address.
 //!
 //! Three things are proven of each pattern, over every line that it can match:
 //!
@@ -17,6 +18,8 @@ mod readings;
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Hir, HirKind, Look};
 
+use crate::event::Kind;
+
 use automaton::Automaton;
 use readings::Proof;
 
@@ -28,7 +31,7 @@ const UNCUT_BYTES_MAX: usize = 700;
 const ADDRESS_BYTES_MAX: usize = 45;
 
 /// Refuses a pattern that a client could lead astray.
-pub(super) fn check(pattern: &str) -> Result<(), String> {
+pub(super) fn check(pattern: &str, kind: Kind) -> Result<(), String> {
     let hir = ParserBuilder::new()
         .unicode(false)
         .utf8(false)
@@ -44,11 +47,16 @@ pub(super) fn check(pattern: &str) -> Result<(), String> {
     if !properties.look_set_suffix().contains(Look::End) {
         return Err("a pattern must end with $: a client could lengthen the line".to_owned());
     }
-    if !has_address(&hir) {
-        return Err("a pattern needs a group (?<address>…)".to_owned());
-    }
+    let Some(subject) = ["address", "session"].into_iter().find(|name| has_group(&hir, name)) else {
+        return match kind {
+            Kind::Delivered | Kind::Deferred | Kind::Bounced => Ok(()),
+            _ => Err("a pattern needs a group (?<address>…), or (?<session>…) where another rule of kind \"connect\" \
+                      captures both"
+                .to_owned()),
+        };
+    };
     let may_be_cut = length_max(&hir).is_none_or(|length| length > UNCUT_BYTES_MAX);
-    let Some(automaton) = Automaton::of(&hir) else {
+    let Some(automaton) = Automaton::of(&hir, subject) else {
         return Err("this pattern is too large: split it into several rules".to_owned());
     };
     match readings::prove(&automaton, may_be_cut) {
@@ -68,17 +76,15 @@ pub(super) fn check(pattern: &str) -> Result<(), String> {
     }
 }
 
-fn has_address(hir: &Hir) -> bool {
+fn has_group(hir: &Hir, wanted: &str) -> bool {
     match hir.kind() {
-        HirKind::Capture(capture) => is_address(capture.name.as_deref()) || has_address(&capture.sub),
-        HirKind::Repetition(repetition) => has_address(&repetition.sub),
-        HirKind::Concat(subs) | HirKind::Alternation(subs) => subs.iter().any(has_address),
+        HirKind::Capture(capture) => {
+            capture.name.as_deref() == Some(wanted) || has_group(&capture.sub, wanted)
+        }
+        HirKind::Repetition(repetition) => has_group(&repetition.sub, wanted),
+        HirKind::Concat(subs) | HirKind::Alternation(subs) => subs.iter().any(|sub| has_group(sub, wanted)),
         HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) | HirKind::Class(_) => false,
     }
-}
-
-fn is_address(name: Option<&str>) -> bool {
-    name == Some("address")
 }
 
 /// The longest line that the pattern matches; an address is never longer than one can be.
@@ -87,7 +93,7 @@ fn length_max(hir: &Hir) -> Option<usize> {
         HirKind::Empty | HirKind::Look(_) => Some(0),
         HirKind::Literal(literal) => Some(literal.0.len()),
         HirKind::Class(_) => Some(1),
-        HirKind::Capture(capture) if is_address(capture.name.as_deref()) => Some(ADDRESS_BYTES_MAX),
+        HirKind::Capture(capture) if capture.name.as_deref() == Some("address") => Some(ADDRESS_BYTES_MAX),
         HirKind::Capture(capture) => length_max(&capture.sub),
         HirKind::Repetition(repetition) => {
             length_max(&repetition.sub)?.checked_mul(usize::try_from(repetition.max?).ok()?)
@@ -107,13 +113,13 @@ mod tests {
 
     #[track_caller]
     fn refuses(pattern: &str, why: &str) {
-        let error = check(pattern).unwrap_err();
+        let error = check(pattern, Kind::AuthFailed).unwrap_err();
         assert!(error.contains(why), "{error}");
     }
 
     #[track_caller]
     fn accepts(pattern: &str) {
-        assert_eq!(check(pattern), Ok(()), "{pattern}");
+        assert_eq!(check(pattern, Kind::AuthFailed), Ok(()), "{pattern}");
     }
 
     #[test]
@@ -161,7 +167,7 @@ mod tests {
         refuses(r"^failed (?:[^ ]{1,9} ){1,9}from (?<address>\S+) .*$", astray);
         refuses(r"^failed (?:a|b|.*) from (?<address>\S+)$", astray);
         refuses(r"^failed .?.?.?.?.?.?.?.?.?.?.?.?.?.?.?.?.?.?from (?<address>\S+) .*$", astray);
-        refuses(r"^failed [^ ]*(?: [^ ]*)? from (?<address>\S+) .*$", astray);
+        refuses(r"^failed [^ ]*(?: [^ ]*){0,3} from (?<address>\S+) .*$", astray);
         refuses(r"^failed (?s:.)* from (?<address>\S+)$", astray);
         refuses(r"^failed [^\n]* from (?<address>\S+)$", astray);
         // Program text that the run can hold bounds nothing.

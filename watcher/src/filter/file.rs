@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use crate::event::Kind;
 use crate::fact::Fact;
-use crate::filter::{Condition, Expected, Filter, Matcher, Pattern, Rule, Sample};
+use crate::filter::{Condition, Expected, Filter, Matcher, Pattern, Programs, Rule, Sample};
 
 /// Reads a filter; every mistake is noted in `document` at its place, and gives `None` in the end.
 ///
@@ -13,18 +13,20 @@ use crate::filter::{Condition, Expected, Filter, Matcher, Pattern, Rule, Sample}
 pub fn load(name: &str, document: &Document) -> Option<Filter> {
     let root = document.root();
     let about = root.require::<String>("about");
-    let program = root.get::<String>("program");
+    let programs = root.get_or("program", Programs::default());
     let rules: Vec<Option<Rule>> =
         root.tables("rule").iter().enumerate().map(|(n, table)| rule(name, n + 1, table)).collect();
     let samples: Vec<Option<Sample>> = root.tables("sample").iter().map(sample).collect();
     if rules.is_empty() {
         root.mistake_at_table("a filter without a [[rule]] means nothing");
     }
+    let rules: Vec<Rule> = rules.into_iter().collect::<Option<_>>()?;
     Some(Filter {
         name: name.to_owned(),
         about: about?,
-        program,
-        rules: rules.into_iter().collect::<Option<_>>()?,
+        programs,
+        counts_attempts: rules.iter().any(Rule::counts_attempts),
+        rules,
         samples: samples.into_iter().collect::<Option<_>>()?,
     })
 }
@@ -51,7 +53,8 @@ fn rule(filter: &str, number: usize, table: &Table<'_>) -> Option<Rule> {
             if table.contains("where") {
                 table.mistake("where", "`where` is about a fact; a pattern says all itself");
             }
-            pattern.and_then(|text| match Pattern::new(&text) {
+            let pattern = pattern.zip(kind.as_ref());
+            pattern.and_then(|(text, Text(kind))| match Pattern::new(&text, *kind) {
                 Ok(pattern) => Some(Matcher::Pattern(pattern)),
                 Err(message) => {
                     table.mistake("pattern", message);

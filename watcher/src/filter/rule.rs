@@ -21,6 +21,16 @@ pub struct Rule {
     pub matcher: Matcher,
 }
 
+impl Rule {
+    /// Whether a line can tell of several failed logins at once.
+    pub fn counts_attempts(&self) -> bool {
+        match &self.matcher {
+            Matcher::Pattern(pattern) => pattern.groups().any(|name| name == "attempts"),
+            Matcher::Fact(..) => false,
+        }
+    }
+}
+
 /// When a rule matches.
 #[derive(Debug)]
 pub enum Matcher {
@@ -56,12 +66,13 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles a pattern that says where the line begins, where it ends and where in it the address stands.
+    /// Compiles a pattern that says where the line begins, where it ends and where in it the address stands, or the
+    /// session. Only what happens to a message in the queue is about no client.
     ///
     /// # Errors
     /// One sentence: a syntax error, no anchor, no address, or client text that could stand in for the address.
-    pub fn new(text: &str) -> Result<Self, String> {
-        anchor::check(text)?;
+    pub fn new(text: &str, kind: Kind) -> Result<Self, String> {
+        anchor::check(text, kind)?;
         let regex = RegexBuilder::new(text)
             .unicode(false)
             .size_limit(PATTERN_BYTES_MAX)
@@ -77,6 +88,11 @@ impl Pattern {
     /// The pattern as written.
     pub fn as_str(&self) -> &str {
         self.regex.as_str()
+    }
+
+    /// The names of its groups.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|(_, name)| name.as_str())
     }
 
     /// The named groups of a message that has this shape.

@@ -5,8 +5,6 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
-use super::is_address;
-
 /// A repetition of at most so many is written out; a longer one becomes a loop.
 const WRITTEN_OUT_MAX: u32 = 16;
 
@@ -45,12 +43,20 @@ pub(super) struct Automaton {
 }
 
 impl Automaton {
-    /// The automaton of a pattern; none where it would be too large.
-    pub(super) fn of(hir: &Hir) -> Option<Automaton> {
-        let mut automaton = Automaton { states: vec![State::Accept], start: 0 };
-        automaton.start = automaton.build(hir, 0)?;
-        Some(automaton)
+    /// The automaton of a pattern in which the group of this name is marked; none where it would be too large.
+    pub(super) fn of(hir: &Hir, subject: &str) -> Option<Automaton> {
+        let mut builder = Builder { states: vec![State::Accept], subject };
+        let start = builder.build(hir, 0)?;
+        Some(Automaton { states: builder.states, start })
     }
+}
+
+struct Builder<'s> {
+    states: Vec<State>,
+    subject: &'s str,
+}
+
+impl Builder<'_> {
 
     /// Adds what matches `hir` and then goes on at `next`; gives its first state.
     fn build(&mut self, hir: &Hir, next: StateId) -> Option<StateId> {
@@ -66,8 +72,8 @@ impl Automaton {
                 held(hir, &mut bytes);
                 self.add(State::Bytes(bytes.into(), next))
             }
-            HirKind::Capture(capture) if is_address(capture.name.as_deref()) => {
-                self.address(&capture.sub, next)
+            HirKind::Capture(capture) if capture.name.as_deref() == Some(self.subject) => {
+                self.subject(&capture.sub, next)
             }
             HirKind::Capture(capture) => self.build(&capture.sub, next),
             HirKind::Concat(subs) => subs.iter().rev().try_fold(next, |next, sub| self.build(sub, next)),
@@ -80,11 +86,13 @@ impl Automaton {
     }
 
     /// A text that is no address makes no event: only what an address can be written with counts.
-    fn address(&mut self, sub: &Hir, next: StateId) -> Option<StateId> {
+    fn subject(&mut self, sub: &Hir, next: StateId) -> Option<StateId> {
         let mut bytes = [false; 256];
         held(sub, &mut bytes);
-        for (byte, held) in (0..=255u8).zip(&mut bytes) {
-            *held &= byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
+        if self.subject == "address" {
+            for (byte, held) in (0..=255u8).zip(&mut bytes) {
+                *held &= byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
+            }
         }
         let end = self.add(State::Mark(Mark::End, next))?;
         let more = self.add(State::Ways(vec![end]))?;
