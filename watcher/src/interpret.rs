@@ -332,6 +332,8 @@ impl Interpreter {
                     sink(&event, rule);
                     return Meaning::Events(1);
                 }
+                // The first rule that knows the line decides, also where it says that it is nothing.
+                Err(Meaning::Nothing) => return Meaning::Nothing,
                 Err(why) => meaning = meaning.and(why),
             }
         }
@@ -372,18 +374,19 @@ fn fact_event<'e>(
     at: Timestamp,
     line: &'e [u8],
 ) -> Result<Event<'e>, Meaning> {
+    let kind = rule.kind.ok_or(Meaning::Nothing)?;
     let address = match (view.pid, view.claimed) {
         // A line of the queue is about nobody at the gate.
         (None, None) => None,
         (pid, claimed) => Some(client(connections, pid, claimed)?),
     };
     if let Some(pid) = view.pid.or_else(|| connections.latest_of(address?))
-        && connections.repeats(pid, rule.kind, view.fact)
+        && connections.repeats(pid, kind, view.fact)
     {
         return Err(Meaning::Repeated);
     }
     let fields = view.fact.fields().iter().filter_map(|name| Some((*name, view.field(name)?))).collect();
-    Ok(Event { kind: rule.kind, at, address, weight: 1, fields, line })
+    Ok(Event { kind, at, address, weight: 1, fields, line })
 }
 
 /// The event that a rule makes of what its pattern captured, or why there is none.
@@ -395,6 +398,7 @@ fn pattern_event<'e>(
     at: Timestamp,
     line: &'e [u8],
 ) -> Result<Event<'e>, Meaning> {
+    let kind = rule.kind.ok_or(Meaning::Nothing)?;
     let claimed = fields.iter().position(|(name, _)| *name == "address").map(|at| fields.swap_remove(at).1);
     let session = fields.iter().find(|(name, _)| *name == "session");
     let session = session.and_then(|(_, text)| Name::captured(&filter.name, text.bytes()));
@@ -405,8 +409,8 @@ fn pattern_event<'e>(
         (None, None) => None,
     };
     let weight = Event::weight_of(&fields);
-    let mut event = Event { kind: rule.kind, at, address, weight, fields, line };
-    match (rule.kind, &session, address) {
+    let mut event = Event { kind, at, address, weight, fields, line };
+    match (kind, &session, address) {
         (Kind::Connect, Some(session), Some(address)) => sessions.open(session.clone(), address),
         (Kind::Disconnect, Some(session), _) => sessions.close(session),
         _ => {}

@@ -31,13 +31,8 @@ const UNCUT_BYTES_MAX: usize = 700;
 const ADDRESS_BYTES_MAX: usize = 45;
 
 /// Refuses a pattern that a client could lead astray.
-pub(super) fn check(pattern: &str, kind: Kind) -> Result<(), String> {
-    let hir = ParserBuilder::new()
-        .unicode(false)
-        .utf8(false)
-        .build()
-        .parse(pattern)
-        .map_err(|error| format!("this is no regular expression: {error}"))?;
+pub(super) fn check(pattern: &str, kind: Option<Kind>) -> Result<(), String> {
+    let hir = parse(pattern).map_err(|error| format!("this is no regular expression: {error}"))?;
     let properties = hir.properties();
     if !properties.look_set_prefix().contains(Look::Start) {
         return Err(
@@ -49,8 +44,8 @@ pub(super) fn check(pattern: &str, kind: Kind) -> Result<(), String> {
     }
     let Some(subject) = ["address", "session"].into_iter().find(|name| has_group(&hir, name)) else {
         return match kind {
-            Kind::Delivered | Kind::Deferred | Kind::Bounced => Ok(()),
-            _ => Err("a pattern needs a group (?<address>…), or (?<session>…) where another rule of kind \"connect\" \
+            None | Some(Kind::Delivered | Kind::Deferred | Kind::Bounced) => Ok(()),
+            Some(_) => Err("a pattern needs a group (?<address>…), or (?<session>…) where another rule of kind \"connect\" \
                       captures both"
                 .to_owned()),
         };
@@ -74,6 +69,51 @@ pub(super) fn check(pattern: &str, kind: Kind) -> Result<(), String> {
              hold, or give it a greatest length, as in .{{0,80}}"
         )),
     }
+}
+
+fn parse(pattern: &str) -> Result<Hir, Box<regex_syntax::Error>> {
+    ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern).map_err(Box::new)
+}
+
+/// What a program says in its own words, though an address would fit into it. Every other capture is a client's.
+const PROGRAM_FIELDS: &[&str] = &["address", "attempts", "code", "protocol", "reason", "service", "session", "zone"];
+
+/// The shortest address is `::1`, but nobody forges that one.
+const FORGED_BYTES_MIN: usize = 7;
+
+/// The names of the groups that are a client's, and into which an address fits.
+pub(super) fn forgeable(pattern: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    if let Ok(hir) = parse(pattern) {
+        find_forgeable(&hir, &mut names);
+    }
+    names
+}
+
+fn find_forgeable(hir: &Hir, names: &mut Vec<String>) {
+    match hir.kind() {
+        HirKind::Capture(capture) => {
+            if let Some(name) = capture.name.as_deref()
+                && !PROGRAM_FIELDS.contains(&name)
+                && fits_an_address(&capture.sub)
+            {
+                names.push(name.to_owned());
+            }
+            find_forgeable(&capture.sub, names);
+        }
+        HirKind::Repetition(repetition) => find_forgeable(&repetition.sub, names),
+        HirKind::Concat(subs) | HirKind::Alternation(subs) => {
+            subs.iter().for_each(|sub| find_forgeable(sub, names));
+        }
+        HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) | HirKind::Class(_) => {}
+    }
+}
+
+fn fits_an_address(hir: &Hir) -> bool {
+    let bytes = automaton::bytes_of(hir);
+    let holds = |wanted: &[u8]| wanted.iter().any(|byte| bytes.get(usize::from(*byte)) == Some(&true));
+    let is_long = hir.properties().maximum_len().is_none_or(|length| length >= FORGED_BYTES_MIN);
+    is_long && holds(b"0123456789") && holds(b".:")
 }
 
 fn has_group(hir: &Hir, wanted: &str) -> bool {
@@ -113,13 +153,13 @@ mod tests {
 
     #[track_caller]
     fn refuses(pattern: &str, why: &str) {
-        let error = check(pattern, Kind::AuthFailed).unwrap_err();
+        let error = check(pattern, Some(Kind::AuthFailed)).unwrap_err();
         assert!(error.contains(why), "{error}");
     }
 
     #[track_caller]
     fn accepts(pattern: &str) {
-        assert_eq!(check(pattern, Kind::AuthFailed), Ok(()), "{pattern}");
+        assert_eq!(check(pattern, Some(Kind::AuthFailed)), Ok(()), "{pattern}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use logline::Text;
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
+use settings::Place;
 
 use crate::event::Kind;
 use crate::fact::{Fact, View};
@@ -15,10 +16,12 @@ const PATTERN_BYTES_MAX: usize = 1 << 20;
 pub struct Rule {
     /// `FILTER:N`, N counting the rules of the file from 1, or the name the rule gives itself.
     pub name: String,
-    /// What happened, where it matches.
-    pub kind: Kind,
+    /// What happened, where it matches; none where the line is known and is no event.
+    pub kind: Option<Kind>,
     /// When it matches.
     pub matcher: Matcher,
+    /// Where it stands in its file.
+    pub place: Place,
 }
 
 impl Rule {
@@ -71,7 +74,7 @@ impl Pattern {
     ///
     /// # Errors
     /// One sentence: a syntax error, no anchor, no address, or client text that could stand in for the address.
-    pub fn new(text: &str, kind: Kind) -> Result<Self, String> {
+    pub fn new(text: &str, kind: Option<Kind>) -> Result<Self, String> {
         anchor::check(text, kind)?;
         let regex = RegexBuilder::new(text)
             .unicode(false)
@@ -93,6 +96,11 @@ impl Pattern {
     /// The names of its groups.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.groups.iter().map(|(_, name)| name.as_str())
+    }
+
+    /// The names of its groups that a client could write an address into.
+    pub fn forgeable(&self) -> Vec<String> {
+        anchor::forgeable(self.as_str())
     }
 
     /// The named groups of a message that has this shape.

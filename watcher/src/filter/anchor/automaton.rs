@@ -68,9 +68,7 @@ impl Builder<'_> {
                 self.add(State::Bytes(bytes.into(), next))
             }),
             HirKind::Class(_) => {
-                let mut bytes = [false; 256];
-                held(hir, &mut bytes);
-                self.add(State::Bytes(bytes.into(), next))
+                self.add(State::Bytes(bytes_of(hir).into(), next))
             }
             HirKind::Capture(capture) if capture.name.as_deref() == Some(self.subject) => {
                 self.subject(&capture.sub, next)
@@ -87,8 +85,7 @@ impl Builder<'_> {
 
     /// A text that is no address makes no event: only what an address can be written with counts.
     fn subject(&mut self, sub: &Hir, next: StateId) -> Option<StateId> {
-        let mut bytes = [false; 256];
-        held(sub, &mut bytes);
+        let mut bytes = bytes_of(sub);
         if self.subject == "address" {
             for (byte, held) in (0..=255u8).zip(&mut bytes) {
                 *held &= byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
@@ -136,6 +133,12 @@ impl Builder<'_> {
 }
 
 /// Every byte that can stand in what this matches.
+pub(super) fn bytes_of(hir: &Hir) -> Bytes {
+    let mut bytes = [false; 256];
+    held(hir, &mut bytes);
+    bytes
+}
+
 fn held(hir: &Hir, bytes: &mut Bytes) {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => {}
