@@ -23,9 +23,9 @@ use crate::event::Kind;
 use automaton::Automaton;
 use readings::Proof;
 
-/// No logger cuts a line as short as this: RFC 3164 §4.1 allows 1024 bytes with the envelope, and splogger's parts of
+/// No logger cuts a message as short as this: RFC 3164 §4.1 allows 1024 bytes with the envelope, and splogger's parts of
 /// 800 are put together again.
-const UNCUT_BYTES_MAX: usize = 700;
+const UNCUT_BYTES_MAX: usize = 900;
 
 /// `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255`
 const ADDRESS_BYTES_MAX: usize = 45;
@@ -42,30 +42,38 @@ pub(super) fn check(pattern: &str, kind: Option<Kind>) -> Result<(), String> {
     if !properties.look_set_suffix().contains(Look::End) {
         return Err("a pattern must end with $: a client could lengthen the line".to_owned());
     }
-    let Some(subject) = ["address", "session"].into_iter().find(|name| has_group(&hir, name)) else {
+    let subjects: Vec<&str> =
+        ["address", "session"].into_iter().filter(|name| has_group(&hir, name)).collect();
+    if subjects.is_empty() {
         return match kind {
             None | Some(Kind::Delivered | Kind::Deferred | Kind::Bounced) => Ok(()),
             Some(_) => Err("a pattern needs a group (?<address>…), or (?<session>…) where another rule of kind \"connect\" \
-                      captures both"
+                            captures both"
                 .to_owned()),
         };
-    };
+    }
     let may_be_cut = length_max(&hir).is_none_or(|length| length > UNCUT_BYTES_MAX);
-    let Some(automaton) = Automaton::of(&hir, subject) else {
+    subjects.into_iter().try_for_each(|subject| stands_still(&hir, subject, may_be_cut))
+}
+
+/// Whether the group of this name stands at the same place in every reading of a line.
+fn stands_still(hir: &Hir, subject: &str, may_be_cut: bool) -> Result<(), String> {
+    let Some(automaton) = Automaton::of(hir, subject) else {
         return Err("this pattern is too large: split it into several rules".to_owned());
     };
     match readings::prove(&automaton, may_be_cut) {
         Proof::Holds => Ok(()),
-        Proof::TooLarge => Err("this pattern has too many readings to prove that a client cannot choose the \
-                                address: split it into several rules"
-            .to_owned()),
+        Proof::TooLarge => Err(format!(
+            "this pattern has too many readings to prove that a client cannot choose the {subject}: split it into \
+             several rules"
+        )),
         Proof::TwoReadings(line) => Err(format!(
-            "client text could stand in for the address: `{line}` can be read in two ways; end each run before \
-             (?<address>…) by text that the run itself cannot hold, as in [^ ]+ followed by a space"
+            "client text could stand in for the {subject}: `{line}` can be read in two ways; end each run before \
+             (?<{subject}>…) by text that the run itself cannot hold, as in [^ ]+ followed by a space"
         )),
         Proof::Cut(line) => Err(format!(
-            "client text could stand in for the address: a logger that cuts a long line at `{line}` leaves a client's \
-             words where the address stands; end each run before (?<address>…) by text that the run itself cannot \
+            "client text could stand in for the {subject}: a logger that cuts a long line at `{line}` leaves a client's \
+             words where the {subject} stands; end each run before (?<{subject}>…) by text that the run itself cannot \
              hold, or give it a greatest length, as in .{{0,80}}"
         )),
     }
@@ -177,7 +185,7 @@ mod tests {
     fn a_pattern_read_from_its_end_loads_where_its_lines_are_short() {
         accepts(r"^Failed for .{0,80} from (?<address>[0-9a-f.:]+) port [0-9]{1,5}$");
         accepts(r"^Failed: user=<.{0,80}>, rip=(?<address>[0-9a-f.:]+)(?:, TLS[^<>]{0,80})?$");
-        refuses(r"^Failed for .{0,800} from (?<address>[0-9a-f.:]+) port [0-9]{1,5}$", "cuts a long line");
+        refuses(r"^Failed for .{0,900} from (?<address>[0-9a-f.:]+) port [0-9]{1,5}$", "cuts a long line");
         refuses(r"^Failed for .* from (?<address>[0-9a-f.:]+) port [0-9]{1,5}$", "cuts a long line");
     }
 

@@ -10,7 +10,10 @@ use crate::overlay;
 
 /// The shipped filters, compiled in so that one binary runs with no file at all.
 pub const SHIPPED: &[(&str, &str)] = &[
+    ("dovecot", include_str!("../../../filters/dovecot.toml")),
+    ("postfix", include_str!("../../../filters/postfix.toml")),
     ("qmail", include_str!("../../../filters/qmail.toml")),
+    ("sshd", include_str!("../../../filters/sshd.toml")),
     ("vpopmail", include_str!("../../../filters/vpopmail.toml")),
 ];
 

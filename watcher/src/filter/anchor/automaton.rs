@@ -83,19 +83,51 @@ impl Builder<'_> {
         }
     }
 
-    /// A text that is no address makes no event: only what an address can be written with counts.
     fn subject(&mut self, sub: &Hir, next: StateId) -> Option<StateId> {
-        let mut bytes = bytes_of(sub);
-        if self.subject == "address" {
-            for (byte, held) in (0..=255u8).zip(&mut bytes) {
-                *held &= byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
-            }
-        }
         let end = self.add(State::Mark(Mark::End, next))?;
-        let more = self.add(State::Ways(vec![end]))?;
-        let first = self.add(State::Bytes(bytes.into(), more))?;
-        self.or(more, first);
+        let first = if self.subject == "address" { self.address(sub, end)? } else { self.build(sub, end)? };
         self.add(State::Mark(Mark::Start, first))
+    }
+
+    /// A text that is no address makes no event, so that only what looks like one counts: digits with dots and colons
+    /// between them, of colons at most two together, and at the end a digit or two colons.
+    fn address(&mut self, sub: &Hir, end: StateId) -> Option<StateId> {
+        let held = bytes_of(sub);
+        let within = |wanted: fn(u8) -> bool| {
+            let mut bytes = held;
+            (0..=255u8).zip(&mut bytes).for_each(|(byte, held)| *held &= wanted(byte));
+            Box::new(bytes)
+        };
+        let (dot, colon) = (within(|byte| byte == b'.'), within(|byte| byte == b':'));
+        let digit = within(|byte| byte.is_ascii_hexdigit());
+        // Each is where one is after a byte of its kind; `word` is a digit before any dot or colon.
+        let [start, word, number, after_dot, after_colon, after_colons] = [
+            self.add(State::Ways(Vec::new()))?,
+            self.add(State::Ways(Vec::new()))?,
+            self.add(State::Ways(vec![end]))?,
+            self.add(State::Ways(Vec::new()))?,
+            self.add(State::Ways(Vec::new()))?,
+            self.add(State::Ways(vec![end]))?,
+        ];
+        let ways = [
+            (start, &digit, word),
+            (start, &colon, after_colon),
+            (word, &digit, word),
+            (word, &dot, after_dot),
+            (word, &colon, after_colon),
+            (number, &digit, number),
+            (number, &dot, after_dot),
+            (number, &colon, after_colon),
+            (after_dot, &digit, number),
+            (after_colon, &digit, number),
+            (after_colon, &colon, after_colons),
+            (after_colons, &digit, number),
+        ];
+        for (from, bytes, to) in ways {
+            let way = self.add(State::Bytes(bytes.clone(), to))?;
+            self.or(from, way);
+        }
+        Some(start)
     }
 
     fn repetition(&mut self, repetition: &Repetition, next: StateId) -> Option<StateId> {
