@@ -11,6 +11,7 @@ use crate::overlay;
 /// The shipped filters, compiled in so that one binary runs with no file at all.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("dovecot", include_str!("../../../filters/dovecot.toml")),
+    ("exim", include_str!("../../../filters/exim.toml")),
     ("postfix", include_str!("../../../filters/postfix.toml")),
     ("qmail", include_str!("../../../filters/qmail.toml")),
     ("sshd", include_str!("../../../filters/sshd.toml")),
