@@ -322,7 +322,8 @@ impl Interpreter {
                 read_address(text.bytes())
             });
             let Some(address) = address else { continue };
-            sink(&Event { kind: rule.kind, at, address: Some(address), fields, line }, rule);
+            let weight = Event::weight_of(&fields);
+            sink(&Event { kind: rule.kind, at, address: Some(address), weight, fields, line }, rule);
             return Meaning::Events(1);
         }
         Meaning::Unknown
@@ -369,7 +370,7 @@ fn fact_event<'e>(
         return Err(Meaning::Repeated);
     }
     let fields = view.fact.fields().iter().filter_map(|name| Some((*name, view.field(name)?))).collect();
-    Ok(Event { kind: rule.kind, at, address, fields, line })
+    Ok(Event { kind: rule.kind, at, address, weight: 1, fields, line })
 }
 
 fn client(
