@@ -8,6 +8,7 @@ mod set;
 
 pub use file::load;
 pub use proof::{Failure, prove};
+pub(crate) use rule::GroupFinder;
 pub use rule::{Condition, Matcher, Pattern, Rule};
 pub use set::{Filters, SHIPPED};
 
@@ -24,6 +25,16 @@ pub struct Filter {
     pub rules: Vec<Rule>,
     /// What proves it.
     pub samples: Vec<Sample>,
+}
+
+impl Filter {
+    /// Whether a line of this program's may be one of those that the filter is about; one that names no program may.
+    pub fn hears(&self, program: Option<&[u8]>) -> bool {
+        match (&self.program, program) {
+            (Some(wanted), Some(program)) => wanted.as_bytes() == program,
+            (None, _) | (_, None) => true,
+        }
+    }
 }
 
 /// A line and what it must mean.

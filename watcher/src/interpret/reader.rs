@@ -1,0 +1,147 @@
+//! What one line says by itself, whatever came before it. It may be asked from several threads, in any order.
+
+use std::sync::Arc;
+
+use jiff::tz::Offset;
+use logline::{Record, Tcpserver};
+
+use super::facts::{FactRules, Held, Place};
+use super::parts::Parts;
+use super::patterns::{Found, Patterns, Search};
+use super::repeats::Repeat;
+use crate::envelope::stamp::Stamp;
+use crate::envelope::{EnvelopeKind, Opened, json, second};
+use crate::fact::View;
+use crate::filter::{Filter, Rule};
+
+/// Filters, made ready to be asked.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    facts: FactRules,
+    patterns: Patterns,
+}
+
+/// What one thread needs to read: memory that is used again for each line.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(Search);
+
+/// A line as it was read, without what only the lines before it can tell.
+#[derive(Debug)]
+pub(crate) struct Sight<'a> {
+    pub(crate) kind: EnvelopeKind,
+    pub(crate) stamp: Stamp,
+    pub(crate) offset: Option<Offset>,
+    pub(crate) what: What<'a>,
+}
+
+/// What a line is.
+#[derive(Debug)]
+pub(crate) enum What<'a> {
+    /// It says all itself.
+    Said(Said<'a>),
+    /// It is a part of a longer line, or repeats another.
+    Belongs(Opened<'a>),
+}
+
+/// What a message says.
+#[derive(Clone, Debug)]
+pub(crate) enum Said<'a> {
+    /// No grammar and no pattern knows it.
+    Unknown,
+    /// It was understood, and nobody wants to know.
+    Nothing,
+    /// A second line stands in it.
+    Doubled,
+    /// A record: what it does to the table of sessions, and the rules that hold for it.
+    Fact(Box<Record<'a>>, Held),
+    /// It has the shape of a pattern.
+    Shape(Found<'a>),
+}
+
+impl Reader {
+    pub(crate) fn of(filters: Vec<Arc<Filter>>) -> Self {
+        Reader { facts: FactRules::of(&filters), patterns: Patterns::of(filters) }
+    }
+
+    /// The rule that stands there.
+    pub(crate) fn rule(&self, place: Place) -> Option<&Rule> {
+        self.patterns.rule(place)
+    }
+
+    /// Reads a line of a log.
+    pub(crate) fn look<'a>(&'a self, scratch: &mut Scratch, text: &'a [u8]) -> Sight<'a> {
+        self.json(text).unwrap_or_else(|| self.look_into(scratch, &Opened::read(text)))
+    }
+
+    /// Reads a message whose envelope was opened where it came from.
+    pub(crate) fn look_sent<'a>(&'a self, scratch: &mut Scratch, opened: &Opened<'a>) -> Sight<'a> {
+        self.json(opened.message).unwrap_or_else(|| self.look_into(scratch, opened))
+    }
+
+    /// A line of postern-smtpd's JSON format.
+    fn json<'a>(&'a self, text: &'a [u8]) -> Option<Sight<'a>> {
+        let (time, record) = json::read(text)?;
+        let (stamp, offset) = (Stamp::Instant(time), Some(Offset::UTC));
+        Some(Sight { kind: EnvelopeKind::Json, stamp, offset, what: What::Said(self.fact(record)) })
+    }
+
+    /// Reads a line that is out of its envelope.
+    fn look_into<'a>(&'a self, scratch: &mut Scratch, opened: &Opened<'a>) -> Sight<'a> {
+        let Opened { kind, stamp, offset, .. } = *opened;
+        let belongs =
+            kind.is_syslog() && (Parts::concerns(opened) || Repeat::parse(opened.message).is_some());
+        let what = if belongs { What::Belongs(*opened) } else { What::Said(self.say(scratch, opened)) };
+        Sight { kind, stamp, offset, what }
+    }
+
+    /// What a message says.
+    pub(crate) fn say<'a>(&'a self, scratch: &mut Scratch, opened: &Opened<'a>) -> Said<'a> {
+        let Some(record) = Record::parse(opened.message) else {
+            if self.is_doubled(scratch, opened) {
+                return Said::Doubled;
+            }
+            let found = self.patterns.find(&mut scratch.0, opened.program, opened.message);
+            return found.map_or(Said::Unknown, Said::Shape);
+        };
+        // A session's number decides whose a line is, whatever a client has written into it.
+        let view = View::of(&record);
+        if view.pid.is_none() && view.claimed.is_some() && self.is_doubled(scratch, opened) {
+            return Said::Doubled;
+        }
+        self.fact(record)
+    }
+
+    /// What a record of our own says.
+    pub(crate) fn fact<'a>(&'a self, record: Record<'a>) -> Said<'a> {
+        let held = self.facts.held(&View::of(&record));
+        if held.is_empty() && !opens_or_ends(&record) {
+            return Said::Nothing;
+        }
+        Said::Fact(Box::new(record), held)
+    }
+
+    /// Whether a second line, envelope and all, stands in the message of a line that had one.
+    fn is_doubled(&self, scratch: &mut Scratch, opened: &Opened<'_>) -> bool {
+        opened.kind != EnvelopeKind::None
+            && second::stands_in(opened.message, |inner| {
+                Record::parse(inner).is_some() || self.patterns.knows(&mut scratch.0, inner)
+            })
+    }
+}
+
+/// Whether a record changes the table of sessions.
+fn opens_or_ends(record: &Record<'_>) -> bool {
+    match record {
+        Record::Tcpserver(
+            Tcpserver::Connect { .. } | Tcpserver::End { .. } | Tcpserver::Status { open: 0, .. },
+        ) => true,
+        Record::Tcpserver(Tcpserver::Status { .. } | Tcpserver::Ok(_) | Tcpserver::Deny(_))
+        | Record::Chkuser(_)
+        | Record::Auth(_)
+        | Record::Qlog(_)
+        | Record::Rbl(_)
+        | Record::Rblsmtpd(_)
+        | Record::Smtpd(_)
+        | Record::Queue(_) => false,
+    }
+}
