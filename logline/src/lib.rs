@@ -24,7 +24,7 @@ mod timestamp;
 pub use auth::{Auth, AuthOutcome, Fingerprint, Mechanism};
 pub use chkuser::{Chkuser, ChkuserOutcome};
 pub use qlog::{Encryption, Phase, Qlog, Reason, Verdict};
-pub use rbl::{Rbl, RblResult, Rblsmtpd, Said};
+pub use rbl::{Rbl, RblResult, RblSource, Rblsmtpd, Said};
 pub use record::Record;
 pub use send::{Channel, DeliveryOutcome, Queue, Slots};
 pub use smtpd::{Smtpd, SmtpdEvent};

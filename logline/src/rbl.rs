@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::scan::{self, Scan};
 use crate::{SessionId, Text};
 
-/// `qmail-smtpd[N]: rbl: ip=IP query=Q result=R message='TEXT'`: one zone was asked.
+/// `qmail-smtpd[N]: rbl: ip=IP query=Q result=R message='TEXT'`: one zone was asked, or, with ` source=S` at the end,
+/// need not be. Original qmail asks each time and has no source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rbl<'a> {
     /// The session.
@@ -22,7 +23,44 @@ pub struct Rbl<'a> {
     pub result: RblResult,
     /// The zone's text.
     pub message: Text<'a>,
+    /// Where the answer comes from.
+    #[serde(default, skip_serializing_if = "RblSource::is_query")]
+    pub source: RblSource,
 }
+
+/// Where the answer of [`Rbl`] comes from: only a query counts towards the zone's limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RblSource {
+    /// The zone was asked.
+    #[default]
+    Query,
+    /// It was asked about this client before, and the answer holds still.
+    Cache,
+    /// It was not asked, because mail of this client was accepted lately.
+    Known,
+}
+
+impl RblSource {
+    /// All of them.
+    pub const ALL: &'static [RblSource] = &[RblSource::Query, RblSource::Cache, RblSource::Known];
+
+    /// The name as a log line has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RblSource::Query => "query",
+            RblSource::Cache => "cache",
+            RblSource::Known => "known",
+        }
+    }
+
+    fn is_query(&self) -> bool {
+        *self == RblSource::Query
+    }
+}
+
+/// Between the text and the source.
+const SOURCE: &[u8] = b"' source=";
 
 /// What followed from asking a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,8 +123,17 @@ impl<'a> Rbl<'a> {
         let name = line.until(b' ')?;
         let result = *RblResult::ALL.iter().find(|r| r.name().as_bytes() == name)?;
         line.literal(b"message='")?;
-        let message = Text::unescape(line.0.strip_suffix(b"'")?);
-        Some(Rbl { pid, address, query, result, message })
+        let (message, source) = match line.0.strip_suffix(b"'") {
+            Some(message) => (message, RblSource::Query),
+            // The text may hold these words too; the last ones are the line's own.
+            None => {
+                let at = line.0.windows(SOURCE.len()).rposition(|window| window == SOURCE)?;
+                let (message, rest) = line.0.split_at(at);
+                let name = rest.strip_prefix(SOURCE)?;
+                (message, *RblSource::ALL.iter().find(|source| source.name().as_bytes() == name)?)
+            }
+        };
+        Some(Rbl { pid, address, query, result, message: Text::unescape(message), source })
     }
 }
 
@@ -98,7 +145,11 @@ impl fmt::Display for Rbl<'_> {
             f,
             "qmail-smtpd[{pid}]: rbl: ip={address} query={query} result={} message='{message}'",
             result.name()
-        )
+        )?;
+        match self.source {
+            RblSource::Query => Ok(()),
+            source => write!(f, " source={}", source.name()),
+        }
     }
 }
 

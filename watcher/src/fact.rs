@@ -55,7 +55,7 @@ facts! {
     /// `qmail-smtpd: …`
     Smtpd = "smtpd" { "event", "sender", "recipient", "helo" };
     /// `qmail-smtpd[N]: rbl: …`
-    Rbl = "rbl" { "result", "query", "message" };
+    Rbl = "rbl" { "result", "query", "message", "source" };
     /// `rblsmtpd: …`
     Rblsmtpd = "rblsmtpd" { "verdict", "text" };
     /// `delivery D: …`
@@ -156,6 +156,7 @@ impl<'r, 'a> View<'r, 'a> {
                 "result" => Some(rbl.result.name().into()),
                 "query" => Some(rbl.query.clone()),
                 "message" => Some(rbl.message.clone()),
+                "source" => Some(rbl.source.name().into()),
                 _ => None,
             },
             Record::Rblsmtpd(rblsmtpd) => match (name, &rblsmtpd.said) {

@@ -269,7 +269,8 @@ impl InOrder<'_> {
             Said::Shape(found) => {
                 let Some(rule) = self.reader.rule(found.place) else { return Meaning::Unknown };
                 let (address, fields) = (Some(found.address), found.fields);
-                sink(&Event { kind: rule.kind, at, address, fields, line }, rule);
+                let weight = Event::weight_of(&fields);
+                sink(&Event { kind: rule.kind, at, address, weight, fields, line }, rule);
                 Meaning::Events(1)
             }
         }
@@ -340,7 +341,7 @@ fn fact_event<'e>(
     let names = view.fact.fields();
     let mut fields = Vec::with_capacity(names.len());
     fields.extend(names.iter().filter_map(|name| Some((*name, view.field(name)?))));
-    Ok(Event { kind: rule.kind, at, address, fields, line })
+    Ok(Event { kind: rule.kind, at, address, weight: 1, fields, line })
 }
 
 fn client(

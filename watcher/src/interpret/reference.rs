@@ -201,8 +201,9 @@ impl Reference {
                 let fields = names
                     .filter(|name| *name != "address")
                     .filter_map(|name| Some((name, Text::from(captures.name(name)?.as_bytes()))));
-                let fields = fields.collect();
-                sink(&Event { kind: rule.kind, at, address, fields, line }, rule);
+                let fields: Vec<_> = fields.collect();
+                let weight = Event::weight_of(&fields);
+                sink(&Event { kind: rule.kind, at, address, weight, fields, line }, rule);
                 return Meaning::Events(1);
             }
         }
