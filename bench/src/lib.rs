@@ -3,4 +3,6 @@
 
 pub mod journal;
 pub mod latency;
+pub mod mixed;
 pub mod replay;
+pub mod understanding;

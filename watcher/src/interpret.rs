@@ -156,9 +156,27 @@ impl Interpreter {
         let Interpreter { reader, scratch, connections, course } = self;
         let sight = match &line.sent {
             Some(opened) => reader.look_sent(scratch, opened),
-            // A carriage return before the line feed is the writer's line end, not part of what it says.
-            None => reader.look(scratch, line.bytes.strip_suffix(b"\r").unwrap_or(line.bytes)),
+            None => reader.look(scratch, line.bytes),
         };
+        InOrder { reader, scratch, connections, course }.take(sight, line, sink)
+    }
+
+    /// What reads lines by themselves, for threads that come back with [`Interpreter::settle`].
+    pub(crate) fn reader(&self) -> Arc<Reader> {
+        Arc::clone(&self.reader)
+    }
+
+    /// The second half of [`Interpreter::read`], for the line that is next in its log: `sight` is what this
+    /// interpreter's reader saw in it.
+    pub(crate) fn settle(
+        &mut self,
+        sight: Sight<'_>,
+        line: &[u8],
+        arrival: Timestamp,
+        sink: &mut Sink<'_>,
+    ) -> Reading {
+        let Interpreter { reader, scratch, connections, course } = self;
+        let line = Line { bytes: line, arrival, latest: None, sent: None };
         InOrder { reader, scratch, connections, course }.take(sight, line, sink)
     }
 }

@@ -65,7 +65,7 @@ pub struct Pattern {
     address: usize,
     /// The same pattern as an automaton that finds its groups in one pass; none where it is not of that kind. Most are
     /// never needed, so it is built for the first line that is.
-    one_pass: OnceLock<Option<onepass::DFA>>,
+    one_pass: OnceLock<Option<Box<onepass::DFA>>>,
 }
 
 /// The address, and the named groups beside it.
@@ -130,8 +130,9 @@ impl Pattern {
                 .configure(onepass::DFA::config().size_limit(Some(PATTERN_BYTES_MAX)))
                 .build(self.as_str())
                 .ok()
+                .map(Box::new)
         };
-        self.one_pass.get_or_init(build).as_ref()
+        self.one_pass.get_or_init(build).as_deref()
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) enum What<'a> {
     /// It says all itself.
     Said(Said<'a>),
     /// It is a part of a longer line, or repeats another.
-    Belongs(Opened<'a>),
+    Belongs(Box<Opened<'a>>),
 }
 
 /// What a message says.
@@ -69,7 +69,9 @@ impl Reader {
     }
 
     /// Reads a line of a log.
-    pub(crate) fn look<'a>(&'a self, scratch: &mut Scratch, text: &'a [u8]) -> Sight<'a> {
+    pub(crate) fn look<'a>(&'a self, scratch: &mut Scratch, line: &'a [u8]) -> Sight<'a> {
+        // A carriage return before the line feed is the writer's line end, not part of what it says.
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
         self.json(text).unwrap_or_else(|| self.look_into(scratch, &Opened::read(text)))
     }
 
@@ -90,7 +92,7 @@ impl Reader {
         let Opened { kind, stamp, offset, .. } = *opened;
         let belongs =
             kind.is_syslog() && (Parts::concerns(opened) || Repeat::parse(opened.message).is_some());
-        let what = if belongs { What::Belongs(*opened) } else { What::Said(self.say(scratch, opened)) };
+        let what = if belongs { What::Belongs(Box::new(*opened)) } else { What::Said(self.say(scratch, opened)) };
         Sight { kind, stamp, offset, what }
     }
 

@@ -1,8 +1,6 @@
 //! Reading as it is meant, without any haste: each line is asked for every rule, one after the other, and each stamp goes
 //! by the zone's rules. What the interpreter does faster must come to the same.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails with the test")]
-
 use std::net::IpAddr;
 use std::sync::Arc;
 
