@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::{Offset, TimeZone};
-use logline::{Record, SessionId, Tcpserver, Timestamp};
+use logline::{SessionId, Tcpserver, Timestamp};
 
 use crate::connections::{Claim, Connections};
 use crate::envelope::stamp::{Calendar, Stamp};
@@ -19,6 +19,7 @@ use crate::filter::{Filter, Rule};
 #[cfg(test)]
 mod equality;
 mod facts;
+mod origin;
 mod parts;
 mod patterns;
 mod reader;
@@ -29,9 +30,11 @@ mod repeats;
 mod tests;
 
 use facts::Place;
+use origin::{Gate, Origin, Trust};
 use parts::{Part, Parts};
+use patterns::Found;
 pub(crate) use reader::{Reader, Scratch, Sight};
-use reader::{Said, What};
+use reader::{Said, Stated, What};
 use repeats::{Last, Repeat};
 
 /// A stamp may be so far ahead of the line's arrival; one that is further says nothing.
@@ -86,6 +89,8 @@ pub struct Interpreter {
 #[derive(Debug)]
 struct Course {
     calendar: Calendar,
+    /// Among which lines connections are told of.
+    gate: Gate,
     /// The stamp of the line before.
     previous: Option<Timestamp>,
     /// The line before, if it came through syslog, and may be repeated.
@@ -111,12 +116,12 @@ struct Line<'a> {
 impl Interpreter {
     /// Reads with these filters; stamps in local time are in `zone`.
     pub fn new(filters: impl IntoIterator<Item = Arc<Filter>>, zone: TimeZone) -> Self {
-        let (last, parts) = (Last::default(), Parts::default());
+        let (gate, last, parts) = (Gate::default(), Last::default(), Parts::default());
         Interpreter {
             reader: Arc::new(Reader::of(filters.into_iter().collect())),
             scratch: Scratch::default(),
             connections: Connections::default(),
-            course: Course { calendar: Calendar::new(zone), previous: None, last, parts },
+            course: Course { calendar: Calendar::new(zone), gate, previous: None, last, parts },
         }
     }
 
@@ -191,7 +196,7 @@ struct InOrder<'i> {
 
 impl InOrder<'_> {
     fn take(&mut self, sight: Sight<'_>, line: Line<'_>, sink: &mut Sink<'_>) -> Reading {
-        let Sight { kind, stamp, offset, what } = sight;
+        let Sight { kind, program, stamp, offset, what } = sight;
         let Line { arrival, latest, .. } = line;
         let time = self.time(kind, stamp, &line);
         let replaced = time.is_some_and(|time| latest.is_some_and(|latest| time > latest));
@@ -205,7 +210,7 @@ impl InOrder<'_> {
                     Some(opened) => self.course.last.keep_sent(opened, line.bytes),
                     None => self.course.last.keep(line.bytes),
                 }
-                self.tell(said, at, line.bytes, sink)
+                self.tell(said, Origin { kind, program }, at, line.bytes, sink)
             }
         };
         Reading { meaning, envelope: kind, at, stamped: time.is_some(), replaced, offset }
@@ -273,50 +278,86 @@ impl InOrder<'_> {
         sink: &mut Sink<'_>,
     ) -> Meaning {
         let said = self.reader.say(self.scratch, opened);
-        let meanings = (0..times).map(|_| self.tell(said.clone(), at, line, sink));
+        let origin = Origin { kind: opened.kind, program: opened.program };
+        let meanings = (0..times).map(|_| self.tell(said.clone(), origin, at, line, sink));
         meanings.reduce(Meaning::and).unwrap_or(Meaning::Nothing)
     }
 
     /// Makes events of what a message says.
-    fn tell(&mut self, said: Said<'_>, at: Timestamp, line: &[u8], sink: &mut Sink<'_>) -> Meaning {
-        match said {
-            Said::Unknown => Meaning::Unknown,
-            Said::Nothing => Meaning::Nothing,
-            Said::Doubled => Meaning::Ambiguous,
-            Said::Fact(record, held) => self.record(&record, &held, at, line, sink),
-            Said::Shape(found) => {
-                let Some(rule) = self.reader.rule(found.place) else { return Meaning::Unknown };
-                let (address, fields) = (Some(found.address), found.fields);
-                let weight = Event::weight_of(&fields);
-                sink(&Event { kind: rule.kind, at, address, weight, fields, line }, rule);
-                Meaning::Events(1)
-            }
-        }
-    }
-
-    fn record(
+    fn tell(
         &mut self,
-        record: &Record<'_>,
-        held: &[Place],
+        said: Said<'_>,
+        origin: Origin<'_>,
         at: Timestamp,
         line: &[u8],
         sink: &mut Sink<'_>,
     ) -> Meaning {
-        if let Record::Tcpserver(Tcpserver::Connect { pid, address }) = record {
-            self.connections.open(*pid, *address, at);
+        match said {
+            Said::Unknown => Meaning::Unknown,
+            Said::Nothing => Meaning::Nothing,
+            Said::Doubled => Meaning::Ambiguous,
+            Said::Shape(found) => self.shape(found, origin, at, line, sink),
+            Said::Fact(stated) => {
+                let Stated { record, held, shape } = *stated;
+                let meaning = self.record(&View::of(&record), &held, origin, at, line, sink);
+                match shape {
+                    Some(found) => meaning.and(self.shape(found, origin, at, line, sink)),
+                    None => meaning,
+                }
+            }
         }
-        let view = View::of(record);
+    }
+
+    fn shape(
+        &mut self,
+        found: Found<'_>,
+        origin: Origin<'_>,
+        at: Timestamp,
+        line: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Meaning {
+        let Found { place, address, fields } = found;
+        let trust = |filter| origin.trust(filter, &self.course.gate, self.connections);
+        let rule = self.reader.rule(place).and_then(|(filter, rule)| Some((rule, trust(filter)?)));
+        let Some((rule, trust)) = rule else { return Meaning::Unknown };
+        if trust == Trust::Connected && self.connections.client(None, Some(address)) == Claim::Ambiguous {
+            return Meaning::Ambiguous;
+        }
+        let weight = Event::weight_of(&fields);
+        sink(&Event { kind: rule.kind, at, address: Some(address), weight, fields, line }, rule);
+        Meaning::Events(1)
+    }
+
+    fn record(
+        &mut self,
+        view: &View<'_, '_>,
+        held: &[Place],
+        origin: Origin<'_>,
+        at: Timestamp,
+        line: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Meaning {
+        let connection = view.connection();
+        if let Some(Tcpserver::Connect { pid, address }) = connection.map(|connection| connection.said) {
+            self.course.gate.stands_in(origin);
+            if connection.is_some_and(|connection| connection.tells_ends) {
+                self.connections.open(*pid, *address, at);
+            } else {
+                self.connections.open_without_end(*pid, *address, at);
+            }
+        }
         let mut meaning = Meaning::Nothing;
-        for rule in held.iter().filter_map(|place| self.reader.rule(*place)) {
-            let found = fact_event(self.connections, rule, &view, at, line);
+        for (filter, rule) in held.iter().filter_map(|place| self.reader.rule(*place)) {
+            let Some(trust) = origin.trust(filter, &self.course.gate, self.connections) else { continue };
+            let found = fact_event(self.connections, rule, view, trust, at, line);
             if let Ok(event) = &found {
                 sink(event, rule);
             }
             meaning = meaning.and(found.map_or_else(|why| why, |_| Meaning::Events(1)));
         }
-        match record {
-            Record::Tcpserver(Tcpserver::End { pid, .. }) => self.connections.close(*pid),
-            Record::Tcpserver(Tcpserver::Status { open: 0, .. }) => self.connections.close_all(),
+        match connection.map(|connection| connection.said) {
+            Some(Tcpserver::End { pid, .. }) => self.connections.close(*pid),
+            Some(Tcpserver::Status { open: 0, .. }) => self.connections.close_all(),
             _ => {}
         }
         meaning
@@ -343,12 +384,18 @@ fn fact_event<'e>(
     connections: &mut Connections,
     rule: &Rule,
     view: &View<'_, 'e>,
+    trust: Trust,
     at: Timestamp,
     line: &'e [u8],
 ) -> Result<Event<'e>, Meaning> {
     let address = match (view.pid, view.claimed) {
         // A line of the queue is about nobody at the gate.
         (None, None) => None,
+        (pid, Some(claimed))
+            if trust == Trust::Line && view.proves_itself() && !connections.denies(pid, claimed) =>
+        {
+            Some(claimed.to_canonical())
+        }
         (pid, claimed) => Some(client(connections, pid, claimed)?),
     };
     if let Some(pid) = view.pid.or_else(|| connections.latest_of(address?))

@@ -18,9 +18,9 @@ use logline::Timestamp;
 use crate::config::Config;
 use crate::engine::{Ban, Engine, Exemptions, Input, Output};
 use crate::interpret::{Interpreter, Reading, Sight};
-use crew::Crew;
 use crate::watch::{Counts, Now, Watch};
 
+use crew::Crew;
 pub use logs::LogError;
 pub use merge::Progress;
 pub use report::{json, text};
@@ -72,6 +72,16 @@ pub fn replay_with(
     threads: NonZero<usize>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, LogError> {
+    read(config, logs, threads, BLOCK_BYTES, progress)
+}
+
+fn read(
+    config: &Config,
+    logs: &[PathBuf],
+    threads: NonZero<usize>,
+    block_bytes: usize,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, LogError> {
     let source = config.sources.first();
     let zone = source.map_or_else(TimeZone::system, |source| source.zone.clone());
     let interpreter = Interpreter::new(config.filters.iter().cloned(), zone.clone());
@@ -83,7 +93,7 @@ pub fn replay_with(
     match NonZero::new(threads.get() - 1) {
         None => merge::read(logs, &zone, &mut replay, progress)?,
         Some(helpers) => std::thread::scope(|scope| {
-            let crew = Crew::start(scope, helpers.get(), reader, BLOCK_BYTES);
+            let crew = Crew::start(scope, helpers.get(), reader, block_bytes);
             let mut threaded = Threaded { crew, replay: &mut replay };
             merge::read(logs, &zone, &mut threaded, progress)?;
             threaded.finish();

@@ -40,10 +40,15 @@ impl FactRules {
         FactRules { by_fact }
     }
 
-    /// The rules that hold.
-    pub(super) fn held(&self, view: &View<'_, '_>) -> Held {
+    /// The rules that hold, of those filters that hear the line.
+    pub(super) fn held(&self, view: &View<'_, '_>, hears: impl Fn(usize) -> bool) -> Held {
         let rules = self.by_fact.get(view.fact as usize).map(Vec::as_slice).unwrap_or_default();
-        let holds = |rule: &&FactRule| rule.conditions.iter().all(|condition| condition.holds(view));
-        rules.iter().filter(holds).map(|rule| rule.place).collect()
+        let mut held = Held::new();
+        for FactRule { place, conditions } in rules {
+            if conditions.iter().all(|condition| condition.holds(view)) && hears(place.0) {
+                held.push(*place);
+            }
+        }
+        held
     }
 }

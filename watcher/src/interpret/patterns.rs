@@ -80,8 +80,14 @@ impl Patterns {
         Patterns { places: places.collect(), filters, automata: Mutex::default() }
     }
 
-    pub(super) fn rule(&self, (filter, rule): Place) -> Option<&Rule> {
-        self.filters.get(filter)?.rules.get(rule)
+    pub(super) fn rule(&self, (filter, rule): Place) -> Option<(&Filter, &Rule)> {
+        let filter = self.filters.get(filter)?;
+        Some((filter, filter.rules.get(rule)?))
+    }
+
+    /// Whether a filter is about the lines of a program.
+    pub(super) fn hears(&self, filter: usize, program: Option<&[u8]>) -> bool {
+        self.filters.get(filter).is_some_and(|filter| filter.hears(program))
     }
 
     /// The first pattern of this program's that the message has the shape of, and whose address is one.
@@ -109,7 +115,7 @@ impl Patterns {
 
     fn pattern(&self, index: usize) -> Option<(Place, &Pattern)> {
         let place = *self.places.get(index)?;
-        match &self.rule(place)?.matcher {
+        match &self.rule(place)?.1.matcher {
             Matcher::Pattern(pattern) => Some((place, pattern)),
             Matcher::Fact(..) => None,
         }
@@ -143,8 +149,8 @@ impl Patterns {
     }
 
     fn automaton(&self, program: Option<&[u8]>) -> Arc<Automaton> {
-        let heard = |index: &usize| self.filters.get(*index).is_some_and(|filter| filter.hears(program));
-        let filters: Vec<usize> = (0..self.filters.len()).filter(heard).collect();
+        let filters: Vec<usize> =
+            (0..self.filters.len()).filter(|filter| self.hears(*filter, program)).collect();
         // What was built is whole, whoever panicked while he held the lock.
         let mut automata = self.automata.lock().unwrap_or_else(PoisonError::into_inner);
         let automaton = automata.entry(filters).or_insert_with_key(|filters| {

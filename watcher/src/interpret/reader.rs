@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::tz::Offset;
-use logline::{Record, Tcpserver};
+use logline::{Record, SessionId, Tcpserver};
 
 use super::facts::{FactRules, Held, Place};
 use super::parts::Parts;
@@ -29,6 +29,7 @@ pub(crate) struct Scratch(Search);
 #[derive(Debug)]
 pub(crate) struct Sight<'a> {
     pub(crate) kind: EnvelopeKind,
+    pub(crate) program: Option<&'a [u8]>,
     pub(crate) stamp: Stamp,
     pub(crate) offset: Option<Offset>,
     pub(crate) what: What<'a>,
@@ -52,10 +53,20 @@ pub(crate) enum Said<'a> {
     Nothing,
     /// A second line stands in it.
     Doubled,
-    /// A record: what it does to the table of sessions, and the rules that hold for it.
-    Fact(Box<Record<'a>>, Held),
+    /// It states a fact that changes the table of sessions, or that a rule is about.
+    Fact(Box<Stated<'a>>),
     /// It has the shape of a pattern.
     Shape(Found<'a>),
+}
+
+/// A fact and what follows from it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stated<'a> {
+    pub(crate) record: Record<'a>,
+    /// The rules that hold for it.
+    pub(crate) held: Held,
+    /// Where none does: the shape that it has beside.
+    pub(crate) shape: Option<Found<'a>>,
 }
 
 impl Reader {
@@ -63,8 +74,8 @@ impl Reader {
         Reader { facts: FactRules::of(&filters), patterns: Patterns::of(filters) }
     }
 
-    /// The rule that stands there.
-    pub(crate) fn rule(&self, place: Place) -> Option<&Rule> {
+    /// The rule that stands there, and its filter.
+    pub(crate) fn rule(&self, place: Place) -> Option<(&Filter, &Rule)> {
         self.patterns.rule(place)
     }
 
@@ -83,43 +94,62 @@ impl Reader {
     /// A line of postern-smtpd's JSON format.
     fn json<'a>(&'a self, text: &'a [u8]) -> Option<Sight<'a>> {
         let (time, record) = json::read(text)?;
-        let (stamp, offset) = (Stamp::Instant(time), Some(Offset::UTC));
-        Some(Sight { kind: EnvelopeKind::Json, stamp, offset, what: What::Said(self.fact(record)) })
+        let (kind, stamp, offset) = (EnvelopeKind::Json, Stamp::Instant(time), Some(Offset::UTC));
+        let said = self.state(record, None, || None);
+        Some(Sight { kind, program: None, stamp, offset, what: What::Said(said) })
     }
 
     /// Reads a line that is out of its envelope.
     fn look_into<'a>(&'a self, scratch: &mut Scratch, opened: &Opened<'a>) -> Sight<'a> {
-        let Opened { kind, stamp, offset, .. } = *opened;
+        let Opened { kind, program, stamp, offset, .. } = *opened;
         let belongs =
             kind.is_syslog() && (Parts::concerns(opened) || Repeat::parse(opened.message).is_some());
-        let what = if belongs { What::Belongs(Box::new(*opened)) } else { What::Said(self.say(scratch, opened)) };
-        Sight { kind, stamp, offset, what }
+        let what =
+            if belongs { What::Belongs(Box::new(*opened)) } else { What::Said(self.say(scratch, opened)) };
+        Sight { kind, program, stamp, offset, what }
     }
 
     /// What a message says.
     pub(crate) fn say<'a>(&'a self, scratch: &mut Scratch, opened: &Opened<'a>) -> Said<'a> {
-        let Some(record) = Record::parse(opened.message) else {
+        let Opened { program, pid, message, .. } = *opened;
+        let named = |program| Record::parse_of(program, pid.map(SessionId), message);
+        let Some(record) = program.and_then(named).or_else(|| Record::parse(message)) else {
             if self.is_doubled(scratch, opened) {
                 return Said::Doubled;
             }
-            let found = self.patterns.find(&mut scratch.0, opened.program, opened.message);
-            return found.map_or(Said::Unknown, Said::Shape);
+            return self.patterns.find(&mut scratch.0, program, message).map_or(Said::Unknown, Said::Shape);
         };
         // A session's number decides whose a line is, whatever a client has written into it.
         let view = View::of(&record);
-        if view.pid.is_none() && view.claimed.is_some() && self.is_doubled(scratch, opened) {
+        if view.is_doubtful()
+            || (view.pid.is_none() && view.claimed.is_some() && self.is_doubled(scratch, opened))
+        {
             return Said::Doubled;
         }
-        self.fact(record)
+        self.state(record, program, || self.patterns.find(&mut scratch.0, program, message))
     }
 
-    /// What a record of our own says.
-    pub(crate) fn fact<'a>(&'a self, record: Record<'a>) -> Said<'a> {
-        let held = self.facts.held(&View::of(&record));
-        if held.is_empty() && !opens_or_ends(&record) {
-            return Said::Nothing;
+    /// What a record says; where no rule is about it, somebody's own filter may know more of a line of another writer.
+    fn state<'a>(
+        &'a self,
+        record: Record<'a>,
+        program: Option<&[u8]>,
+        shape: impl FnOnce() -> Option<Found<'a>>,
+    ) -> Said<'a> {
+        let view = View::of(&record);
+        let held = self.facts.held(&view, |filter| self.patterns.hears(filter, program));
+        let shape = if held.is_empty() && view.is_foreign() { shape() } else { None };
+        let connects = match view.connection().map(|connection| connection.said) {
+            Some(Tcpserver::Connect { .. } | Tcpserver::End { .. } | Tcpserver::Status { open: 0, .. }) => {
+                true
+            }
+            Some(Tcpserver::Status { .. } | Tcpserver::Ok(_) | Tcpserver::Deny(_)) | None => false,
+        };
+        match shape {
+            None if held.is_empty() && !connects => Said::Nothing,
+            Some(found) if !connects => Said::Shape(found),
+            shape => Said::Fact(Box::new(Stated { record, held, shape })),
         }
-        Said::Fact(Box::new(record), held)
     }
 
     /// Whether a second line, envelope and all, stands in the message of a line that had one.
@@ -128,22 +158,5 @@ impl Reader {
             && second::stands_in(opened.message, |inner| {
                 Record::parse(inner).is_some() || self.patterns.knows(&mut scratch.0, inner)
             })
-    }
-}
-
-/// Whether a record changes the table of sessions.
-fn opens_or_ends(record: &Record<'_>) -> bool {
-    match record {
-        Record::Tcpserver(
-            Tcpserver::Connect { .. } | Tcpserver::End { .. } | Tcpserver::Status { open: 0, .. },
-        ) => true,
-        Record::Tcpserver(Tcpserver::Status { .. } | Tcpserver::Ok(_) | Tcpserver::Deny(_))
-        | Record::Chkuser(_)
-        | Record::Auth(_)
-        | Record::Qlog(_)
-        | Record::Rbl(_)
-        | Record::Rblsmtpd(_)
-        | Record::Smtpd(_)
-        | Record::Queue(_) => false,
     }
 }

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::tz::{Offset, TimeZone};
-use logline::{Record, Tcpserver, Text, Timestamp};
+use logline::{Record, SessionId, Tcpserver, Text, Timestamp};
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::origin::{Gate, Origin, Trust};
 use super::parts::{Part, Parts};
 use super::repeats::{Last, Repeat};
 use super::{Meaning, Reading, Sink, fact_event};
-use crate::connections::Connections;
+use crate::connections::{Claim, Connections};
 use crate::envelope::{Around, Clock, Envelope, EnvelopeKind, json, second};
 use crate::event::Event;
 use crate::fact::View;
@@ -24,6 +25,7 @@ pub(super) struct Reference {
     patterns: Vec<Vec<Option<Regex>>>,
     clock: Clock,
     connections: Connections,
+    gate: Gate,
     previous: Option<Timestamp>,
     last: Last,
     parts: Parts,
@@ -46,6 +48,7 @@ impl Reference {
             patterns,
             clock: Clock { zone },
             connections: Connections::default(),
+            gate: Gate::default(),
             previous: None,
             last: Last::default(),
             parts: Parts::default(),
@@ -64,7 +67,8 @@ impl Reference {
         if let Some((time, record)) = json::read(text) {
             let replaced = is_ahead(time);
             let at = if replaced { arrival } else { time };
-            let meaning = self.record(&record, at, line, sink);
+            let origin = Origin { kind: EnvelopeKind::Json, program: None };
+            let meaning = self.record(&View::of(&record), origin, at, line, sink);
             let (envelope, offset) = (EnvelopeKind::Json, Some(Offset::UTC));
             return Reading { meaning, envelope, at, stamped: true, replaced, offset };
         }
@@ -144,46 +148,69 @@ impl Reference {
             envelope.kind != EnvelopeKind::None
                 && second::stands_in(envelope.message, |inner| Record::parse(inner).is_some() || fits(inner))
         };
-        let Some(record) = Record::parse(envelope.message) else {
-            return if is_doubled() { Meaning::Ambiguous } else { self.pattern(envelope, at, line, sink) };
+        let origin = Origin { kind: envelope.kind, program: envelope.program };
+        let named = |program| Record::parse_of(program, envelope.pid.map(SessionId), envelope.message);
+        let record = envelope.program.and_then(named).or_else(|| Record::parse(envelope.message));
+        let Some(record) = record else {
+            let doubled = is_doubled();
+            return if doubled { Meaning::Ambiguous } else { self.pattern(envelope, at, line, sink) };
         };
         let view = View::of(&record);
-        if view.pid.is_none() && view.claimed.is_some() && is_doubled() {
+        if view.is_doubtful() || (view.pid.is_none() && view.claimed.is_some() && is_doubled()) {
             return Meaning::Ambiguous;
         }
-        self.record(&record, at, line, sink)
+        match self.record(&view, origin, at, line, sink) {
+            Meaning::Nothing if view.is_foreign() => {
+                Meaning::Nothing.and(self.pattern(envelope, at, line, sink))
+            }
+            meaning => meaning,
+        }
     }
 
-    fn record(&mut self, record: &Record<'_>, at: Timestamp, line: &[u8], sink: &mut Sink<'_>) -> Meaning {
-        if let Record::Tcpserver(Tcpserver::Connect { pid, address }) = record {
-            self.connections.open(*pid, *address, at);
+    fn record(
+        &mut self,
+        view: &View<'_, '_>,
+        origin: Origin<'_>,
+        at: Timestamp,
+        line: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Meaning {
+        let connection = view.connection();
+        if let Some(Tcpserver::Connect { pid, address }) = connection.map(|connection| connection.said) {
+            self.gate.stands_in(origin);
+            if connection.is_some_and(|connection| connection.tells_ends) {
+                self.connections.open(*pid, *address, at);
+            } else {
+                self.connections.open_without_end(*pid, *address, at);
+            }
         }
-        let view = View::of(record);
         let mut meaning = Meaning::Nothing;
-        for rule in self.filters.iter().flat_map(|filter| &filter.rules) {
-            let Matcher::Fact(fact, conditions) = &rule.matcher else { continue };
-            if *fact != view.fact || !conditions.iter().all(|condition| condition.holds(&view)) {
-                continue;
+        for filter in &self.filters {
+            let Some(trust) = origin.trust(filter, &self.gate, &self.connections) else { continue };
+            for rule in &filter.rules {
+                let Matcher::Fact(fact, conditions) = &rule.matcher else { continue };
+                if *fact != view.fact || !conditions.iter().all(|condition| condition.holds(view)) {
+                    continue;
+                }
+                let found = fact_event(&mut self.connections, rule, view, trust, at, line);
+                if let Ok(event) = &found {
+                    sink(event, rule);
+                }
+                meaning = meaning.and(found.map_or_else(|why| why, |_| Meaning::Events(1)));
             }
-            let found = fact_event(&mut self.connections, rule, &view, at, line);
-            if let Ok(event) = &found {
-                sink(event, rule);
-            }
-            meaning = meaning.and(found.map_or_else(|why| why, |_| Meaning::Events(1)));
         }
-        match record {
-            Record::Tcpserver(Tcpserver::End { pid, .. }) => self.connections.close(*pid),
-            Record::Tcpserver(Tcpserver::Status { open: 0, .. }) => self.connections.close_all(),
+        match connection.map(|connection| connection.said) {
+            Some(Tcpserver::End { pid, .. }) => self.connections.close(*pid),
+            Some(Tcpserver::Status { open: 0, .. }) => self.connections.close_all(),
             _ => {}
         }
         meaning
     }
 
     fn pattern(&self, envelope: &Envelope<'_>, at: Timestamp, line: &[u8], sink: &mut Sink<'_>) -> Meaning {
+        let origin = Origin { kind: envelope.kind, program: envelope.program };
         for (filter, patterns) in self.filters.iter().zip(&self.patterns) {
-            if !filter.hears(envelope.program) {
-                continue;
-            }
+            let Some(trust) = origin.trust(filter, &self.gate, &self.connections) else { continue };
             for (rule, pattern) in filter.rules.iter().zip(patterns) {
                 let Some(captures) = pattern.as_ref().and_then(|p| p.captures(envelope.message)) else {
                     continue;
@@ -192,8 +219,11 @@ impl Reference {
                     let address: IpAddr = std::str::from_utf8(address.as_bytes()).ok()?.parse().ok()?;
                     Some(address.to_canonical())
                 });
-                if address.is_none() {
-                    continue;
+                let Some(address) = address else { continue };
+                if trust == Trust::Connected
+                    && self.connections.client(None, Some(address)) == Claim::Ambiguous
+                {
+                    return Meaning::Ambiguous;
                 }
                 let names = pattern.iter().flat_map(|pattern| pattern.capture_names().flatten());
                 let fields = names
@@ -201,7 +231,7 @@ impl Reference {
                     .filter_map(|name| Some((name, Text::from(captures.name(name)?.as_bytes()))));
                 let fields: Vec<_> = fields.collect();
                 let weight = Event::weight_of(&fields);
-                sink(&Event { kind: rule.kind, at, address, weight, fields, line }, rule);
+                sink(&Event { kind: rule.kind, at, address: Some(address), weight, fields, line }, rule);
                 return Meaning::Events(1);
             }
         }
