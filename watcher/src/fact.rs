@@ -177,6 +177,11 @@ impl<'r, 'a> View<'r, 'a> {
         View { fact, pid, claimed, record }
     }
 
+    /// The record itself.
+    pub fn record(&self) -> &'r Record<'a> {
+        self.record
+    }
+
     /// What it says of connections, if that is what it does.
     pub fn connection(&self) -> Option<Connection<'r, 'a>> {
         match self.record {

@@ -15,6 +15,7 @@ use crate::envelope::{Around, Clock, Envelope, EnvelopeKind, json, second};
 use crate::event::Event;
 use crate::fact::View;
 use crate::filter::{Filter, Matcher, Rule};
+use crate::messages::Step;
 
 mod origin;
 mod parts;
@@ -75,6 +76,8 @@ pub struct Interpreter {
     pub connections: Connections,
     /// Among which lines they are told of.
     gate: Gate,
+    /// What the line that was read last says of a message's way, for who follows it.
+    pub step: Option<Step>,
     /// The stamp of the line before.
     previous: Option<Timestamp>,
     /// The line before, if it came through syslog, and may be repeated.
@@ -107,6 +110,7 @@ impl Interpreter {
             clock: Clock { zone },
             connections: Connections::default(),
             gate: Gate::default(),
+            step: None,
             previous: None,
             last: Last::default(),
             parts: Parts::default(),
@@ -320,6 +324,7 @@ impl Interpreter {
                 meaning = meaning.and(found.map_or_else(|why| why, |_| Meaning::Events(1)));
             }
         }
+        self.step = Step::of(view.record(), &self.connections, at);
         match connection.map(|connection| connection.said) {
             Some(Tcpserver::End { pid, .. }) => self.connections.close(*pid),
             Some(Tcpserver::Status { open: 0, .. }) => self.connections.close_all(),
