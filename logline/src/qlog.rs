@@ -170,6 +170,8 @@ reasons! {
     QueueReject = "queuereject";
     /// A DNS blocklist, temporary answer.
     RblDelay = "rbldelay";
+    /// A newcomer that has to come again.
+    Greylist = "greylist";
     /// A DNS blocklist, final answer.
     RblReject = "rblreject";
     /// A rcptcheck program.
