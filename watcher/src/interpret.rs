@@ -277,6 +277,7 @@ impl Interpreter {
         }
         match self.record(&view, Origin::of(envelope), at, line, sink) {
             // Somebody's own filter may know more of a line of another writer than any rule about its fact.
+            Meaning::Nothing if view.is_foreign() && self.is_doubled(envelope) => Meaning::Ambiguous,
             Meaning::Nothing if view.is_foreign() => {
                 Meaning::Nothing.and(self.pattern(envelope, at, line, sink))
             }

@@ -30,7 +30,9 @@ fn accused(filters: &[Arc<Filter>], before: &[Vec<u8>], lines: &[Vec<u8>]) -> Ve
     let mut found = Vec::new();
     for line in lines {
         interpreter.read(line, now, &mut |event, _| {
-            found.extend(event.address.filter(|a| is_victim(*a)).map(|_| event.kind))
+            if event.address.is_some_and(is_victim) {
+                found.push(event.kind);
+            }
         });
     }
     found
