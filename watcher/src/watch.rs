@@ -8,6 +8,8 @@ use crate::event::{Event, Kind};
 use crate::feed::Sent;
 use crate::filter::Rule;
 use crate::interpret::{Interpreter, Meaning, Reading, Sight};
+use crate::messages::Messages;
+use crate::twins::Twins;
 
 /// Interpreters, one a source, before one engine.
 #[derive(Debug)]
@@ -16,6 +18,10 @@ pub struct Watch {
     pub interpreters: Vec<Interpreter>,
     /// What they report to.
     pub engine: Engine,
+    /// Which messages came from whom.
+    pub messages: Messages,
+    /// What one log told and another one will tell again.
+    twins: Twins,
     /// What became of the lines: one counter for each arrow of the way.
     pub counts: Counts,
 }
@@ -78,7 +84,8 @@ impl Watch {
     /// These interpreters before this engine.
     pub fn new(interpreters: Vec<Interpreter>, engine: Engine) -> Self {
         let sources = vec![SourceCounts::default(); interpreters.len()];
-        Watch { interpreters, engine, counts: Counts { sources, events: [0; Kind::ALL.len()] } }
+        let counts = Counts { sources, events: [0; Kind::ALL.len()] };
+        Watch { interpreters, engine, messages: Messages::default(), twins: Twins::default(), counts }
     }
 
     /// Takes in one line of a source.
@@ -123,9 +130,13 @@ impl Watch {
         out: &mut Vec<Output>,
         read: impl FnOnce(&mut Interpreter, Timestamp, &mut dyn FnMut(&Event<'_>, &Rule)) -> Reading,
     ) -> Option<Reading> {
-        let Watch { interpreters, engine, counts } = self;
-        let arrival = now.arrival();
-        let mut sink = |event: &Event<'_>, _: &Rule| {
+        let Watch { interpreters, engine, messages, twins, counts } = self;
+        let (arrival, mut twice) = (now.arrival(), 0);
+        let mut sink = |event: &Event<'_>, rule: &Rule| {
+            if twins.repeats(event, rule) {
+                twice += 1;
+                return;
+            }
             if let Some(count) =
                 Kind::ALL.iter().position(|k| *k == event.kind).and_then(|i| counts.events.get_mut(i))
             {
@@ -133,12 +144,17 @@ impl Watch {
             }
             engine.handle(now.at(event.at), Input::Event(event), out);
         };
-        let reading = read(interpreters.get_mut(source)?, arrival, &mut sink);
+        let interpreter = interpreters.get_mut(source)?;
+        let reading = read(interpreter, arrival, &mut sink);
+        if let Some(step) = interpreter.step.take() {
+            messages.take(step);
+        }
         let count = counts.sources.get_mut(source)?;
         count.lines += 1;
         count.last = Some(reading.at);
         count.lag = arrival.since(reading.at);
         count.ahead += u64::from(reading.replaced);
+        count.repeated += twice;
         match reading.meaning {
             Meaning::Unknown => count.unknown += 1,
             Meaning::Ambiguous => count.ambiguous += 1,

@@ -94,6 +94,14 @@ pub(super) fn why(why: &Why) -> String {
     for standing in &why.standing {
         let _ = writeln!(told, "  {}: {} of {}", standing.jail, standing.count, standing.threshold);
     }
+    if !why.messages.is_empty() {
+        told += "  mail that was taken from it lately:\n";
+    }
+    for message in &why.messages {
+        let id = message.id.as_deref().unwrap_or("?");
+        let outcome = message.outcome.as_deref().unwrap_or("queued");
+        let _ = writeln!(told, "    {}  <{id}> from <{}>: {outcome}", message.at, message.sender);
+    }
     told
 }
 

@@ -1,5 +1,6 @@
 //! What goes over the control socket: the same types on both sides. Version 1; keys are added, never changed.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use logline::Timestamp;
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Evidence, Lease};
 use crate::jail::{Mode, Ports};
+use crate::messages;
 use crate::subject::Subject;
 
 /// `GET /v1/status`
@@ -123,6 +125,26 @@ pub struct Why {
     pub standing: Vec<Standing>,
     /// Why he is never banned, if so.
     pub exempt: Option<String>,
+    /// The mail that was taken from him lately, the latest first.
+    #[serde(default)]
+    pub messages: Vec<MessageView>,
+}
+
+/// One message that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageView {
+    /// When, RFC 3339.
+    pub at: String,
+    /// From which address.
+    pub address: IpAddr,
+    /// Its Message-ID without the brackets, escaped for a terminal, where the log names it.
+    pub id: Option<String>,
+    /// Its envelope sender, escaped for a terminal.
+    pub sender: String,
+    /// The queue's number for it.
+    pub qp: u32,
+    /// How its last delivery went: `success`, `failure`, `deferral`.
+    pub outcome: Option<String>,
 }
 
 /// How far somebody is from a ban.
@@ -221,6 +243,20 @@ impl BanView {
             },
             reason: lease.reason.clone(),
             evidence,
+        }
+    }
+}
+
+impl MessageView {
+    /// A message as it is told.
+    pub fn of(message: &messages::Message) -> Self {
+        MessageView {
+            at: rfc3339(message.at),
+            address: message.address,
+            id: message.id.clone(),
+            sender: message.sender.clone(),
+            qp: message.qp,
+            outcome: message.outcome.map(|outcome| outcome.name().to_owned()),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::config::Source;
 use crate::control::Command;
 use crate::control::api::{
-    BanRequest, BanView, Bans, JailList, JailView, Refusal, SourceStatus, Standing, Status, UnbanRequest,
-    Why, rfc3339,
+    BanRequest, BanView, Bans, JailList, JailView, MessageView, Refusal, SourceStatus, Standing, Status,
+    UnbanRequest, Why, rfc3339,
 };
 use crate::engine::{Input, Lease, Order, Output, Release};
 use crate::feed::Feed;
@@ -18,6 +18,9 @@ use crate::tail::SourceId;
 
 /// A ban by hand lasts no longer; every ban ends by itself.
 const BAN_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// `why` names no more messages than this.
+const MESSAGES_TOLD: usize = 20;
 
 impl Daemon {
     /// Answers whoever asks now. An asker who went away gets none.
@@ -89,7 +92,7 @@ impl Daemon {
             let asked = [subject.clone()];
             let bans = self.watch.engine.bans_on(&asked, now).into_iter();
             let bans = bans.map(|(subject, lease)| BanView::of(subject, lease, &[], now)).collect();
-            return Why { subject, bans, standing: Vec::new(), exempt: None };
+            return Why { subject, bans, standing: Vec::new(), exempt: None, messages: Vec::new() };
         };
         let around = network.and_around();
         let bans = self.watch.engine.bans_on(&around, now).into_iter();
@@ -105,7 +108,9 @@ impl Daemon {
             .map(|(jail, count, threshold)| Standing { jail: jail.to_string(), count, threshold })
             .collect();
         let exempt = self.watch.engine.exemption(network).map(|why| why.to_string());
-        Why { subject, bans, standing, exempt }
+        let messages = self.watch.messages.latest(|address| network.contains(address));
+        let messages = messages.take(MESSAGES_TOLD).map(MessageView::of).collect();
+        Why { subject, bans, standing, exempt, messages }
     }
 
     fn ban(&mut self, request: BanRequest) -> Bans {
