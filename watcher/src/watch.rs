@@ -8,6 +8,7 @@ use crate::event::{Event, Kind};
 use crate::feed::Sent;
 use crate::filter::Rule;
 use crate::interpret::{Interpreter, Meaning, Reading};
+use crate::replay::Judge;
 
 /// Interpreters, one a source, before one engine.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Watch {
     pub engine: Engine,
     /// What became of the lines: one counter for each arrow of the way.
     pub counts: Counts,
+    /// Who judges the bans, in a replay.
+    pub judge: Option<Box<Judge>>,
 }
 
 /// Who tells the time while a line is read.
@@ -78,7 +81,7 @@ impl Watch {
     /// These interpreters before this engine.
     pub fn new(interpreters: Vec<Interpreter>, engine: Engine) -> Self {
         let sources = vec![SourceCounts::default(); interpreters.len()];
-        Watch { interpreters, engine, counts: Counts { sources, events: [0; Kind::ALL.len()] } }
+        Watch { interpreters, engine, counts: Counts { sources, events: [0; Kind::ALL.len()] }, judge: None }
     }
 
     /// Takes in one line of a source.
@@ -109,7 +112,7 @@ impl Watch {
         out: &mut Vec<Output>,
         read: impl FnOnce(&mut Interpreter, Timestamp, &mut dyn FnMut(&Event<'_>, &Rule)) -> Reading,
     ) -> Option<Reading> {
-        let Watch { interpreters, engine, counts } = self;
+        let Watch { interpreters, engine, counts, judge } = self;
         let arrival = now.arrival();
         let mut sink = |event: &Event<'_>, _: &Rule| {
             if let Some(count) =
@@ -118,6 +121,9 @@ impl Watch {
                 *count += 1;
             }
             engine.handle(now.at(event.at), Input::Event(event), out);
+            if let Some(judge) = judge {
+                judge.event(event);
+            }
         };
         let reading = read(interpreters.get_mut(source)?, arrival, &mut sink);
         let count = counts.sources.get_mut(source)?;
