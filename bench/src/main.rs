@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{counting, latency, replay};
+use bench::{counting, day, latency, replay};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -19,6 +19,8 @@ enum Figure {
     BanLatency,
     /// How fast the engine counts a million addresses, and in how much memory.
     Counting,
+    /// What a blocklist is asked in a day, with an old server and with ours.
+    DayModel,
     /// How fast an old log is read.
     Replay,
 }
@@ -30,6 +32,7 @@ fn main() -> Result<()> {
     match arguments.figure {
         Some(Figure::BanLatency) => latency::measure(),
         Some(Figure::Counting) => counting::measure(),
+        Some(Figure::DayModel) => day::measure(),
         Some(Figure::Replay) => replay::measure(),
         None => {
             replay::measure()?;

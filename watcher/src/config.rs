@@ -116,6 +116,14 @@ impl Config {
         Config::from_document(file, document)
     }
 
+    /// Reads settings from a text, with the shipped filters and jails; `name` is the file that mistakes name.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn parse(name: &str, text: &str) -> Result<Config, Mistakes> {
+        Config::from_document(None, Document::parse(name, text))
+    }
+
     fn from_document(file: Option<PathBuf>, document: Document) -> Result<Config, Mistakes> {
         let beside = |name: &str| file.as_ref().map(|_| document.directory().join(name));
         let (filters, jails) =
@@ -136,7 +144,7 @@ impl Config {
         let sources: Vec<Source> =
             root.tables("source").iter().filter_map(|table| source::read(table, known)).collect();
         let quotas = root.table("quota").map(|table| table.entries()).unwrap_or_default();
-        let quotas = quotas.into_iter().filter_map(|(zone, table)| quota(zone, &table)).collect();
+        let quotas = quotas.into_iter().filter_map(|(zone, table)| quota(&zone, &table)).collect();
         let counters_max = root.get_or("counters_max", default::COUNTERS_MAX);
         if counters_max < 1000 {
             root.mistake("counters_max", "at least 1000");
@@ -218,7 +226,7 @@ fn firewall(root: &Table<'_>) -> Option<FirewallKind> {
     }
 }
 
-fn quota(zone: String, table: &Table<'_>) -> Option<Quota> {
+fn quota(zone: &str, table: &Table<'_>) -> Option<Quota> {
     let limit = table.require::<u64>("limit");
     let period = table.get_or("period", default::PERIOD);
     if period.is_zero() {

@@ -102,7 +102,7 @@ impl Counters {
         limits: Limits,
     ) -> Option<Vec<Hit>> {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let Some(counted) = self.counted(at) else { return None };
+        let counted = self.counted(at)?;
         let found = counted.table.find(key);
         let mut level = 0;
         match found {

@@ -109,11 +109,11 @@ fn walk(rate: &dyn Fn(i64) -> f64, factor: f64, period: Period) -> (f64, Option<
 }
 
 /// What each hour of the day was like in the last week.
-struct Profile([f64; HOURS_A_DAY as usize]);
+struct Profile([f64; 24]);
 
 impl Profile {
     fn of(hours: &Hours, this_hour: i64) -> Self {
-        let mut mean = [0.0; HOURS_A_DAY as usize];
+        let mut mean = [0.0; 24];
         for (hour, count) in hours.range(this_hour - DAYS * HOURS_A_DAY..this_hour) {
             if let Some(place) =
                 usize::try_from(hour.rem_euclid(HOURS_A_DAY)).ok().and_then(|h| mean.get_mut(h))

@@ -12,7 +12,7 @@ fn shipped(name: &str) -> Engine {
 /// Bans that were made: `JAIL SUBJECT`.
 fn bans(engine: &mut Engine, story: &str) -> Vec<String> {
     let told = play(engine, story);
-    let of = |line: &str| line.strip_prefix("enforce ").map(|rest| rest.to_owned());
+    let of = |line: &str| line.strip_prefix("enforce ").map(str::to_owned);
     let subject = |line: String| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
     told.lines().filter_map(of).map(subject).collect()
 }
