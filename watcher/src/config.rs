@@ -228,6 +228,9 @@ fn firewall(root: &Table<'_>) -> Option<FirewallKind> {
 
 fn quota(zone: &str, table: &Table<'_>) -> Option<Quota> {
     let limit = table.require::<u64>("limit");
+    if limit == Some(0) {
+        table.mistake("limit", "at least 1: with 0 the list could never be asked");
+    }
     let period = table.get_or("period", default::PERIOD);
     if period.is_zero() {
         table.mistake("period", "longer than nothing, as in \"24h\"");

@@ -5,15 +5,20 @@
 
 mod asked;
 mod bans;
+mod campaign;
 mod counters;
 mod decide;
 mod evidence;
 mod exempt;
 mod explain;
 mod input;
+mod key;
 mod known;
+mod rollup;
+mod row;
 mod state;
 mod table;
+mod window;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,12 +28,13 @@ use logline::Timestamp;
 
 pub use asked::{ASKED_FOR, ASKED_MAX, Asked};
 pub use bans::{Ban, Lease, MEMORY, REMEMBERED_MAX};
-pub use counters::{COUNTERS_MAX, CounterKey, CounterRow, What};
+pub use counters::{COUNTERS_MAX, CounterKey, What};
 pub use evidence::{EVIDENCE_BYTES_MAX, Evidence, LINE_BYTES_MAX};
 pub use exempt::{ALLOWED_MAX, Allowance, Exemption, Exemptions};
 pub use explain::{Explanation, Part, Reason, Standing};
 pub use input::{End, Input, Order, Output, Release};
 pub use known::{Credit, HISTORY, KNOWN, KNOWN_MAX};
+pub use row::CounterRow;
 
 use crate::event::Kind;
 use crate::jail::{Jail, JailName, Jails, MANUAL, Mode, Per, Ports};
@@ -36,8 +42,9 @@ use crate::quota::{Book, Quota};
 use crate::subject::{Network, Subject};
 use asked::Questions;
 use bans::Bans;
-use counters::{Counters, key_of};
+use counters::Counters;
 use evidence::EvidenceLog;
+use key::{key_of, user_at_low, user_key};
 use known::Known;
 
 /// A stamp may be so far ahead of the clock: two clocks of one machine, read in another order than they were written.
@@ -336,12 +343,12 @@ impl Engine {
                     }
                 }
                 (Subject::Network(network), Per::UserAndAddress { .. }) => {
-                    let low = decide::user_at_low(self.seed, *network);
+                    let low = user_at_low(self.seed, *network);
                     self.counters.forget(at, |key| key & u128::from(u64::MAX) == u128::from(low));
                 }
                 (Subject::User(user), Per::User) => {
                     let name = logline::Text::unescape(user.as_bytes());
-                    self.counters.forget_key(at, decide::user_key(self.seed, name.bytes()));
+                    self.counters.forget_key(at, user_key(self.seed, name.bytes()));
                 }
                 (Subject::Network(_), Per::User) | (Subject::User(_), _) => {}
             }

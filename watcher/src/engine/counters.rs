@@ -2,19 +2,17 @@
 //!
 //! A window is exact to the millisecond, in whatever order the lines of several sources come in.
 
-use std::hash::{DefaultHasher, Hasher as _};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use logline::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::evidence::{Evidence, EvidenceLog};
+use crate::engine::evidence::EvidenceLog;
 use crate::engine::millis;
+use crate::engine::row::CounterRow;
 use crate::engine::table::{Handle, Hit, Shape, Table};
-use crate::event::Event;
+use crate::engine::window::{Limits, drop_micros, millis_of, pour, slide};
 use crate::jail::{Jail, JailName, Jails, Method, Window};
-use crate::subject::Network;
 
 /// The most counters that are kept, over all jails, unless told otherwise. When there are more, the jail that is flooded
 /// pays: of a few neighbours the one goes whose window is over, else the one that was seen least often and least lately.
@@ -49,17 +47,6 @@ pub struct CounterKey {
     pub what: What,
     /// Whom it counts: 32 hexadecimal digits.
     pub who: String,
-}
-
-/// How much is too much for one event: the jail's windows, with patience and pressure in them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// The threshold of the first window.
-    pub(super) first: u32,
-    /// Every threshold so many times.
-    pub(super) times: f64,
-    /// Whether what was counted stays when it is too much.
-    pub(super) stays: bool,
 }
 
 #[derive(Debug)]
@@ -190,6 +177,15 @@ impl Counters {
             counted.table.load(found, &mut hits);
         }
         hits
+    }
+
+    /// How many drops are in a key's bucket now.
+    pub(super) fn drops(&self, (jail, what): (usize, What), key: u128, terms: &Jail, now: u64) -> u32 {
+        let Some(counted) = self.tallies.get(jail).map(|tally| tally.of(what)) else { return 0 };
+        let Some(found) = counted.table.find(key) else { return 0 };
+        let last = self.hits((jail, what), key).last().map_or(now, |hit| hit.at);
+        let level = counted.table.level(found).saturating_sub(now.saturating_sub(last).saturating_mul(1000));
+        u32::try_from(level.div_ceil(drop_micros(terms))).unwrap_or(u32::MAX)
     }
 
     /// The keys of a jail.
@@ -376,187 +372,5 @@ impl Counted {
             self.changed.push(key);
         }
         gone
-    }
-}
-
-/// Puts a hit in its place, and says which hits a window that holds it makes too many.
-fn slide(
-    hits: &mut Vec<Hit>,
-    hit: Hit,
-    windows: impl Iterator<Item = Window>,
-    limits: Limits,
-) -> Option<std::ops::Range<usize>> {
-    if hit.value != 0 {
-        hits.retain(|known| known.value != hit.value);
-    }
-    let place = hits.partition_point(|known| known.at <= hit.at);
-    hits.insert(place, hit);
-    windows.enumerate().find_map(|(index, window)| {
-        let threshold = if index == 0 { limits.first } else { window.threshold };
-        let needed = needed(threshold, limits.times);
-        (place..hits.len()).find_map(|end| reached(hits, place, end, needed, millis_of(window.within)))
-    })
-}
-
-/// The hits that end at `end` and hold `place`, where they are enough and lie close enough together.
-fn reached(
-    hits: &[Hit],
-    place: usize,
-    end: usize,
-    needed: u64,
-    within: u64,
-) -> Option<std::ops::Range<usize>> {
-    let last = hits.get(end)?.at;
-    let mut sum = 0;
-    for start in (0..=end).rev() {
-        let hit = hits.get(start)?;
-        if hit.at + within <= last {
-            return None;
-        }
-        sum += u64::from(hit.weight);
-        if sum >= needed {
-            return (start <= place).then_some(start..end + 1);
-        }
-    }
-    None
-}
-
-/// Pours a hit into the bucket, and says which hits are shown where it runs over.
-fn pour(
-    hits: &mut Vec<Hit>,
-    level: &mut u64,
-    hit: Hit,
-    jail: &Jail,
-    limits: Limits,
-) -> Option<std::ops::Range<usize>> {
-    let drop = (micros(jail.within) / u64::from(jail.threshold.max(1))).max(1);
-    let passed = hits.last().map_or(0, |last| hit.at.saturating_sub(last.at)).saturating_mul(1000);
-    *level = level.saturating_sub(passed).saturating_add(drop.saturating_mul(u64::from(hit.weight)));
-    let place = hits.partition_point(|known| known.at <= hit.at);
-    hits.insert(place, hit);
-    let full = needed(limits.first, limits.times).saturating_mul(drop);
-    (*level >= full).then_some(0..hits.len())
-}
-
-fn needed(threshold: u32, times: f64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a threshold is at most 10,000, and the factor at most 1,000 and never negative"
-    )]
-    let needed = (f64::from(threshold) * times).ceil() as u64;
-    needed.max(1)
-}
-
-/// How many units lie in a window that ends now.
-pub(super) fn sum(hits: &[Hit], now: u64, within: Duration) -> u32 {
-    let counted = hits.iter().filter(|hit| hit.at + millis_of(within) > now);
-    counted.map(|hit| u32::from(hit.weight)).sum()
-}
-
-pub(super) fn millis_of(length: Duration) -> u64 {
-    u64::try_from(length.as_millis()).unwrap_or(u64::MAX >> 1)
-}
-
-fn micros(length: Duration) -> u64 {
-    u64::try_from(length.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// What makes an event different from others of the same counter; 0 where it differs from all. A password is a different
-/// guess for each user that it is tried on.
-pub(super) fn distinct_value(seed: u64, field: &str, event: &Event<'_>) -> u32 {
-    match (field, event.field(field)) {
-        ("address", _) => event.address.map_or(0, |address| short(address_hash(seed, address))),
-        ("password", Some(password)) => {
-            short(hash(seed, &[event.field("user").unwrap_or_default(), password]))
-        }
-        (_, Some(value)) => short(hash(seed, &[value])),
-        (_, None) => 0,
-    }
-}
-
-/// The mark of a value: never 0.
-pub(super) fn mark(seed: u64, value: &[u8]) -> u32 {
-    short(hash(seed, &[value]))
-}
-
-pub(super) fn address_hash(seed: u64, address: IpAddr) -> u64 {
-    hash(seed, &[&key_of(Network::around(address, 32, 64)).to_be_bytes()])
-}
-
-/// Half of a hash, and never 0.
-pub(super) fn short(hash: u64) -> u32 {
-    u32::try_from((hash >> 32) & 0xffff_ffff).unwrap_or(0).max(1)
-}
-
-/// The same for the same bytes in every run with this seed, so that a saved counter can be gone on with.
-pub(super) fn hash(seed: u64, parts: &[&[u8]]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write_u64(seed);
-    for part in parts {
-        hasher.write_usize(part.len());
-        hasher.write(part);
-    }
-    hasher.finish()
-}
-
-/// Two hashes of a value.
-pub(super) fn wide_hash(seed: u64, parts: &[&[u8]]) -> u128 {
-    (u128::from(hash(seed, parts)) << 64) | u128::from(hash(!seed, parts))
-}
-
-/// The key of a network in a table where all networks of a family have the same prefix.
-pub(super) fn key_of(network: Network) -> u128 {
-    match network.net().addr() {
-        IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
-        IpAddr::V6(v6) => u128::from(v6),
-    }
-}
-
-/// A counter as it is saved.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CounterRow {
-    hits: Vec<SavedHit>,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    level: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct SavedHit {
-    at: u64,
-    weight: u8,
-    #[serde(default, skip_serializing_if = "is_none")]
-    value: u32,
-    #[serde(default, skip_serializing_if = "is_none")]
-    mark: u32,
-    line: Option<Evidence>,
-}
-
-fn is_zero(level: &u64) -> bool {
-    *level == 0
-}
-
-fn is_none(word: &u32) -> bool {
-    *word == 0
-}
-
-impl CounterRow {
-    fn of(hits: &[Hit], level: u64, evidence: &EvidenceLog) -> Self {
-        let saved = |hit: &Hit| {
-            let Hit { at, line, weight, value, mark } = *hit;
-            SavedHit { at, weight, value, mark, line: evidence.get(line, at) }
-        };
-        CounterRow { hits: hits.iter().map(saved).collect(), level }
-    }
-
-    fn into_hits(self, evidence: &mut EvidenceLog) -> Vec<Hit> {
-        let hit = |saved: SavedHit| {
-            let SavedHit { at, weight, value, mark, line } = saved;
-            let line = line.map_or(u32::MAX, |line| {
-                evidence.keep(line.at, logline::Text::unescape(line.line.as_bytes()).bytes())
-            });
-            Hit { at, line: line & 0xff_ffff, weight, value, mark }
-        };
-        self.hits.into_iter().map(hit).collect()
     }
 }

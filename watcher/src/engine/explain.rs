@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use logline::Timestamp;
 
-use crate::engine::counters::{key_of, sum};
-use crate::engine::decide::{self, Weighed};
+use crate::engine::decide::Weighed;
+use crate::engine::key::{key_of, user_at_low, user_key};
+use crate::engine::table::Hit;
+use crate::engine::window::sum;
 use crate::engine::{Engine, What, millis};
 use crate::event::Event;
-use crate::jail::{Jail, JailName, Per};
+use crate::jail::{Jail, JailName, Method, Per};
 use crate::subject::{Network, Subject};
 
 /// Why an event does not count in a jail.
@@ -109,7 +111,10 @@ impl Engine {
         for (index, jail) in self.jails.iter().enumerate().filter(|(_, jail)| jail.campaign.is_empty()) {
             for key in self.keys_of(index, jail, subject) {
                 let hits = self.counters.hits((index, What::Offence), key);
-                let standing = self.measure(jail, &hits, now, 1.0);
+                let mut standing = self.measure(jail, &hits, now, 1.0);
+                if jail.method == Method::Bucket {
+                    standing.count = self.counters.drops((index, What::Offence), key, jail, millis(now));
+                }
                 if standing.count > 0 || standing.also.iter().any(|(count, ..)| *count > 0) {
                     found.push(standing);
                 }
@@ -126,13 +131,13 @@ impl Engine {
             }
             (Subject::Network(network), Per::UserAndAddress { ipv4, ipv6 }) => {
                 let network = Network::around(network.net().addr(), ipv4, ipv6);
-                let low = u128::from(decide::user_at_low(self.seed, network));
+                let low = u128::from(user_at_low(self.seed, network));
                 let keys = self.counters.keys((index, What::Offence));
                 keys.filter(|key| key & u128::from(u64::MAX) == low).collect()
             }
             (Subject::User(user), Per::User) => {
                 let name = logline::Text::unescape(user.as_bytes());
-                vec![decide::user_key(self.seed, name.bytes())]
+                vec![user_key(self.seed, name.bytes())]
             }
             (Subject::Network(_), Per::User) | (Subject::User(_), _) => Vec::new(),
         }
@@ -144,10 +149,16 @@ impl Engine {
         hits.retain(|hit| hit.value == 0 || hit.value != weighed.hit.value);
         hits.push(weighed.hit);
         let now = i64::try_from(weighed.hit.at).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-        self.measure(jail, &hits, Timestamp::from_nanos(now), weighed.limits.times)
+        let mut standing = self.measure(jail, &hits, Timestamp::from_nanos(now), weighed.limits.times);
+        if jail.method == Method::Bucket {
+            let at = (index, What::Offence);
+            let before = self.counters.drops(at, weighed.key, jail, weighed.hit.at);
+            standing.count = before.saturating_add(u32::from(weighed.hit.weight));
+        }
+        standing
     }
 
-    fn measure(&self, jail: &Jail, hits: &[super::table::Hit], now: Timestamp, times: f64) -> Standing {
+    fn measure(&self, jail: &Jail, hits: &[Hit], now: Timestamp, times: f64) -> Standing {
         let at = millis(now);
         #[expect(
             clippy::cast_possible_truncation,

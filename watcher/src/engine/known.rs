@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use logline::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::counters::{hash, key_of};
+use crate::engine::key::{hash, key_of};
 use crate::event::{Event, Kind};
 use crate::subject::Network;
 

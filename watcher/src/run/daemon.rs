@@ -226,9 +226,12 @@ impl Daemon {
 
     /// The addresses of exempt hosts that were looked up meanwhile.
     fn take_host_addresses(&mut self) {
-        let mut around = self.surroundings.clone();
-        self.resolver.answers().for_each(|answer| around.resolved(answer));
-        self.surround(around);
+        let answers: Vec<_> = self.resolver.answers().collect();
+        if !answers.is_empty() {
+            let mut around = self.surroundings.clone();
+            answers.into_iter().for_each(|answer| around.resolved(answer));
+            self.surround(around);
+        }
     }
 
     fn surround(&mut self, around: Surroundings) {
