@@ -5,4 +5,6 @@ pub mod counting;
 pub mod day;
 pub mod journal;
 pub mod latency;
+pub mod mixed;
 pub mod replay;
+pub mod understanding;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{counting, day, latency, replay};
+use bench::{counting, day, latency, replay, understanding};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -12,6 +12,9 @@ struct Arguments {
     #[command(subcommand)]
     figure: Option<Figure>,
 }
+
+/// The size of the log in which everybody writes.
+const ORDINARY_MB: u64 = 1000;
 
 #[derive(Clone, Copy, Subcommand)]
 enum Figure {
@@ -23,6 +26,12 @@ enum Figure {
     DayModel,
     /// How fast an old log is read.
     Replay,
+    /// How fast lines are understood, and beside it what others need.
+    Understanding {
+        /// How large a log is made for it.
+        #[arg(long, value_name = "MB", default_value_t = ORDINARY_MB)]
+        size: u64,
+    },
 }
 
 fn main() -> Result<()> {
@@ -34,7 +43,9 @@ fn main() -> Result<()> {
         Some(Figure::Counting) => counting::measure(),
         Some(Figure::DayModel) => day::measure(),
         Some(Figure::Replay) => replay::measure(),
+        Some(Figure::Understanding { size }) => understanding::measure(size * 1_000_000),
         None => {
+            understanding::measure(ORDINARY_MB * 1_000_000)?;
             replay::measure()?;
             counting::measure()?;
             latency::measure()
