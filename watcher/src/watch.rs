@@ -9,6 +9,7 @@ use crate::feed::Sent;
 use crate::filter::Rule;
 use crate::interpret::{Interpreter, Meaning, Reading, Sight};
 use crate::messages::Messages;
+use crate::replay::Judge;
 use crate::twins::Twins;
 
 /// Interpreters, one a source, before one engine.
@@ -24,6 +25,8 @@ pub struct Watch {
     twins: Twins,
     /// What became of the lines: one counter for each arrow of the way.
     pub counts: Counts,
+    /// Who judges the bans, in a replay.
+    pub judge: Option<Box<Judge>>,
 }
 
 /// Who tells the time while a line is read.
@@ -85,7 +88,14 @@ impl Watch {
     pub fn new(interpreters: Vec<Interpreter>, engine: Engine) -> Self {
         let sources = vec![SourceCounts::default(); interpreters.len()];
         let counts = Counts { sources, events: [0; Kind::ALL.len()] };
-        Watch { interpreters, engine, messages: Messages::default(), twins: Twins::default(), counts }
+        Watch {
+            interpreters,
+            engine,
+            messages: Messages::default(),
+            twins: Twins::default(),
+            counts,
+            judge: None,
+        }
     }
 
     /// Takes in one line of a source.
@@ -130,7 +140,7 @@ impl Watch {
         out: &mut Vec<Output>,
         read: impl FnOnce(&mut Interpreter, Timestamp, &mut dyn FnMut(&Event<'_>, &Rule)) -> Reading,
     ) -> Option<Reading> {
-        let Watch { interpreters, engine, messages, twins, counts } = self;
+        let Watch { interpreters, engine, messages, twins, counts, judge } = self;
         let (arrival, mut twice) = (now.arrival(), 0);
         let mut sink = |event: &Event<'_>, rule: &Rule| {
             if twins.repeats(event, rule) {
@@ -143,6 +153,9 @@ impl Watch {
                 *count += 1;
             }
             engine.handle(now.at(event.at), Input::Event(event), out);
+            if let Some(judge) = judge {
+                judge.event(event);
+            }
         };
         let interpreter = interpreters.get_mut(source)?;
         let reading = read(interpreter, arrival, &mut sink);
