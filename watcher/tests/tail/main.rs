@@ -2,6 +2,8 @@
 
 // The attribute tells the lints that all of it is test code, also what stands in no test function.
 #[cfg(test)]
+mod compressed;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod load;
@@ -9,6 +11,8 @@ mod load;
 mod model;
 #[cfg(test)]
 mod multilog;
+#[cfg(test)]
+mod packing;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
