@@ -72,21 +72,22 @@ impl Head {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
-    /// Whether this and `other` are equal in their first bytes, so many of a file.
-    pub(crate) fn agrees_up_to(&self, position: u64, other: &Head) -> bool {
-        let length = usize::try_from(position).unwrap_or(HEAD_BYTES_MAX).min(other.length);
-        self.length >= length && self.bytes.get(..length) == other.bytes.get(..length)
+    /// Whether this and `earlier` are equal in their first bytes, so many of a file.
+    pub(crate) fn agrees_up_to(&self, position: u64, earlier: &Head) -> bool {
+        let length = usize::try_from(position).unwrap_or(HEAD_BYTES_MAX).min(earlier.length);
+        self.seen >= length && self.bytes.get(..length) == earlier.bytes.get(..length)
     }
 
-    /// Whether this and `other` are equal as far as both go.
-    pub(crate) fn agrees_with(&self, other: &Head) -> bool {
-        let length = self.length.min(other.length);
-        self.bytes.get(..length) == other.bytes.get(..length)
+    /// Whether what begins so may have begun as `earlier` does.
+    pub(crate) fn agrees_with(&self, earlier: &Head) -> bool {
+        let length = self.seen.min(earlier.length);
+        self.bytes.get(..length) == earlier.bytes.get(..length)
     }
 
     /// Whether both are beginnings of the same: nothing is the beginning of anything.
     pub(crate) fn is_as(&self, other: &Head) -> bool {
-        self.length > 0 && other.length > 0 && self.agrees_with(other)
+        let length = self.length.min(other.length);
+        length > 0 && self.bytes.get(..length) == other.bytes.get(..length)
     }
 
     /// Whether `print` was taken of these bytes or the first of them.

@@ -62,9 +62,9 @@ pub(crate) struct Stream {
     fates: HashMap<FileId, Fate>,
     /// The archives among them, by name.
     settled: HashMap<PathBuf, FileId>,
-    /// What the last files held that were read to their end and are no more, oldest first.
+    /// What the last files held that are no more, oldest first: read to their end, or not found.
     past: VecDeque<Cursor>,
-    /// The youngest cursor, where its file was not found.
+    /// The last cursor, where its file was not found.
     gone: Option<Cursor>,
     /// What was born before this is no generation that was missed.
     floor_ns: i64,

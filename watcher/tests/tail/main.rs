@@ -2,6 +2,8 @@
 
 // The attribute tells the lints that all of it is test code, also what stands in no test function.
 #[cfg(test)]
+mod apart;
+#[cfg(test)]
 mod compressed;
 #[cfg(test)]
 mod lab;
@@ -19,3 +21,5 @@ mod replay;
 mod rotation;
 #[cfg(test)]
 mod source;
+#[cfg(test)]
+mod trouble;

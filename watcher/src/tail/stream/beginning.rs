@@ -5,6 +5,8 @@ use std::io;
 use crate::tail::Start;
 use crate::tail::cursor::{Cursor, FileId};
 use crate::tail::generation::Generation;
+use crate::tail::head::Head;
+use crate::tail::packed::Form;
 use crate::tail::sibling::{self, Displaced, Opened, Sibling};
 use crate::tail::stats::Loss;
 use crate::tail::way::End;
@@ -29,7 +31,8 @@ impl Beginning {
 
 impl Stream {
     /// On the first look, decides what is old, and finds the files that are called otherwise by now.
-    pub(super) fn begin(&mut self, end: &End, scene: &mut Scene) -> io::Result<()> {
+    /// `was_processed` says whether multilog's processor was at work before.
+    pub(super) fn begin(&mut self, end: &End, scene: &mut Scene, was_processed: bool) -> io::Result<()> {
         let Some(Beginning { start, cursors, is_searched }) = self.beginning.clone() else { return Ok(()) };
         if cursors.is_empty() {
             return self.pass_over_the_past(start, &scene.siblings);
@@ -47,6 +50,11 @@ impl Stream {
         }
         scene.sort();
         if is_searched {
+            return Ok(());
+        }
+        let is_missing = |cursor: &Cursor| !cursor.is_over && !is_here(cursor, scene);
+        if was_processed && cursors.iter().any(is_missing) && self.looks_once_more() {
+            // It is on its way from one name to the other.
             return Ok(());
         }
         let last = cursors.last();
@@ -100,7 +108,34 @@ impl Stream {
         Ok(())
     }
 
-    /// Counts the file of the youngest cursor as lost if it is gone; unless nothing had been read of it, and there are
+    /// Takes up what had not been found, and has turned up: by its own name again, or compressed.
+    pub(super) fn resume_missing(&mut self, scene: &Scene, desk: &mut Desk<'_>) -> io::Result<()> {
+        if self.past.iter().all(|cursor| cursor.is_over) {
+            return Ok(());
+        }
+        for sibling in &scene.siblings {
+            if !self.is_unknown(sibling) {
+                continue;
+            }
+            let Opened::File(file, form) = sibling.open()? else { continue };
+            let head = match form {
+                Form::Plain => Head::EMPTY,
+                Form::Packed => Head::within(&file, form)?,
+            };
+            let is_it = |cursor: &Cursor| {
+                let is_held = cursor.head_len > 0 && head.bears(cursor.print());
+                !cursor.is_over && (cursor.is_in(sibling.id) || is_held)
+            };
+            if let Some(at) = self.past.iter().position(is_it)
+                && let Some(cursor) = self.past.remove(at)
+            {
+                self.take_up((file, form), sibling, Some(cursor), scene, desk)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the file of the last cursor as lost if it is gone; unless nothing had been read of it, and there are
     /// compressed files that have not been read: one of them is it.
     pub(super) fn count_gone(&mut self, desk: &mut Desk<'_>) {
         let Some(gone) = self.gone.take() else { return };

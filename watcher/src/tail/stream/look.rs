@@ -28,6 +28,9 @@ const SURVEYS_MAX: usize = 8;
 /// How many looks may be repeated in a row.
 const LOOKS_IN_VAIN_MAX: u32 = 64;
 
+/// What the output of a processor is called until multilog has removed `previous` and given it a stamp.
+const PROCESSED: &str = "processed";
+
 /// What was found in one look.
 pub(super) struct Scene {
     /// The family of the log, oldest first.
@@ -61,12 +64,16 @@ impl Stream {
         let Some(end) = self.end.clone() else { return self.retire(desk) };
         // What was written to a file before it was replaced may not have been noted yet when its successor is seen.
         self.generations.iter_mut().for_each(|open| open.unread = true);
+        let was_processed = self.is_new() && end.spot.directory.join(PROCESSED).exists();
         let Some(mut scene) = self.survey(&end, desk)? else { return Ok(()) };
         self.live = scene.live_id();
         self.is_backlogged = false;
         self.mend(&scene, desk)?;
-        self.begin(&end, &mut scene)?;
-        self.resume(&scene, desk)?;
+        self.begin(&end, &mut scene, was_processed)?;
+        if !self.look_due {
+            self.resume(&scene, desk)?;
+            self.resume_missing(&scene, desk)?;
+        }
         if !self.look_due {
             self.admit(&scene, desk)?;
         }
