@@ -53,6 +53,9 @@ fn a_batch_comes_back_whole() {
         offset: u64::from(u32::MAX) + 4,
         head_len: 5,
         head_hash: u64::MAX,
+        modified_ns: 6,
+        is_packed: true,
+        is_over: false,
     };
     let entry = crate::journal::Position { cursor: "s=1;i=2".into(), taken_us: 3 };
     let cursors = vec![Position::File(cursor), Position::Journal(entry)];
