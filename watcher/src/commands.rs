@@ -1,5 +1,6 @@
 //! What `postern-watcher` does without a daemon: check, replay, match.
 
+mod import;
 mod lines;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::filter;
 use crate::replay::{self, Progress};
 
+pub use import::ImportFail2ban;
 pub use lines::Match;
 
 /// Diagnostics go to standard error; `RUST_LOG` says how much.

@@ -129,12 +129,13 @@ impl Config {
         let networks = exempt.get_or::<Vec<IpNet>>("networks", Vec::new());
         let private = exempt.get_or("private", default::PRIVATE);
         let known = filters.as_ref().ok();
-        let sources: Vec<Source> =
-            root.tables("source").iter().filter_map(|table| source::read(table, known)).collect();
+        let mut mistakes = Mistakes::new();
+        let tables = root.tables("source");
+        let source = |table: &Table<'_>| source::read(table, known, &mut mistakes);
+        let sources: Vec<Source> = tables.iter().filter_map(source).collect();
         let quotas = root.table("quota").map(|table| table.entries()).unwrap_or_default();
         let quotas = quotas.into_iter().filter_map(|(zone, table)| quota(zone, &table)).collect();
         let jails = jails.map(|all| choose(&root, all, chosen));
-        let mut mistakes = Mistakes::new();
         mistakes.merge(document.finish());
         let firewall = firewall.unwrap_or(FirewallKind::DryRun);
         let (filters, jails) = match (filters, jails) {

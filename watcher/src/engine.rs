@@ -19,6 +19,7 @@ pub use evidence::{EVIDENCE_BYTES_MAX, Evidence, LINE_BYTES_MAX};
 pub use exempt::{Exemption, Exemptions};
 
 use crate::event::Event;
+use crate::fail2ban;
 use crate::jail::{Jail, JailName, Jails, MANUAL, Mode, Per, Ports};
 use crate::subject::{Network, Subject};
 use bans::Bans;
@@ -266,7 +267,7 @@ impl Engine {
             if jail.forgive == Some(event.kind) {
                 self.forgive(index, jail, event);
             }
-            if jail.on.contains(&event.kind) {
+            if jail.counts(event.kind, event.field(fail2ban::foreign::FILTER)) {
                 self.count(index, jail, at, event, out);
             }
         }

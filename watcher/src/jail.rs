@@ -6,7 +6,7 @@ mod set;
 
 use std::time::Duration;
 
-pub use ports::Ports;
+pub use ports::{Port, Ports};
 pub use set::{Jails, SHIPPED};
 
 use crate::event::Kind;
@@ -26,6 +26,8 @@ pub struct Jail {
     pub about: String,
     /// The kinds of event that it counts.
     pub on: Vec<Kind>,
+    /// Of failures, it counts those alone that this filter of fail2ban found.
+    pub filter: Option<String>,
     /// Whom it counts.
     pub per: Per,
     /// So many are too many; at least 1.
@@ -122,6 +124,13 @@ impl BanTerms {
         Duration::try_from_secs_f64(seconds)
             .map_or(self.max, |grown| grown.min(self.max))
             .max(self.first.min(self.max))
+    }
+}
+
+impl Jail {
+    /// Whether it counts an event of this kind that this filter of fail2ban found; none where it is of no such filter.
+    pub fn counts(&self, kind: Kind, filter: Option<&[u8]>) -> bool {
+        self.on.contains(&kind) && self.filter.as_ref().is_none_or(|wanted| filter == Some(wanted.as_bytes()))
     }
 }
 

@@ -13,6 +13,7 @@ use logline::Timestamp;
 
 use crate::config::Config;
 use crate::engine::{Ban, Engine, Exemptions, Input, Output};
+use crate::fail2ban::{Foreign, Imported};
 use crate::interpret::Interpreter;
 use crate::watch::{Counts, Now, Watch};
 
@@ -54,10 +55,22 @@ pub fn replay(
     let interpreter = Interpreter::new(config.filters.iter().cloned(), zone.clone());
     // This machine's own addresses say nothing about the machine that wrote an old log.
     let exemptions = Exemptions::new(&config.exempt, &[], config.private);
-    let mut replay =
-        Replay::new(Watch::new(vec![interpreter], Engine::new(config.jails.clone(), exemptions)));
+    let mut watch = Watch::new(vec![interpreter], Engine::new(config.jails.clone(), exemptions));
+    watch.foreign = vec![Foreign::new(&imported(config))];
+    let mut replay = Replay::new(watch);
     merge::read(logs, &zone, &mut replay, progress)?;
     Ok(replay.finish())
+}
+
+/// The filters of fail2ban that any source has, each name once.
+fn imported(config: &Config) -> Vec<Imported> {
+    let mut all: Vec<Imported> = Vec::new();
+    for imported in config.sources.iter().flat_map(|source| &source.fail2ban) {
+        if !all.iter().any(|known| known.name == imported.name) {
+            all.push(imported.of_files());
+        }
+    }
+    all
 }
 
 /// Gives every line of one log, as [`replay`] reads it.

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use crate::config::{Config, Origin, Source};
 use crate::control::{Commands, Server, Wake};
 use crate::engine::{Engine, Exemptions};
+use crate::fail2ban::Foreign;
 use crate::feed::Feed;
 use crate::interpret::Interpreter;
 use crate::journal::Journal;
@@ -57,6 +58,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     let own = own::addresses();
     let exemptions = Exemptions::new(&config.exempt, &own, config.private);
     let mut watch = Watch::new(interpreters(&config), Engine::new(config.jails.clone(), exemptions));
+    watch.foreign = config.sources.iter().map(|source| Foreign::new(&source.fail2ban)).collect();
     let mut tailer = Tailer::new().context("cannot watch files (inotify)")?;
     let mut feeds = BTreeMap::new();
     restore(&mut watch, &config, &saved, now);

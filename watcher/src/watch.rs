@@ -5,15 +5,19 @@ use logline::Timestamp;
 
 use crate::engine::{Engine, Input, Output};
 use crate::event::{Event, Kind};
+use crate::fail2ban::Foreign;
+use crate::fail2ban::foreign::Line;
 use crate::feed::Sent;
 use crate::filter::Rule;
-use crate::interpret::{Interpreter, Meaning, Reading};
+use crate::interpret::{AHEAD_MAX, Interpreter, Meaning, Reading};
 
 /// Interpreters, one a source, before one engine.
 #[derive(Debug)]
 pub struct Watch {
     /// One for each source, in the order of the configuration.
     pub interpreters: Vec<Interpreter>,
+    /// fail2ban's filters for each source, in the same order; a source beyond them has none.
+    pub foreign: Vec<Foreign>,
     /// What they report to.
     pub engine: Engine,
     /// What became of the lines: one counter for each arrow of the way.
@@ -74,19 +78,57 @@ pub struct SourceCounts {
     pub lag: std::time::Duration,
 }
 
+/// A line as it came.
+#[derive(Clone, Copy)]
+enum Raw<'r> {
+    Line(&'r [u8]),
+    Sent(&'r Sent<'r>),
+}
+
+/// Gives a line to fail2ban's filters too; what they find out about it is added to the reading.
+fn hear(
+    foreign: &mut Foreign,
+    raw: Raw<'_>,
+    now: Now,
+    reading: &mut Reading,
+    tell: &mut dyn FnMut(&Event<'_>),
+) {
+    let arrival = now.arrival();
+    let latest = match now {
+        Now::Clock(clock) => Some(clock + AHEAD_MAX),
+        Now::Lines(_) => None,
+    };
+    let stamped = reading.stamped.then_some(reading.at);
+    let line = |bytes| Line { bytes, stamped, arrival, latest };
+    let heard = match raw {
+        Raw::Line(bytes) => foreign.line(line(bytes), tell),
+        Raw::Sent(sent) => foreign.sent(&sent.envelope, line(sent.line), tell),
+    };
+    if let Some(at) = heard.at.filter(|_| !reading.stamped) {
+        (reading.at, reading.stamped) = (at, true);
+    }
+    reading.meaning = match (reading.meaning, heard.failures) {
+        (meaning, 0) => meaning,
+        (Meaning::Events(events), failures) => Meaning::Events(events + failures),
+        (_, failures) => Meaning::Events(failures),
+    };
+}
+
 impl Watch {
     /// These interpreters before this engine.
     pub fn new(interpreters: Vec<Interpreter>, engine: Engine) -> Self {
         let sources = vec![SourceCounts::default(); interpreters.len()];
-        Watch { interpreters, engine, counts: Counts { sources, events: [0; Kind::ALL.len()] } }
+        Watch {
+            interpreters,
+            foreign: Vec::new(),
+            engine,
+            counts: Counts { sources, events: [0; Kind::ALL.len()] },
+        }
     }
 
     /// Takes in one line of a source.
     pub fn line(&mut self, source: usize, line: &[u8], now: Now, out: &mut Vec<Output>) -> Option<Reading> {
-        self.take(source, now, out, |interpreter, arrival, sink| match now {
-            Now::Clock(_) => interpreter.read_live(line, arrival, sink),
-            Now::Lines(_) => interpreter.read(line, arrival, sink),
-        })
+        self.take(source, Raw::Line(line), now, out)
     }
 
     /// Takes in one message whose envelope is open.
@@ -97,21 +139,13 @@ impl Watch {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Option<Reading> {
-        self.take(source, now, out, |interpreter, arrival, sink| {
-            interpreter.read_sent(&sent.envelope, sent.line, arrival, sink)
-        })
+        self.take(source, Raw::Sent(sent), now, out)
     }
 
-    fn take(
-        &mut self,
-        source: usize,
-        now: Now,
-        out: &mut Vec<Output>,
-        read: impl FnOnce(&mut Interpreter, Timestamp, &mut dyn FnMut(&Event<'_>, &Rule)) -> Reading,
-    ) -> Option<Reading> {
-        let Watch { interpreters, engine, counts } = self;
+    fn take(&mut self, source: usize, raw: Raw<'_>, now: Now, out: &mut Vec<Output>) -> Option<Reading> {
+        let Watch { interpreters, foreign, engine, counts } = self;
         let arrival = now.arrival();
-        let mut sink = |event: &Event<'_>, _: &Rule| {
+        let mut tell = |event: &Event<'_>| {
             if let Some(count) =
                 Kind::ALL.iter().position(|k| *k == event.kind).and_then(|i| counts.events.get_mut(i))
             {
@@ -119,7 +153,16 @@ impl Watch {
             }
             engine.handle(now.at(event.at), Input::Event(event), out);
         };
-        let reading = read(interpreters.get_mut(source)?, arrival, &mut sink);
+        let interpreter = interpreters.get_mut(source)?;
+        let mut sink = |event: &Event<'_>, _: &Rule| tell(event);
+        let mut reading = match (raw, now) {
+            (Raw::Line(line), Now::Clock(_)) => interpreter.read_live(line, arrival, &mut sink),
+            (Raw::Line(line), Now::Lines(_)) => interpreter.read(line, arrival, &mut sink),
+            (Raw::Sent(sent), _) => interpreter.read_sent(&sent.envelope, sent.line, arrival, &mut sink),
+        };
+        if let Some(foreign) = foreign.get_mut(source) {
+            hear(foreign, raw, now, &mut reading, &mut tell);
+        }
         let count = counts.sources.get_mut(source)?;
         count.lines += 1;
         count.last = Some(reading.at);

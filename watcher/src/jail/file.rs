@@ -19,6 +19,7 @@ pub(super) fn load(name: &str, document: &Document) -> Option<Jail> {
     if on.as_ref().is_some_and(Vec::is_empty) {
         root.mistake("on", "a jail that counts no kind of event never does anything");
     }
+    let filter = root.get::<String>("filter");
     let per = per(&root);
     let threshold = at_least_one(&root, "threshold");
     let within = positive(&root, "within");
@@ -36,6 +37,7 @@ pub(super) fn load(name: &str, document: &Document) -> Option<Jail> {
         name: name.into(),
         about: about?,
         on: on?,
+        filter,
         per: per?,
         threshold: threshold?,
         within: within?,
