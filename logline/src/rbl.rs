@@ -115,7 +115,14 @@ impl<'a> Rbl<'a> {
         let mut line = Scan(line);
         line.literal(b"qmail-smtpd[")?;
         let pid = SessionId(line.number(b']')?);
-        line.literal(b": rbl: ip=")?;
+        line.literal(b": ")?;
+        Rbl::rest(pid, line.0)
+    }
+
+    /// Reads what stands after the title.
+    pub(crate) fn rest(pid: SessionId, rest: &'a [u8]) -> Option<Self> {
+        let mut line = Scan(rest);
+        line.literal(b"rbl: ip=")?;
         let address = scan::address(line.until(b' ')?)?;
         line.literal(b"query=")?;
         let query = Text::unescape(line.until(b' ')?);
@@ -182,8 +189,12 @@ const REJECT: &[u8] = b"553 ";
 impl<'a> Rblsmtpd<'a> {
     /// Reads one line, without its envelope.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
-        let mut line = Scan(line);
-        line.literal(b"rblsmtpd: ")?;
+        Rblsmtpd::rest(line.strip_prefix(b"rblsmtpd: ")?)
+    }
+
+    /// Reads what stands after the program's name.
+    pub(crate) fn rest(rest: &'a [u8]) -> Option<Self> {
+        let mut line = Scan(rest);
         let address = scan::address(line.until(b' ')?)?;
         line.literal(b"pid ")?;
         let pid = SessionId(line.number(b':')?);

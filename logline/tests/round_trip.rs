@@ -217,7 +217,7 @@ proptest! {
         let mut line = record.to_string().into_bytes();
         let at = at.index(line.len());
         if cut { line.truncate(at) } else { line[at] = byte }
-        if let Some(read) = Record::parse(&line) {
+        if let Some(read) = Record::parse(&line).filter(|read| !matches!(read, Record::Foreign(_))) {
             let again = read.to_string();
             prop_assert_eq!(Record::parse(again.as_bytes()), Some(read));
         }

@@ -9,6 +9,7 @@ mod bureau;
 mod desk;
 mod health;
 mod memory;
+mod neighbours;
 mod verdicts;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub use budget::{Budget, Limit, Worth};
 pub use bureau::Bureau;
 pub use desk::{Desk, LookUp, Origin, Plan, VERDICTS_MAX};
 pub use health::{Health, Sign};
+pub use neighbours::Neighbours;
 pub use verdicts::{Client, Said, Verdict, Verdicts};
 
 /// One list.
@@ -37,18 +39,30 @@ pub struct Terms {
     pub limit: Option<Limit>,
     /// How long a listing is remembered.
     pub listed_for: Duration,
-    /// How long it is remembered that there was none.
+    /// How long it is remembered at first that there was none; each time that it is confirmed, twice as long.
     pub passed_for: Duration,
+    /// But no longer than this.
+    pub passed_for_max: Duration,
     /// How long a client of which mail was accepted is not asked about.
     pub known_for: Duration,
     /// What is said to a listed client, `%IP%` being its address; without it the list is asked for its own text.
     pub text: Option<String>,
+    /// A newcomer with so many listed neighbours is put off, and asked about when it comes again; 0: never.
+    pub neighbours: u32,
 }
 
 impl Default for Terms {
     fn default() -> Self {
         let hour = Duration::from_secs(3600);
-        Terms { limit: None, listed_for: 24 * hour, passed_for: hour, known_for: 24 * hour, text: None }
+        Terms {
+            limit: None,
+            listed_for: 24 * hour,
+            passed_for: hour,
+            passed_for_max: 24 * hour,
+            known_for: 24 * hour,
+            text: None,
+            neighbours: 0,
+        }
     }
 }
 

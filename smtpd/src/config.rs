@@ -38,6 +38,8 @@
 //! | `[[dnsbl]] reset` | `00:00Z` | time of day, UTC, at which a period begins |
 //! | `[[dnsbl]] listed_for` | `24h` | how long a listing is remembered; `0s`: not at all |
 //! | `[[dnsbl]] passed_for` | `1h` | how long it is remembered that there was none |
+//! | `[[dnsbl]] passed_for_max` | `24h` | each time that it is confirmed it is remembered twice as long, up to this |
+//! | `[[dnsbl]] neighbours` | 2 with a limit, else 0 | a newcomer with so many listed neighbours (in its /24 or /48, in a day) is put off with 451 and asked about when it comes again; 0: never |
 //! | `[[dnsbl]] known_for` | `24h` | how long a client of which mail was accepted is not asked about |
 //! | `survey_every` | 0 | of so many listed clients one is looked up in all lists, to see what each has alone; 0: none |
 
@@ -81,6 +83,8 @@ pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 pub const DATA_TIMEOUT: Duration = Duration::from_secs(300);
 /// `[limits] queue_messages_max`: each costs some 500 bytes of memory.
 pub const QUEUE_MESSAGES_MAX: u32 = 100_000;
+/// `[[dnsbl]] neighbours`, where there is a limit
+pub const NEIGHBOURS: u32 = 2;
 /// `[[dnsbl]] period`
 pub const DNSBL_PERIOD: Duration = Duration::from_secs(86_400);
 /// `[remote] port`
@@ -385,7 +389,10 @@ fn terms(table: &Table<'_>) -> Terms {
         listed_for: table.get_or("listed_for", usual.listed_for),
         passed_for: table.get_or("passed_for", usual.passed_for),
         known_for: table.get_or("known_for", usual.known_for),
+        passed_for_max: table.get_or("passed_for_max", usual.passed_for_max),
         text: table.get("text"),
+        // Who counts queries wants them saved; who does not wants no newcomer to wait.
+        neighbours: table.get_or("neighbours", if limit.is_some() { NEIGHBOURS } else { usual.neighbours }),
     }
 }
 

@@ -216,6 +216,8 @@ impl Metrics {
             }
             // The transcript of a listed client; the verdict is an answer and counted as one.
             Record::Rblsmtpd(_) => {}
+            // Lines of other writers: never written here.
+            Record::Foreign(_) => {}
         }
     }
 

@@ -8,11 +8,19 @@ use logline::Timestamp;
 
 use super::budget::{Budget, Worth};
 use super::health::{Health, Sign};
+use super::neighbours::Neighbours;
 use super::verdicts::{Client, Said, Verdict, Verdicts};
-use super::{Blocklist, Finding, ZoneAnswer};
+use super::{Blocklist, Finding, Terms, ZoneAnswer};
 
 /// Verdicts that are remembered, of all zones together: some 30 MB.
 pub const VERDICTS_MAX: usize = 200_000;
+
+/// Who comes again sooner than this after it was put off does not wait as mail servers do (RFC 5321 §4.5.4.1 has 30
+/// minutes; Postfix waits 5, qmail 6:40).
+const PUT_OFF: Duration = Duration::from_secs(180);
+
+/// Who comes again later than this is a newcomer anew.
+const AWAITED: Duration = Duration::from_secs(86_400);
 
 /// What the books say of a client, before anybody is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +45,8 @@ pub enum LookUp {
     NoBudget,
     /// The zone is left alone for now; nobody is listed.
     Resting,
+    /// The client is a newcomer among listed neighbours; it is asked about when it comes again.
+    PutOff,
 }
 
 /// Where a verdict comes from.
@@ -55,6 +65,7 @@ pub enum Origin {
 pub struct Desk {
     zones: Vec<Zone>,
     pub(super) verdicts: Verdicts,
+    neighbours: Neighbours,
 }
 
 #[derive(Debug)]
@@ -72,7 +83,11 @@ impl Desk {
             budget: Budget::new(list.terms.limit),
             health: Health::default(),
         };
-        Desk { zones: lists.iter().map(zone).collect(), verdicts: Verdicts::new(VERDICTS_MAX) }
+        Desk {
+            zones: lists.iter().map(zone).collect(),
+            verdicts: Verdicts::new(VERDICTS_MAX),
+            neighbours: Neighbours::default(),
+        }
     }
 
     /// What is to be done about a client. A query that is said to be asked is counted as asked.
@@ -80,17 +95,32 @@ impl Desk {
         let Some((key, entry)) = u16::try_from(zone).ok().zip(self.zones.get_mut(zone)) else {
             return Plan::Answer(LookUp::Resting);
         };
-        let remembered = self.verdicts.get(key, Client::of(address));
-        if let Some(verdict) = remembered.filter(|verdict| verdict.until > now) {
-            return Plan::Answer(verdict.look_up());
-        }
+        let client = Client::of(address);
+        let remembered = self.verdicts.get(key, client);
+        let came_again = match remembered {
+            Some(Verdict { said: Said::PutOff, since, until }) if *until > now => {
+                if now.since(*since) < PUT_OFF {
+                    return Plan::Answer(LookUp::PutOff);
+                }
+                true
+            }
+            Some(verdict) if verdict.until > now => return Plan::Answer(verdict.look_up()),
+            Some(_) | None => false,
+        };
+        let old = remembered.filter(|verdict| verdict.said != Said::PutOff);
         if !entry.health.is_well(now) {
-            return Plan::Answer(remembered.map_or(LookUp::Resting, Verdict::look_up));
+            return Plan::Answer(old.map_or(LookUp::Resting, Verdict::look_up));
         }
-        let worth = if remembered.is_some() { Worth::Stale } else { Worth::Unheard };
+        let is_newcomer = old.is_none() && !came_again;
+        if is_newcomer && self.neighbours.are_listed(now, client, entry.list.terms.neighbours) {
+            let put_off = Verdict { said: Said::PutOff, since: now, until: now + AWAITED };
+            self.verdicts.insert(key, client, put_off);
+            return Plan::Answer(LookUp::PutOff);
+        }
+        let worth = if old.is_some() { Worth::Stale } else { Worth::Unheard };
         if !entry.budget.allows(now, worth) {
             // An old verdict is better than none.
-            return Plan::Answer(remembered.map_or(LookUp::NoBudget, Verdict::look_up));
+            return Plan::Answer(old.map_or(LookUp::NoBudget, Verdict::look_up));
         }
         entry.budget.spend(now, 1);
         Plan::Ask
@@ -115,15 +145,24 @@ impl Desk {
             let zone = entry.list.shown_zone();
             tracing::error!(zone, ?finding, "this blocklist is not asked for {} s", rest.as_secs());
         }
-        let terms = &entry.list.terms;
-        let said = match &finding {
-            Finding::Clear => Some((Said::Clear, terms.passed_for)),
-            Finding::Listed(text) => Some((Said::Listed(text.clone()), terms.listed_for)),
+        let (terms, client) = (&entry.list.terms, Client::of(address));
+        let before = self.verdicts.get(key, client);
+        let (said, holds) = match &finding {
+            Finding::Clear => {
+                self.neighbours.clear(client);
+                (Said::Clear, terms.passes(before))
+            }
+            Finding::Listed(text) => {
+                if !before.is_some_and(|verdict| matches!(verdict.said, Said::Listed(_))) {
+                    self.neighbours.listed(now, client);
+                }
+                (Said::Listed(text.clone()), terms.listed_for)
+            }
             // An error is no verdict about anybody.
-            Finding::Error(_) => None,
+            Finding::Error(_) => return LookUp::Found { finding, origin: Origin::Query },
         };
-        if let Some((said, holds)) = said.filter(|(_, holds)| *holds > Duration::ZERO) {
-            self.verdicts.insert(key, Client::of(address), Verdict { said, until: now + holds });
+        if holds > Duration::ZERO {
+            self.verdicts.insert(key, client, Verdict { said, since: now, until: now + holds });
         }
         LookUp::Found { finding, origin: Origin::Query }
     }
@@ -134,10 +173,10 @@ impl Desk {
         for (key, zone) in (0_u16..).zip(&self.zones) {
             let until = now + zone.list.terms.known_for;
             match self.verdicts.get(key, client) {
-                Some(Verdict { said: Said::Clear | Said::Known, until: before }) if *before < until => {}
+                Some(Verdict { said: Said::Clear | Said::Known, until: before, .. }) if *before < until => {}
                 Some(_) | None => continue,
             }
-            self.verdicts.insert(key, client, Verdict { said: Said::Known, until });
+            self.verdicts.insert(key, client, Verdict { said: Said::Known, since: now, until });
         }
     }
 
@@ -171,9 +210,20 @@ impl Desk {
     }
 }
 
+impl Terms {
+    /// How long it is remembered that a client is not listed, which was known so before: who was clean for long mostly
+    /// stays so.
+    fn passes(&self, before: Option<&Verdict>) -> Duration {
+        let held = before.filter(|verdict| matches!(verdict.said, Said::Clear | Said::Known));
+        let doubled = held.map_or(Duration::ZERO, |verdict| 2 * verdict.until.since(verdict.since));
+        doubled.max(self.passed_for).min(self.passed_for_max.max(self.passed_for))
+    }
+}
+
 impl Verdict {
     fn look_up(&self) -> LookUp {
         let (finding, origin) = match &self.said {
+            Said::PutOff => return LookUp::PutOff,
             Said::Clear => (Finding::Clear, Origin::Cache),
             Said::Known => (Finding::Clear, Origin::Known),
             Said::Listed(text) => (Finding::Listed(text.clone()), Origin::Cache),
@@ -185,7 +235,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocklist::{Action, Limit, Terms};
+    use crate::blocklist::{Action, Limit};
 
     const HOUR: Duration = Duration::from_secs(3600);
     /// 2026-11-21 00:00 UTC.
@@ -240,6 +290,37 @@ mod tests {
             Plan::Answer(LookUp::Found { finding: Finding::Listed(_), .. })
         ));
         assert_eq!(desk.plan(START, 0, address(3)), Plan::Ask);
+    }
+
+    #[test]
+    fn who_stays_clean_is_asked_about_less_and_less() {
+        let (mut desk, mut now, mut hours) = (desk(None), START, Vec::new());
+        for _ in 0..6 {
+            assert_eq!(desk.plan(now, 0, address(1)), Plan::Ask);
+            desk.answered(now, 0, address(1), &ZoneAnswer::NotListed);
+            let held = (1..).find(|n| desk.plan(now + *n * HOUR, 0, address(1)) == Plan::Ask).unwrap();
+            hours.push(held);
+            now = now + held * HOUR;
+        }
+        assert_eq!(hours, [1, 2, 4, 8, 16, 24]);
+    }
+
+    #[test]
+    fn a_newcomer_among_listed_neighbours_is_asked_about_when_it_comes_again() {
+        let terms = Terms { neighbours: 2, ..Terms::default() };
+        let mut desk = Desk::new(&[Blocklist::new("list.example", Action::Delay, None).with_terms(terms)]);
+        for last in 1..=2 {
+            desk.plan(START, 0, address(last));
+            desk.answered(START, 0, address(last), &listed());
+        }
+        let minute = Duration::from_secs(60);
+        assert_eq!(desk.plan(START, 0, address(3)), Plan::Answer(LookUp::PutOff));
+        assert_eq!(desk.plan(START + minute, 0, address(3)), Plan::Answer(LookUp::PutOff), "too soon");
+        assert_eq!(desk.plan(START + 5 * minute, 0, address(3)), Plan::Ask);
+        desk.answered(START + 5 * minute, 0, address(3), &ZoneAnswer::NotListed);
+        assert_eq!(desk.plan(START + 6 * minute, 0, address(3)), found(Finding::Clear, Origin::Cache));
+        // A client that was known before the neighbours were is no newcomer.
+        assert_eq!(desk.plan(START + 24 * HOUR, 0, address(3)), Plan::Ask);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The books on disk: verdicts and what was spent survive a restart. A file that cannot be read costs queries and
 //! nothing else.
 //!
-//! A line is an object: `{"zone":…,"began":…,"used":…}` or `{"zone":…,"client":…,"until":…,"said":…,"text":…}`.
+//! A line is an object: `{"zone":…,"began":…,"used":…}` or `{"zone":…,"client":…,"since":…,"until":…,"said":…,"text":…}`.
 
 use std::fs;
 use std::io::{self, BufReader};
@@ -27,6 +27,7 @@ enum Entry {
     Verdict {
         zone: String,
         client: IpAddr,
+        since: i64,
         until: i64,
         said: Word,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -37,6 +38,7 @@ enum Entry {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Word {
+    PutOff,
     Clear,
     Known,
     Listed,
@@ -53,6 +55,7 @@ impl Desk {
         let verdicts = self.verdicts.holding(now).filter_map(|(zone, client, verdict)| {
             let zone = names.get(usize::from(zone))?.clone();
             let (said, text) = match &verdict.said {
+                Said::PutOff => (Word::PutOff, Vec::new()),
                 Said::Clear => (Word::Clear, Vec::new()),
                 Said::Known => (Word::Known, Vec::new()),
                 Said::Listed(text) => (Word::Listed, text.clone()),
@@ -60,6 +63,7 @@ impl Desk {
             Some(Entry::Verdict {
                 zone,
                 client: client.address(),
+                since: verdict.since.seconds(),
                 until: verdict.until.seconds(),
                 said,
                 text,
@@ -84,16 +88,17 @@ impl Desk {
                 Ok(Entry::Spent { zone, began, used }) => {
                     self.restore_used(&zone, Timestamp::from_seconds(began), used);
                 }
-                Ok(Entry::Verdict { zone, client, until, said, text }) => {
+                Ok(Entry::Verdict { zone, client, since, until, said, text }) => {
                     let said = match said {
+                        Word::PutOff => Said::PutOff,
                         Word::Clear => Said::Clear,
                         Word::Known => Said::Known,
                         Word::Listed => Said::Listed(text),
                     };
-                    let until = Timestamp::from_seconds(until);
+                    let (since, until) = (Timestamp::from_seconds(since), Timestamp::from_seconds(until));
                     let zone = (0_u16..).zip(&names).find(|(_, name)| **name == zone);
                     if let Some((zone, _)) = zone.filter(|_| until > now) {
-                        self.verdicts.insert(zone, Client::of(client), Verdict { said, until });
+                        self.verdicts.insert(zone, Client::of(client), Verdict { said, since, until });
                     }
                 }
                 Err(_) => strange += 1,

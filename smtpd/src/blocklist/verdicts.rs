@@ -30,6 +30,8 @@ impl Client {
 /// What a zone said of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
+    /// It was not asked yet: the client was put off.
+    PutOff,
     /// It does not list it.
     Clear,
     /// It does not list it, and mail of that client was accepted since.
@@ -43,6 +45,8 @@ pub enum Said {
 pub struct Verdict {
     /// What was said.
     pub said: Said,
+    /// Since when that is known.
+    pub since: Timestamp,
     /// When it has to be asked anew.
     pub until: Timestamp,
 }
@@ -108,6 +112,8 @@ impl Verdicts {
 mod tests {
     use super::*;
 
+    const NOON: Timestamp = Timestamp::from_seconds(0);
+
     fn client(text: &str) -> Client {
         Client::of(text.parse().unwrap())
     }
@@ -125,11 +131,15 @@ mod tests {
         let mut verdicts = Verdicts::new(3);
         let until = Timestamp::from_seconds(100);
         for n in 1..=3 {
-            verdicts.insert(0, client(&format!("192.0.2.{n}")), Verdict { said: Said::Clear, until });
+            verdicts.insert(
+                0,
+                client(&format!("192.0.2.{n}")),
+                Verdict { said: Said::Clear, since: NOON, until },
+            );
         }
         // Remembered anew, it is not the oldest any more.
-        verdicts.insert(0, client("192.0.2.1"), Verdict { said: Said::Known, until });
-        verdicts.insert(0, client("192.0.2.4"), Verdict { said: Said::Clear, until });
+        verdicts.insert(0, client("192.0.2.1"), Verdict { said: Said::Known, since: NOON, until });
+        verdicts.insert(0, client("192.0.2.4"), Verdict { said: Said::Clear, since: NOON, until });
         assert_eq!(verdicts.len(), 3);
         assert!(verdicts.get(0, client("192.0.2.2")).is_none());
         assert!(verdicts.get(0, client("192.0.2.1")).is_some());
@@ -142,7 +152,7 @@ mod tests {
         let mut verdicts = Verdicts::new(2);
         let until = Timestamp::from_seconds(100);
         for _ in 0..1000 {
-            verdicts.insert(0, client("192.0.2.1"), Verdict { said: Said::Clear, until });
+            verdicts.insert(0, client("192.0.2.1"), Verdict { said: Said::Clear, since: NOON, until });
         }
         assert!(verdicts.order.len() <= 4);
         assert_eq!(verdicts.len(), 1);

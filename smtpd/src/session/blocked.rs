@@ -95,8 +95,16 @@ impl Session {
             return self.accept_known(mailbox, out);
         };
         self.note_look_up(list, &answer, out);
-        let LookUp::Found { finding: Finding::Listed(text), .. } = answer else {
-            return self.ask_zone(mailbox, zone + 1, out);
+        let text = match answer {
+            LookUp::Found { finding: Finding::Listed(text), .. } => text,
+            LookUp::PutOff if !matches!(self.standing, Standing::Listed { .. }) => {
+                let given = mailbox.to_string();
+                let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
+                return self.refuse(Rejection::PutOff, about, out);
+            }
+            LookUp::Found { .. } | LookUp::NoBudget | LookUp::Resting | LookUp::PutOff => {
+                return self.ask_zone(mailbox, zone + 1, out);
+            }
         };
         if !matches!(self.standing, Standing::Listed { .. }) {
             self.list(list, &text, out);
@@ -111,7 +119,7 @@ impl Session {
     /// A zone that is left alone for now is asked nothing and said nothing of.
     fn note_look_up(&self, list: &Blocklist, look_up: &LookUp, out: &mut Vec<Output>) {
         let (result, message, source) = match look_up {
-            LookUp::Resting => return,
+            LookUp::Resting | LookUp::PutOff => return,
             LookUp::NoBudget => (RblResult::Quota, Text::default(), RblSource::Query),
             LookUp::Found { finding, origin } => {
                 let source = match origin {

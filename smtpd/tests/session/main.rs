@@ -1,11 +1,6 @@
 //! What a session does, as transcripts.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a helper of a test fails with the test"
-)]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a helper of a test fails with the test")]
 
 mod blocklists;
 mod hostile;
