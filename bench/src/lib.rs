@@ -2,6 +2,7 @@
 //! ratio travels better than a number.
 
 pub mod day;
+pub mod fail2ban;
 pub mod journal;
 pub mod latency;
 pub mod replay;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{day, latency, replay};
+use bench::{day, fail2ban, latency, replay};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -19,6 +19,8 @@ enum Figure {
     BanLatency,
     /// What a blocklist is asked in a day, with an old server and with ours.
     DayModel,
+    /// How fast fail2ban's filters run here, and with fail2ban itself.
+    Fail2ban,
     /// How fast an old log is read.
     Replay,
 }
@@ -30,9 +32,11 @@ fn main() -> Result<()> {
     match arguments.figure {
         Some(Figure::BanLatency) => latency::measure(),
         Some(Figure::DayModel) => day::measure(),
+        Some(Figure::Fail2ban) => fail2ban::measure(),
         Some(Figure::Replay) => replay::measure(),
         None => {
             replay::measure()?;
+            fail2ban::measure()?;
             latency::measure()
         }
     }

@@ -62,19 +62,22 @@ fn differs(told: &Value, sample: &Sample, is_journal: bool) -> Option<String> {
     if (told["kind"] == "failure") != wanted || told["matched"] != wanted {
         return Some(format!("a failure must be: {wanted}"));
     }
+    if !wanted {
+        return None;
+    }
     let address = |value: &Value| value.as_str()?.parse::<std::net::IpAddr>().ok();
-    let time = |value: &Value| value.as_str().map(|time| time.get(..19).unwrap_or(time).to_owned());
+    let instant = || told["time"].as_str()?.parse::<jiff::Timestamp>().ok();
+    let wanted_instant = |time: &Value| {
+        let zone = jiff::tz::TimeZone::get("Europe/Zurich").ok()?;
+        zone.to_timestamp(crate::read(time.as_str()?).ok()?).ok()
+    };
     for (key, expected) in &sample.expected {
         let same = match key.as_str() {
             "host" if address(expected).is_some() => address(&told["address"]) == address(expected),
             "host" | "attempts" => told["fields"][key] == *expected,
             "user" => told["user"] == *expected,
-            // A digit stands for two in some of the suite's times.
             "time" if is_journal => told["time"].is_null(),
-            "time" => {
-                time(&told["time"]).map(|t| t.replace("-07T", "-7T"))
-                    == time(expected).map(|t| t.replace("-07T", "-7T"))
-            }
+            "time" => instant().is_some() && instant() == wanted_instant(expected),
             _ => true,
         };
         if !same {
