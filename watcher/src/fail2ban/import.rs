@@ -72,20 +72,25 @@ pub fn import(tree: &dyn Tree, directory: &Path, choice: Choice) -> Result<Impor
     Ok(written(directory, &jails, notes))
 }
 
+/// A filter with its parameters, and how its failures are called.
+struct Reads<'j> {
+    filter: &'j str,
+    set: &'j [(String, String)],
+    name: String,
+}
+
 fn written(directory: &Path, jails: &[Jail], notes: Vec<String>) -> Import {
-    let mut filters: Vec<(&str, &[(String, String)], String)> = Vec::new();
+    let mut filters: Vec<Reads<'_>> = Vec::new();
     let mut sources: BTreeMap<&Origin, Vec<String>> = BTreeMap::new();
     let mut files = BTreeMap::new();
     for jail in jails {
         let name = file_name(&jail.name);
         // Jails that read with the same filter share what it finds.
-        let same = |(filter, set, _): &&(&str, &[(String, String)], String)| {
-            *filter == jail.filter && *set == jail.set
-        };
+        let same = |reads: &&Reads<'_>| reads.filter == jail.filter && reads.set == jail.set;
         let filter = match filters.iter().find(same) {
-            Some((.., shared)) => shared.clone(),
+            Some(shared) => shared.name.clone(),
             None => {
-                filters.push((&jail.filter, &jail.set, name.clone()));
+                filters.push(Reads { filter: &jail.filter, set: &jail.set, name: name.clone() });
                 name.clone()
             }
         };
@@ -109,8 +114,8 @@ fn written(directory: &Path, jails: &[Jail], notes: Vec<String>) -> Import {
     for (from, named) in sources {
         main.push_str(&source(from));
         for name in named {
-            if let Some((filter, set, _)) = filters.iter().find(|(.., known)| *known == name) {
-                main.push_str(&imported(directory, filter, set, &name));
+            if let Some(reads) = filters.iter().find(|reads| reads.name == name) {
+                main.push_str(&imported(directory, reads));
             }
         }
     }
@@ -135,7 +140,8 @@ fn source(from: &Origin) -> String {
     format!("\n[[source]]\n{key}\nfilter = []\n")
 }
 
-fn imported(directory: &Path, filter: &str, set: &[(String, String)], name: &str) -> String {
+fn imported(directory: &Path, reads: &Reads<'_>) -> String {
+    let Reads { filter, set, name } = reads;
     let file = directory.join("filter.d").join(format!("{filter}.conf"));
     let mut text =
         format!("[[source.fail2ban]]\nname = {}\nfilter = {}\n", quote(name), quote(&file.to_string_lossy()));

@@ -273,10 +273,10 @@ impl Reader<'_> {
 
     /// The ports that a number, a range or a name means.
     fn port(&self, text: &str) -> Option<std::ops::RangeInclusive<u16>> {
-        if let Some((first, last)) = text.split_once([':', '-']) {
-            if let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse()) {
-                return Some(first.max(1)..=last);
-            }
+        if let Some((first, last)) = text.split_once([':', '-'])
+            && let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse())
+        {
+            return Some(first.max(1)..=last);
         }
         if let Ok(port) = text.parse::<crate::jail::Port>() {
             return Some(port.0..=port.0);
@@ -298,7 +298,9 @@ impl Reader<'_> {
             match one.parse::<ipnet::IpNet>().or(address) {
                 Ok(network) => networks.push(network.trunc().to_string()),
                 Err(_) => {
-                    self.note(format!("ignoreip {one}: no address and no network; no name is looked up here"))
+                    self.note(format!(
+                        "ignoreip {one}: no address and no network; no name is looked up here"
+                    ));
                 }
             }
         }
