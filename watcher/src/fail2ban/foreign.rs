@@ -174,3 +174,6 @@ fn event<'e>(name: &'e str, found: &'e Found<'_>, at: Timestamp, line: &'e [u8])
     }
     Event { kind: Kind::Failure, at, address, weight: 1, fields, line }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,34 +1,13 @@
-use std::io;
-
 use super::*;
-
-/// Files of a test.
-struct Files(BTreeMap<PathBuf, String>);
-
-impl Tree for Files {
-    fn read(&self, path: &Path) -> Option<io::Result<String>> {
-        self.0.get(path).cloned().map(Ok)
-    }
-
-    fn list(&self, directory: &Path, extension: &str) -> Vec<PathBuf> {
-        let is_in = |path: &&PathBuf| {
-            path.parent() == Some(directory) && path.extension().is_some_and(|found| found == extension)
-        };
-        self.0.keys().filter(is_in).cloned().collect()
-    }
-}
+use crate::fail2ban::layers::tests::Files;
 
 const DEFAULTS: &str = "[DEFAULT]\nbantime = 10m\nfindtime = 10m\nmaxretry = 5\nport = 0:65535\nprotocol = tcp\n\
     enabled = false\nfilter = %(__name__)s[mode=%(mode)s]\nmode = normal\naction = iptables[port=\"%(port)s\"]\n";
 
 fn run(jail: &str, filter: &str) -> Import {
-    let files = [
-        ("/f/jail.conf", format!("{DEFAULTS}[INCLUDES]\n")),
-        ("/f/jail.local", jail.to_owned()),
-        ("/f/filter.d/x.conf", filter.to_owned()),
-    ];
-    let files = files.map(|(path, text)| (PathBuf::from(path), text));
-    import(&Files(files.into()), Path::new("/f"), Choice::Enabled).unwrap()
+    let conf = format!("{DEFAULTS}[INCLUDES]\n");
+    let files = [("jail.conf", conf.as_str()), ("jail.local", jail), ("filter.d/x.conf", filter)];
+    import(&Files::new(&files), Path::new("/f"), Choice::Enabled).unwrap()
 }
 
 const FILTER: &str = "[Definition]\nfailregex = ^<HOST> failed$\njournalmatch = _SYSTEMD_UNIT=x.service\n";
