@@ -49,9 +49,13 @@ pub fn check(file: Option<&Path>) -> anyhow::Result<()> {
     }
     mistakes.into_result(())?;
     let (jails, filters) = (config.jails.iter().count(), config.filters.names().len());
+    let imported = match config.sources.iter().map(|source| source.fail2ban.len()).sum() {
+        0 => String::new(),
+        count => format!("; {count} filters of fail2ban"),
+    };
     writeln!(
         io::stdout(),
-        "the configuration is right: {jails} jails, {filters} filters, {rules} rules proven by {samples} samples"
+        "the configuration is right: {jails} jails, {filters} filters, {rules} rules proven by {samples} samples{imported}"
     )?;
     Ok(())
 }
