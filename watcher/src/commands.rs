@@ -1,5 +1,6 @@
 //! What `postern-watcher` does without a daemon: check, replay, match.
 
+mod import;
 mod lines;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -15,6 +16,7 @@ use crate::filter::{self, Failure, Proof};
 use crate::quota::Quota;
 use crate::replay::{self, Progress};
 
+pub use import::ImportFail2ban;
 pub use lines::Match;
 
 /// Diagnostics go to standard error; `RUST_LOG` says how much.
@@ -48,9 +50,13 @@ pub fn check(file: Option<&Path>) -> anyhow::Result<()> {
     }
     mistakes.into_result(())?;
     let (jails, filters) = (config.jails.iter().count(), config.filters.names().len());
+    let imported = match config.sources.iter().map(|source| source.fail2ban.len()).sum() {
+        0 => String::new(),
+        count => format!("; {count} filters of fail2ban"),
+    };
     writeln!(
         io::stdout(),
-        "the configuration is right: {jails} jails, {filters} filters, {rules} rules proven by {samples} samples"
+        "the configuration is right: {jails} jails, {filters} filters, {rules} rules proven by {samples} samples{imported}"
     )?;
     Ok(())
 }
