@@ -176,16 +176,15 @@ mod tests {
     #[test]
     fn every_shipped_filter_proves_itself() {
         let filters = Filters::shipped().map_err(|mistakes| mistakes.to_string());
+        let mut told = Vec::new();
         for filter in filters.unwrap_or_else(|mistakes| panic!("{mistakes}")).iter() {
             let Proof { failures, gaps } = prove(filter);
-            let told: Vec<String> = failures.iter().chain(&gaps).map(ToString::to_string).collect();
-            assert!(told.is_empty(), "{}", told.join("\n"));
-            assert!(
-                filter.samples.iter().any(|s| s.expected == Expected::Nothing),
-                "{}: no near miss",
-                filter.name
-            );
+            told.extend(failures.iter().chain(&gaps).map(ToString::to_string));
+            if !filter.samples.iter().any(|s| s.expected == Expected::Nothing) {
+                told.push(format!("{}: no near miss", filter.name));
+            }
         }
+        assert!(told.is_empty(), "{}", told.join("\n"));
     }
 
     #[track_caller]

@@ -10,10 +10,14 @@ use crate::overlay;
 
 /// The shipped filters, compiled in so that one binary runs with no file at all.
 pub const SHIPPED: &[(&str, &str)] = &[
+    ("courier", include_str!("../../../filters/courier.toml")),
+    ("cyrus", include_str!("../../../filters/cyrus.toml")),
     ("dovecot", include_str!("../../../filters/dovecot.toml")),
     ("exim", include_str!("../../../filters/exim.toml")),
+    ("opensmtpd", include_str!("../../../filters/opensmtpd.toml")),
     ("postfix", include_str!("../../../filters/postfix.toml")),
     ("qmail", include_str!("../../../filters/qmail.toml")),
+    ("sendmail", include_str!("../../../filters/sendmail.toml")),
     ("sshd", include_str!("../../../filters/sshd.toml")),
     ("vpopmail", include_str!("../../../filters/vpopmail.toml")),
 ];
