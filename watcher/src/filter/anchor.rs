@@ -99,7 +99,7 @@ fn told(error: &regex_syntax::Error) -> String {
 }
 
 /// What a program says in its own words, though an address would fit into it. Every other capture is a client's.
-const PROGRAM_FIELDS: &[&str] = &["address", "attempts", "code", "protocol", "reason", "service", "session", "zone"];
+const PROGRAM_FIELDS: &[&str] = &["address", "attempts", "code", "jail", "protocol", "reason", "service", "session", "zone"];
 
 /// The shortest address is `::1`, but nobody forges that one.
 const FORGED_BYTES_MIN: usize = 7;

@@ -14,11 +14,17 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("cyrus", include_str!("../../../filters/cyrus.toml")),
     ("dovecot", include_str!("../../../filters/dovecot.toml")),
     ("exim", include_str!("../../../filters/exim.toml")),
+    ("haraka", include_str!("../../../filters/haraka.toml")),
     ("opensmtpd", include_str!("../../../filters/opensmtpd.toml")),
     ("postfix", include_str!("../../../filters/postfix.toml")),
     ("qmail", include_str!("../../../filters/qmail.toml")),
+    ("recidive", include_str!("../../../filters/recidive.toml")),
+    ("roundcube", include_str!("../../../filters/roundcube.toml")),
+    ("rspamd", include_str!("../../../filters/rspamd.toml")),
     ("sendmail", include_str!("../../../filters/sendmail.toml")),
+    ("sogo", include_str!("../../../filters/sogo.toml")),
     ("sshd", include_str!("../../../filters/sshd.toml")),
+    ("stalwart", include_str!("../../../filters/stalwart.toml")),
     ("vpopmail", include_str!("../../../filters/vpopmail.toml")),
 ];
 
