@@ -5,7 +5,8 @@ use toml::de::DeValue;
 
 use crate::event::Kind;
 use crate::fact::Fact;
-use crate::filter::{Condition, Expected, Filter, Matcher, Pattern, Programs, Rule, Sample};
+use crate::filter::{Condition, Expected, Filter, Matcher, Pattern, PatternProof as Proof, Programs, Rule, Sample};
+use crate::overlay;
 
 /// Reads a filter; every mistake is noted in `document` at its place, and gives `None` in the end.
 ///
@@ -15,8 +16,9 @@ pub fn load(name: &str, document: &Document) -> Option<Filter> {
     let about = root.require::<String>("about");
     let programs = root.get_or("program", Programs::default());
     let parts = Parts::read(&root);
+    let proof = if overlay::is_shipped(document) { Proof::Done } else { Proof::Wanted };
     let rules: Vec<Option<Rule>> =
-        root.tables("rule").iter().enumerate().map(|(n, table)| rule(name, n + 1, &parts, table)).collect();
+        root.tables("rule").iter().enumerate().map(|(n, table)| rule(name, n + 1, (&parts, proof), table)).collect();
     let samples: Vec<Option<Sample>> = root.tables("sample").iter().map(sample).collect();
     if rules.is_empty() {
         root.mistake_at_table("a filter without a [[rule]] means nothing");
@@ -33,7 +35,7 @@ pub fn load(name: &str, document: &Document) -> Option<Filter> {
     })
 }
 
-fn rule(filter: &str, number: usize, parts: &Parts, table: &Table<'_>) -> Option<Rule> {
+fn rule(filter: &str, number: usize, (parts, proof): (&Parts, Proof), table: &Table<'_>) -> Option<Rule> {
     let kind = table.require::<Means>("kind").map(|Means(kind)| kind);
     let name = table.get::<String>("name").unwrap_or_else(|| format!("{filter}:{number}"));
     let fact = table.get::<Text<Fact>>("fact");
@@ -55,7 +57,7 @@ fn rule(filter: &str, number: usize, parts: &Parts, table: &Table<'_>) -> Option
             if table.contains("where") {
                 table.mistake("where", "`where` is about a fact; a pattern says all itself");
             }
-            let compile = |(text, kind): (String, _)| Pattern::new(&parts.put_into(&text)?, kind);
+            let compile = |(text, kind): (String, _)| Pattern::new(&parts.put_into(&text)?, kind, proof);
             pattern.zip(kind).map(compile).and_then(|compiled| match compiled {
                 Ok(pattern) => Some(Matcher::Pattern(pattern)),
                 Err(message) => {
