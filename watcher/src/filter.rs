@@ -6,6 +6,8 @@ use settings::Place;
 
 mod anchor;
 mod file;
+#[cfg(test)]
+mod forgery;
 mod programs;
 mod proof;
 mod rule;

@@ -99,7 +99,20 @@ fn told(error: &regex_syntax::Error) -> String {
 }
 
 /// What a program says in its own words, though an address would fit into it. Every other capture is a client's.
-const PROGRAM_FIELDS: &[&str] = &["address", "attempts", "code", "jail", "protocol", "reason", "service", "session", "zone"];
+pub(super) const PROGRAM_FIELDS: &[&str] = &[
+    "address",
+    "attempts",
+    "authenticator",
+    "code",
+    "jail",
+    "passdb",
+    "plugin",
+    "protocol",
+    "reason",
+    "service",
+    "session",
+    "zone",
+];
 
 /// The shortest address is `::1`, but nobody forges that one.
 const FORGED_BYTES_MIN: usize = 7;
@@ -161,9 +174,7 @@ fn length_max(hir: &Hir) -> Option<usize> {
         HirKind::Repetition(repetition) => {
             length_max(&repetition.sub)?.checked_mul(usize::try_from(repetition.max?).ok()?)
         }
-        HirKind::Concat(subs) => {
-            subs.iter().try_fold(0usize, |sum, sub| sum.checked_add(length_max(sub)?))
-        }
+        HirKind::Concat(subs) => subs.iter().try_fold(0usize, |sum, sub| sum.checked_add(length_max(sub)?)),
         HirKind::Alternation(subs) => {
             subs.iter().try_fold(0usize, |longest, sub| Some(longest.max(length_max(sub)?)))
         }

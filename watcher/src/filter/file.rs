@@ -5,7 +5,9 @@ use toml::de::DeValue;
 
 use crate::event::Kind;
 use crate::fact::Fact;
-use crate::filter::{Condition, Expected, Filter, Matcher, Pattern, PatternProof as Proof, Programs, Rule, Sample};
+use crate::filter::{
+    Condition, Expected, Filter, Matcher, Pattern, PatternProof as Proof, Programs, Rule, Sample,
+};
 use crate::overlay;
 
 /// Reads a filter; every mistake is noted in `document` at its place, and gives `None` in the end.
@@ -17,8 +19,12 @@ pub fn load(name: &str, document: &Document) -> Option<Filter> {
     let programs = root.get_or("program", Programs::default());
     let parts = Parts::read(&root);
     let proof = if overlay::is_shipped(document) { Proof::Done } else { Proof::Wanted };
-    let rules: Vec<Option<Rule>> =
-        root.tables("rule").iter().enumerate().map(|(n, table)| rule(name, n + 1, (&parts, proof), table)).collect();
+    let rules: Vec<Option<Rule>> = root
+        .tables("rule")
+        .iter()
+        .enumerate()
+        .map(|(n, table)| rule(name, n + 1, (&parts, proof), table))
+        .collect();
     let samples: Vec<Option<Sample>> = root.tables("sample").iter().map(sample).collect();
     if rules.is_empty() {
         root.mistake_at_table("a filter without a [[rule]] means nothing");

@@ -12,6 +12,11 @@ impl Programs {
         let Some(program) = program else { return true };
         self.0.is_empty() || self.0.iter().any(|name| fits(name.as_bytes(), program))
     }
+
+    /// Whether it is said whose lines they are.
+    pub fn are_named(&self) -> bool {
+        !self.0.is_empty()
+    }
 }
 
 impl Value for Programs {

@@ -99,9 +99,7 @@ type Found = Vec<(String, String)>;
 fn is_right(expected: &Expected, found: &[Found]) -> bool {
     match expected {
         Expected::Nothing => found.is_empty(),
-        Expected::Event(values) => {
-            found.iter().any(|found| values.iter().all(|value| found.contains(value)))
-        }
+        Expected::Event(values) => found.iter().any(|found| values.iter().all(|value| found.contains(value))),
     }
 }
 

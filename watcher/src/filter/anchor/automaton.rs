@@ -57,7 +57,6 @@ struct Builder<'s> {
 }
 
 impl Builder<'_> {
-
     /// Adds what matches `hir` and then goes on at `next`; gives its first state.
     fn build(&mut self, hir: &Hir, next: StateId) -> Option<StateId> {
         match hir.kind() {
@@ -67,9 +66,7 @@ impl Builder<'_> {
                 mark(&mut bytes, *byte, *byte);
                 self.add(State::Bytes(bytes.into(), next))
             }),
-            HirKind::Class(_) => {
-                self.add(State::Bytes(bytes_of(hir).into(), next))
-            }
+            HirKind::Class(_) => self.add(State::Bytes(bytes_of(hir).into(), next)),
             HirKind::Capture(capture) if capture.name.as_deref() == Some(self.subject) => {
                 self.subject(&capture.sub, next)
             }
