@@ -9,7 +9,7 @@ use super::facts::{FactRules, Held, Place};
 use super::parts::Parts;
 use super::patterns::{Found, Patterns, Search};
 use super::repeats::Repeat;
-use crate::envelope::stamp::Stamp;
+use crate::envelope::stamp::{Recent, Stamp};
 use crate::envelope::{EnvelopeKind, Opened, json, second};
 use crate::fact::View;
 use crate::filter::{Filter, Rule};
@@ -23,7 +23,10 @@ pub(crate) struct Reader {
 
 /// What one thread needs to read: memory that is used again for each line.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch(Search);
+pub(crate) struct Scratch {
+    search: Search,
+    recent: Recent,
+}
 
 /// A line as it was read, without what only the lines before it can tell.
 #[derive(Debug)]
@@ -83,7 +86,10 @@ impl Reader {
     pub(crate) fn look<'a>(&'a self, scratch: &mut Scratch, line: &'a [u8]) -> Sight<'a> {
         // A carriage return before the line feed is the writer's line end, not part of what it says.
         let text = line.strip_suffix(b"\r").unwrap_or(line);
-        self.json(text).unwrap_or_else(|| self.look_into(scratch, &Opened::read(text)))
+        self.json(text).unwrap_or_else(|| {
+            let opened = Opened::read_after(text, &mut scratch.recent);
+            self.look_into(scratch, &opened)
+        })
     }
 
     /// Reads a message whose envelope was opened where it came from.
@@ -117,7 +123,10 @@ impl Reader {
             if self.is_doubled(scratch, opened) {
                 return Said::Doubled;
             }
-            return self.patterns.find(&mut scratch.0, program, message).map_or(Said::Unknown, Said::Shape);
+            return self
+                .patterns
+                .find(&mut scratch.search, program, message)
+                .map_or(Said::Unknown, Said::Shape);
         };
         // A session's number decides whose a line is, whatever a client has written into it.
         let view = View::of(&record);
@@ -126,7 +135,7 @@ impl Reader {
         {
             return Said::Doubled;
         }
-        self.state(record, program, || self.patterns.find(&mut scratch.0, program, message))
+        self.state(record, program, || self.patterns.find(&mut scratch.search, program, message))
     }
 
     /// What a record says; where no rule is about it, somebody's own filter may know more of a line of another writer.
@@ -156,7 +165,7 @@ impl Reader {
     fn is_doubled(&self, scratch: &mut Scratch, opened: &Opened<'_>) -> bool {
         opened.kind != EnvelopeKind::None
             && second::stands_in(opened.message, |inner| {
-                Record::parse(inner).is_some() || self.patterns.knows(&mut scratch.0, inner)
+                Record::parse(inner).is_some() || self.patterns.knows(&mut scratch.search, inner)
             })
     }
 }
