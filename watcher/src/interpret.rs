@@ -12,7 +12,7 @@ use logline::{SessionId, Tcpserver, Timestamp};
 use crate::connections::{Claim, Connections};
 use crate::envelope::stamp::{Calendar, Stamp};
 use crate::envelope::{Around, Envelope, EnvelopeKind, Opened};
-use crate::event::Event;
+use crate::event::{Event, Kind};
 use crate::fact::View;
 use crate::filter::{Filter, Rule};
 
@@ -26,16 +26,18 @@ mod reader;
 #[cfg(test)]
 mod reference;
 mod repeats;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
 use facts::Place;
 use origin::{Gate, Origin, Trust};
 use parts::{Part, Parts};
-use patterns::Found;
+use patterns::{Found, Shapes};
 pub(crate) use reader::{Reader, Scratch, Sight};
 use reader::{Said, Stated, What};
 use repeats::{Last, Repeat};
+use sessions::{Name, Sessions};
 
 /// A stamp may be so far ahead of the line's arrival; one that is further says nothing.
 pub const AHEAD_MAX: Duration = Duration::from_secs(60);
@@ -97,6 +99,8 @@ struct Course {
     last: Last,
     /// A long line of which the rest is to come.
     parts: Parts,
+    /// The sessions of programs that are read by pattern.
+    sessions: Sessions,
 }
 
 /// Who is told of the events.
@@ -116,12 +120,22 @@ struct Line<'a> {
 impl Interpreter {
     /// Reads with these filters; stamps in local time are in `zone`.
     pub fn new(filters: impl IntoIterator<Item = Arc<Filter>>, zone: TimeZone) -> Self {
-        let (gate, last, parts) = (Gate::default(), Last::default(), Parts::default());
+        Interpreter::of(Arc::new(Reader::of(filters.into_iter().collect())), zone)
+    }
+
+    fn of(reader: Arc<Reader>, zone: TimeZone) -> Self {
         Interpreter {
-            reader: Arc::new(Reader::of(filters.into_iter().collect())),
+            reader,
             scratch: Scratch::default(),
             connections: Connections::default(),
-            course: Course { calendar: Calendar::new(zone), gate, previous: None, last, parts },
+            course: Course {
+                calendar: Calendar::new(zone),
+                gate: Gate::default(),
+                previous: None,
+                last: Last::default(),
+                parts: Parts::default(),
+                sessions: Sessions::default(),
+            },
         }
     }
 
@@ -196,7 +210,7 @@ struct InOrder<'i> {
 
 impl InOrder<'_> {
     fn take(&mut self, sight: Sight<'_>, line: Line<'_>, sink: &mut Sink<'_>) -> Reading {
-        let Sight { kind, program, stamp, offset, what } = sight;
+        let Sight { kind, program, pid, stamp, offset, what } = sight;
         let Line { arrival, latest, .. } = line;
         let time = self.time(kind, stamp, &line);
         let replaced = time.is_some_and(|time| latest.is_some_and(|latest| time > latest));
@@ -210,7 +224,7 @@ impl InOrder<'_> {
                     Some(opened) => self.course.last.keep_sent(opened, line.bytes),
                     None => self.course.last.keep(line.bytes),
                 }
-                self.tell(said, Origin { kind, program }, at, line.bytes, sink)
+                self.tell(said, Origin { kind, program, pid }, at, line.bytes, sink)
             }
         };
         Reading { meaning, envelope: kind, at, stamped: time.is_some(), replaced, offset }
@@ -278,7 +292,7 @@ impl InOrder<'_> {
         sink: &mut Sink<'_>,
     ) -> Meaning {
         let said = self.reader.say(self.scratch, opened);
-        let origin = Origin { kind: opened.kind, program: opened.program };
+        let origin = Origin { kind: opened.kind, program: opened.program, pid: opened.pid };
         let meanings = (0..times).map(|_| self.tell(said.clone(), origin, at, line, sink));
         meanings.reduce(Meaning::and).unwrap_or(Meaning::Nothing)
     }
@@ -296,36 +310,47 @@ impl InOrder<'_> {
             Said::Unknown => Meaning::Unknown,
             Said::Nothing => Meaning::Nothing,
             Said::Doubled => Meaning::Ambiguous,
-            Said::Shape(found) => self.shape(found, origin, at, line, sink),
+            Said::Shape(shapes) => self.shapes(shapes, origin, at, line, sink),
             Said::Fact(stated) => {
-                let Stated { record, held, shape } = *stated;
+                let Stated { record, held, shapes } = *stated;
                 let meaning = self.record(&View::of(&record), &held, origin, at, line, sink);
-                match shape {
-                    Some(found) => meaning.and(self.shape(found, origin, at, line, sink)),
-                    None => meaning,
+                match meaning {
+                    Meaning::Nothing => meaning.and(self.shapes(shapes, origin, at, line, sink)),
+                    meaning => meaning,
                 }
             }
         }
     }
 
-    fn shape(
+    fn shapes(
         &mut self,
-        found: Found<'_>,
+        shapes: Shapes<'_>,
         origin: Origin<'_>,
         at: Timestamp,
         line: &[u8],
         sink: &mut Sink<'_>,
     ) -> Meaning {
-        let Found { place, address, fields } = found;
-        let trust = |filter| origin.trust(filter, &self.course.gate, self.connections);
-        let rule = self.reader.rule(place).and_then(|(filter, rule)| Some((rule, trust(filter)?)));
-        let Some((rule, trust)) = rule else { return Meaning::Unknown };
-        if trust == Trust::Connected && self.connections.client(None, Some(address)) == Claim::Ambiguous {
-            return Meaning::Ambiguous;
+        let mut meaning = Meaning::Unknown;
+        for found in shapes {
+            let Some((filter, rule)) = self.reader.rule(found.place) else { continue };
+            let trust = origin.trust(filter, &self.course.gate, self.connections);
+            match pattern_event(&mut self.course.sessions, (filter, rule), origin, found, at, line) {
+                Ok(event) => {
+                    if trust == Some(Trust::Connected)
+                        && event.address.is_some()
+                        && self.connections.client(None, event.address) == Claim::Ambiguous
+                    {
+                        return Meaning::Ambiguous;
+                    }
+                    sink(&event, rule);
+                    return Meaning::Events(1);
+                }
+                // The first rule that knows the line decides, also where it says that it is nothing.
+                Err(Meaning::Nothing) => return Meaning::Nothing,
+                Err(why) => meaning = meaning.and(why),
+            }
         }
-        let weight = Event::weight_of(&fields);
-        sink(&Event { kind: rule.kind, at, address: Some(address), weight, fields, line }, rule);
-        Meaning::Events(1)
+        meaning
     }
 
     fn record(
@@ -388,6 +413,7 @@ fn fact_event<'e>(
     at: Timestamp,
     line: &'e [u8],
 ) -> Result<Event<'e>, Meaning> {
+    let kind = rule.kind.ok_or(Meaning::Nothing)?;
     let address = match (view.pid, view.claimed) {
         // A line of the queue is about nobody at the gate.
         (None, None) => None,
@@ -399,14 +425,50 @@ fn fact_event<'e>(
         (pid, claimed) => Some(client(connections, pid, claimed)?),
     };
     if let Some(pid) = view.pid.or_else(|| connections.latest_of(address?))
-        && connections.repeats(pid, rule.kind, view.fact)
+        && connections.repeats(pid, kind, view.fact)
     {
         return Err(Meaning::Repeated);
     }
     let names = view.fact.fields();
     let mut fields = Vec::with_capacity(names.len());
     fields.extend(names.iter().filter_map(|name| Some((*name, view.field(name)?))));
-    Ok(Event { kind: rule.kind, at, address, weight: 1, fields, line })
+    Ok(Event { kind, at, address, weight: 1, fields, line })
+}
+
+/// The event that a rule makes of what its pattern captured, or why there is none.
+fn pattern_event<'e>(
+    sessions: &mut Sessions,
+    (filter, rule): (&Filter, &Rule),
+    origin: Origin<'_>,
+    found: Found<'e>,
+    at: Timestamp,
+    line: &'e [u8],
+) -> Result<Event<'e>, Meaning> {
+    let kind = rule.kind.ok_or(Meaning::Nothing)?;
+    let Found { address, fields, .. } = found;
+    let session = fields.iter().find(|(name, _)| *name == "session");
+    let session = session.and_then(|(_, text)| Name::captured(&filter.name, text.bytes()));
+    let address = match (address, &session) {
+        (None, Some(session)) => Some(sessions.client(session).ok_or(Meaning::Ambiguous)?),
+        (address, _) => address,
+    };
+    let weight = Event::weight_of(&fields);
+    let mut event = Event { kind, at, address, weight, fields, line };
+    match (kind, &session, address) {
+        (Kind::Connect, Some(session), Some(address)) => sessions.open(session.clone(), address),
+        (Kind::Disconnect, Some(session), _) => sessions.close(session),
+        _ => {}
+    }
+    let process = || Some(Name::of_process(&filter.name, origin.program, origin.pid?, address?));
+    if filter.counts_attempts
+        && let Some(name) = session.or_else(process)
+    {
+        event.weight = sessions.news(name, &event);
+        if event.weight == 0 {
+            return Err(Meaning::Repeated);
+        }
+    }
+    Ok(event)
 }
 
 fn client(

@@ -8,11 +8,12 @@ use crate::connections::Connections;
 use crate::envelope::EnvelopeKind;
 use crate::filter::Filter;
 
-/// The envelope of a line and the program it names.
+/// The envelope of a line, the program it names and that program's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Origin<'l> {
     pub(super) kind: EnvelopeKind,
     pub(super) program: Option<&'l [u8]>,
+    pub(super) pid: Option<u32>,
 }
 
 /// Among which lines connections are told of.
@@ -31,12 +32,11 @@ pub(super) enum Trust {
 impl Origin<'_> {
     /// What an address needs in a line that a filter reads; none where the line is another program's.
     pub(super) fn trust(self, filter: &Filter, gate: &Gate, connections: &Connections) -> Option<Trust> {
-        match (&filter.program, self.program) {
-            _ if !filter.hears(self.program) => None,
-            (Some(_), Some(_)) => Some(Trust::Line),
-            _ if gate.has(self, connections) => Some(Trust::Connected),
-            _ => Some(Trust::Line),
+        if !filter.programs.cover(self.program) {
+            return None;
         }
+        let is_named = self.program.is_some() && filter.programs.are_named();
+        Some(if !is_named && gate.has(self, connections) { Trust::Connected } else { Trust::Line })
     }
 }
 

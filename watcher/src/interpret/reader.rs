@@ -7,7 +7,7 @@ use logline::{Record, SessionId, Tcpserver};
 
 use super::facts::{FactRules, Held, Place};
 use super::parts::Parts;
-use super::patterns::{Found, Patterns, Search};
+use super::patterns::{Patterns, Search, Shapes};
 use super::repeats::Repeat;
 use crate::envelope::stamp::{Recent, Stamp};
 use crate::envelope::{EnvelopeKind, Opened, json, second};
@@ -33,6 +33,7 @@ pub(crate) struct Scratch {
 pub(crate) struct Sight<'a> {
     pub(crate) kind: EnvelopeKind,
     pub(crate) program: Option<&'a [u8]>,
+    pub(crate) pid: Option<u32>,
     pub(crate) stamp: Stamp,
     pub(crate) offset: Option<Offset>,
     pub(crate) what: What<'a>,
@@ -58,8 +59,8 @@ pub(crate) enum Said<'a> {
     Doubled,
     /// It states a fact that changes the table of sessions, or that a rule is about.
     Fact(Box<Stated<'a>>),
-    /// It has the shape of a pattern.
-    Shape(Found<'a>),
+    /// It has the shape of a pattern, or of several.
+    Shape(Shapes<'a>),
 }
 
 /// A fact and what follows from it.
@@ -68,8 +69,8 @@ pub(crate) struct Stated<'a> {
     pub(crate) record: Record<'a>,
     /// The rules that hold for it.
     pub(crate) held: Held,
-    /// Where none does: the shape that it has beside.
-    pub(crate) shape: Option<Found<'a>>,
+    /// Where none does: the shapes that it has beside.
+    pub(crate) shapes: Shapes<'a>,
 }
 
 impl Reader {
@@ -101,18 +102,18 @@ impl Reader {
     fn json<'a>(&'a self, text: &'a [u8]) -> Option<Sight<'a>> {
         let (time, record) = json::read(text)?;
         let (kind, stamp, offset) = (EnvelopeKind::Json, Stamp::Instant(time), Some(Offset::UTC));
-        let said = self.state(record, None, || None);
-        Some(Sight { kind, program: None, stamp, offset, what: What::Said(said) })
+        let what = What::Said(self.state(record, None, Shapes::new));
+        Some(Sight { kind, program: None, pid: None, stamp, offset, what })
     }
 
     /// Reads a line that is out of its envelope.
     fn look_into<'a>(&'a self, scratch: &mut Scratch, opened: &Opened<'a>) -> Sight<'a> {
-        let Opened { kind, program, stamp, offset, .. } = *opened;
+        let Opened { kind, program, pid, stamp, offset, .. } = *opened;
         let belongs =
             kind.is_syslog() && (Parts::concerns(opened) || Repeat::parse(opened.message).is_some());
         let what =
             if belongs { What::Belongs(Box::new(*opened)) } else { What::Said(self.say(scratch, opened)) };
-        Sight { kind, program, stamp, offset, what }
+        Sight { kind, program, pid, stamp, offset, what }
     }
 
     /// What a message says.
@@ -123,10 +124,8 @@ impl Reader {
             if self.is_doubled(scratch, opened) {
                 return Said::Doubled;
             }
-            return self
-                .patterns
-                .find(&mut scratch.search, program, message)
-                .map_or(Said::Unknown, Said::Shape);
+            let shapes = self.patterns.find(&mut scratch.search, program, message);
+            return if shapes.is_empty() { Said::Unknown } else { Said::Shape(shapes) };
         };
         // A session's number decides whose a line is, whatever a client has written into it.
         let view = View::of(&record);
@@ -143,22 +142,21 @@ impl Reader {
         &'a self,
         record: Record<'a>,
         program: Option<&[u8]>,
-        shape: impl FnOnce() -> Option<Found<'a>>,
+        shapes: impl FnOnce() -> Shapes<'a>,
     ) -> Said<'a> {
         let view = View::of(&record);
         let held = self.facts.held(&view, |filter| self.patterns.hears(filter, program));
-        let shape = if held.is_empty() && view.is_foreign() { shape() } else { None };
+        let shapes = if held.is_empty() && view.is_foreign() { shapes() } else { Shapes::new() };
         let connects = match view.connection().map(|connection| connection.said) {
             Some(Tcpserver::Connect { .. } | Tcpserver::End { .. } | Tcpserver::Status { open: 0, .. }) => {
                 true
             }
             Some(Tcpserver::Status { .. } | Tcpserver::Ok(_) | Tcpserver::Deny(_)) | None => false,
         };
-        match shape {
-            None if held.is_empty() && !connects => Said::Nothing,
-            Some(found) if !connects => Said::Shape(found),
-            shape => Said::Fact(Box::new(Stated { record, held, shape })),
+        if held.is_empty() && shapes.is_empty() && !connects {
+            return Said::Nothing;
         }
+        Said::Fact(Box::new(Stated { record, held, shapes }))
     }
 
     /// Whether a second line, envelope and all, stands in the message of a line that had one.

@@ -10,11 +10,12 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::origin::{Gate, Origin, Trust};
 use super::parts::{Part, Parts};
+use super::patterns::Found;
 use super::repeats::{Last, Repeat};
-use super::{Meaning, Reading, Sink, fact_event};
+use super::sessions::Sessions;
+use super::{Meaning, Reading, Sink, fact_event, pattern_event};
 use crate::connections::{Claim, Connections};
 use crate::envelope::{Around, Clock, Envelope, EnvelopeKind, json, second};
-use crate::event::Event;
 use crate::fact::View;
 use crate::filter::{Filter, Matcher};
 
@@ -29,20 +30,23 @@ pub(super) struct Reference {
     previous: Option<Timestamp>,
     last: Last,
     parts: Parts,
+    sessions: Sessions,
 }
 
 impl Reference {
-    pub(super) fn new(filters: Vec<Arc<Filter>>, zone: TimeZone) -> Self {
+    /// The patterns of these filters, ready for many references.
+    pub(super) fn compiled(filters: &[Arc<Filter>]) -> Vec<Vec<Option<Regex>>> {
         let compiled = |matcher: &Matcher| match matcher {
             Matcher::Pattern(pattern) => {
                 Some(RegexBuilder::new(pattern.as_str()).unicode(false).build().unwrap())
             }
             Matcher::Fact(..) => None,
         };
-        let patterns = filters
-            .iter()
-            .map(|filter| filter.rules.iter().map(|rule| compiled(&rule.matcher)).collect())
-            .collect();
+        let of = |filter: &Arc<Filter>| filter.rules.iter().map(|rule| compiled(&rule.matcher)).collect();
+        filters.iter().map(of).collect()
+    }
+
+    pub(super) fn new(filters: Vec<Arc<Filter>>, patterns: Vec<Vec<Option<Regex>>>, zone: TimeZone) -> Self {
         Reference {
             filters,
             patterns,
@@ -52,6 +56,7 @@ impl Reference {
             previous: None,
             last: Last::default(),
             parts: Parts::default(),
+            sessions: Sessions::default(),
         }
     }
 
@@ -67,7 +72,7 @@ impl Reference {
         if let Some((time, record)) = json::read(text) {
             let replaced = is_ahead(time);
             let at = if replaced { arrival } else { time };
-            let origin = Origin { kind: EnvelopeKind::Json, program: None };
+            let origin = Origin { kind: EnvelopeKind::Json, program: None, pid: None };
             let meaning = self.record(&View::of(&record), origin, at, line, sink);
             let (envelope, offset) = (EnvelopeKind::Json, Some(Offset::UTC));
             return Reading { meaning, envelope, at, stamped: true, replaced, offset };
@@ -148,7 +153,7 @@ impl Reference {
             envelope.kind != EnvelopeKind::None
                 && second::stands_in(envelope.message, |inner| Record::parse(inner).is_some() || fits(inner))
         };
-        let origin = Origin { kind: envelope.kind, program: envelope.program };
+        let origin = Origin { kind: envelope.kind, program: envelope.program, pid: envelope.pid };
         let named = |program| Record::parse_of(program, envelope.pid.map(SessionId), envelope.message);
         let record = envelope.program.and_then(named).or_else(|| Record::parse(envelope.message));
         let Some(record) = record else {
@@ -207,34 +212,50 @@ impl Reference {
         meaning
     }
 
-    fn pattern(&self, envelope: &Envelope<'_>, at: Timestamp, line: &[u8], sink: &mut Sink<'_>) -> Meaning {
-        let origin = Origin { kind: envelope.kind, program: envelope.program };
+    fn pattern(
+        &mut self,
+        envelope: &Envelope<'_>,
+        at: Timestamp,
+        line: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Meaning {
+        let origin = Origin { kind: envelope.kind, program: envelope.program, pid: envelope.pid };
+        let mut meaning = Meaning::Unknown;
         for (filter, patterns) in self.filters.iter().zip(&self.patterns) {
             let Some(trust) = origin.trust(filter, &self.gate, &self.connections) else { continue };
             for (rule, pattern) in filter.rules.iter().zip(patterns) {
                 let Some(captures) = pattern.as_ref().and_then(|p| p.captures(envelope.message)) else {
                     continue;
                 };
-                let address = captures.name("address").and_then(|address| {
-                    let address: IpAddr = std::str::from_utf8(address.as_bytes()).ok()?.parse().ok()?;
-                    Some(address.to_canonical())
+                let address = captures.name("address").map(|address| {
+                    let address = std::str::from_utf8(address.as_bytes()).ok()?;
+                    address.parse().ok().map(|address: IpAddr| address.to_canonical())
                 });
-                let Some(address) = address else { continue };
-                if trust == Trust::Connected
-                    && self.connections.client(None, Some(address)) == Claim::Ambiguous
-                {
-                    return Meaning::Ambiguous;
-                }
                 let names = pattern.iter().flat_map(|pattern| pattern.capture_names().flatten());
                 let fields = names
                     .filter(|name| *name != "address")
                     .filter_map(|name| Some((name, Text::from(captures.name(name)?.as_bytes()))));
-                let fields: Vec<_> = fields.collect();
-                let weight = Event::weight_of(&fields);
-                sink(&Event { kind: rule.kind, at, address: Some(address), weight, fields, line }, rule);
-                return Meaning::Events(1);
+                // What stands where an address should and is none is another line than it looked.
+                if address == Some(None) && rule.kind.is_some() {
+                    continue;
+                }
+                let found = Found { place: (0, 0), address: address.flatten(), fields: fields.collect() };
+                match pattern_event(&mut self.sessions, (filter, rule), origin, found, at, line) {
+                    Ok(event) => {
+                        if trust == Trust::Connected
+                            && event.address.is_some()
+                            && self.connections.client(None, event.address) == Claim::Ambiguous
+                        {
+                            return Meaning::Ambiguous;
+                        }
+                        sink(&event, rule);
+                        return Meaning::Events(1);
+                    }
+                    Err(Meaning::Nothing) => return Meaning::Nothing,
+                    Err(why) => meaning = meaning.and(why),
+                }
             }
         }
-        Meaning::Unknown
+        meaning
     }
 }
