@@ -28,7 +28,6 @@ mod reader;
 mod reference;
 mod repeats;
 mod sessions;
-mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -39,7 +38,7 @@ use patterns::{Found, Shapes};
 pub(crate) use reader::{Reader, Scratch, Sight};
 use reader::{Said, Stated, What};
 use repeats::{Last, Repeat};
-use sessions::Sessions;
+use sessions::{Name, Sessions};
 
 /// A stamp may be so far ahead of the line's arrival; one that is further says nothing.
 pub const AHEAD_MAX: Duration = Duration::from_secs(60);
@@ -132,6 +131,7 @@ impl Interpreter {
             reader,
             scratch: Scratch::default(),
             connections: Connections::default(),
+            step: None,
             course: Course {
                 calendar: Calendar::new(zone),
                 gate: Gate::default(),
@@ -148,6 +148,16 @@ impl Interpreter {
         let Interpreter { connections, course, .. } = self;
         let course = Course { calendar: Calendar::new(zone.clone()), ..course };
         Interpreter { connections, course, ..Interpreter::new(filters, zone) }
+    }
+
+    /// Forgets all that was read: what comes next is another log.
+    #[cfg(test)]
+    pub(crate) fn forget(&mut self) {
+        let Interpreter { connections, step, course, .. } = self;
+        (*connections, *step) = (Connections::default(), None);
+        let Course { calendar: _, gate, previous, last, parts, sessions } = course;
+        (*gate, *previous, *last) = (Gate::default(), None, Last::default());
+        (*parts, *sessions) = (Parts::default(), Sessions::default());
     }
 
     /// Reads one line and gives its events to `sink`, each with the rule that made it.

@@ -38,7 +38,7 @@ impl Rule {
     /// Whether a line can tell of several failed logins at once.
     pub fn counts_attempts(&self) -> bool {
         match &self.matcher {
-            Matcher::Pattern(pattern) => pattern.names().any(|name| name == "attempts"),
+            Matcher::Pattern(pattern) => pattern.groups().any(|name| name == "attempts"),
             Matcher::Fact(..) => false,
         }
     }
@@ -125,8 +125,8 @@ impl Pattern {
     }
 
     /// The names of its groups.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.groups.iter().map(|(_, name)| name.as_str()).chain(self.address.map(|_| ADDRESS))
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|(_, name)| name.as_str())
     }
 
     /// The names of its groups that a client could write an address into.

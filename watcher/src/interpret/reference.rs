@@ -166,13 +166,28 @@ impl Reference {
         if view.is_doubtful() || (view.pid.is_none() && view.claimed.is_some() && is_doubled()) {
             return Meaning::Ambiguous;
         }
+        if view.is_foreign() && !self.is_ruled(&view, envelope.program) && is_doubled() {
+            return Meaning::Ambiguous;
+        }
         match self.record(&view, origin, at, line, sink) {
-            Meaning::Nothing if view.is_foreign() && is_doubled() => Meaning::Ambiguous,
             Meaning::Nothing if view.is_foreign() => {
                 Meaning::Nothing.and(self.pattern(envelope, at, line, sink))
             }
             meaning => meaning,
         }
+    }
+
+    /// Whether a rule is about this.
+    fn is_ruled(&self, view: &View<'_, '_>, program: Option<&[u8]>) -> bool {
+        let mut heard = self.filters.iter().filter(|filter| filter.programs.cover(program));
+        heard.any(|filter| {
+            filter.rules.iter().any(|rule| match &rule.matcher {
+                Matcher::Fact(fact, conditions) => {
+                    *fact == view.fact && conditions.iter().all(|condition| condition.holds(view))
+                }
+                Matcher::Pattern(_) => false,
+            })
+        })
     }
 
     fn record(
@@ -224,7 +239,7 @@ impl Reference {
     ) -> Meaning {
         let origin = Origin { kind: envelope.kind, program: envelope.program, pid: envelope.pid };
         let mut meaning = Meaning::Unknown;
-        for (filter, patterns) in self.filters.iter().zip(&self.patterns) {
+        for (filter, patterns) in self.filters.iter().zip(self.patterns.iter()) {
             let Some(trust) = origin.trust(filter, &self.gate, &self.connections) else { continue };
             for (rule, pattern) in filter.rules.iter().zip(patterns) {
                 let Some(captures) = pattern.as_ref().and_then(|p| p.captures(envelope.message)) else {
