@@ -21,6 +21,7 @@ pub mod jail;
 pub mod journal;
 pub mod metrics;
 pub mod overlay;
+pub mod pace;
 pub mod replay;
 pub mod run;
 pub mod store;
