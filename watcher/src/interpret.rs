@@ -100,7 +100,7 @@ impl Interpreter {
             filters,
             patterns,
             places,
-            clock: Clock { zone },
+            clock: Clock::new(zone),
             connections: Connections::default(),
             previous: None,
             last: Last::default(),

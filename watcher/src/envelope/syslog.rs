@@ -1,6 +1,6 @@
 //! What syslog daemons write: RFC 3164 in its many dialects, RFC 5424, and qmail's splogger within them.
 
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::Offset;
 use logline::Timestamp;
 
 use super::{Around, Clock, Envelope, EnvelopeKind, bare, civil, iso};
@@ -24,21 +24,22 @@ pub(super) fn with_priority<'a>(line: &'a [u8], clock: &Clock, around: Around) -
     }
     let rest = line.get(end + 1..)?;
     if let Some(rest) = rest.strip_prefix(b"1 ") {
-        return rfc5424(rest, around);
+        return rfc5424(rest, clock);
     }
     rfc3164(rest, clock, around)
         .or_else(|| iso(rest, clock, around).filter(|envelope| envelope.kind == EnvelopeKind::Rfc3339))
 }
 
 /// `Aug 12 11:52:52 host program[pid]: message`.
+#[inline]
 pub(super) fn rfc3164<'a>(line: &'a [u8], clock: &Clock, around: Around) -> Option<Envelope<'a>> {
     let (yearless, rest) = civil::month_day_time(line)?;
-    let time = civil::with_nearest_year(yearless, &clock.zone, around);
+    let time = civil::with_nearest_year(yearless, &clock.local, around);
     Some(body(EnvelopeKind::Rfc3164, time, rest.strip_prefix(b" ")?))
 }
 
 /// `2025-01-10T18:56:48.748493+01:00 host program pid msgid [data] message`; `-` stands for what is not known.
-fn rfc5424(text: &[u8], around: Around) -> Option<Envelope<'_>> {
+fn rfc5424<'a>(text: &'a [u8], clock: &Clock) -> Option<Envelope<'a>> {
     let (stamp, rest) = word(text)?;
     let (time, offset) = match stamp {
         b"-" => (None, None),
@@ -46,7 +47,7 @@ fn rfc5424(text: &[u8], around: Around) -> Option<Envelope<'_>> {
             let (civil, zone) = civil::iso_date_time(stamp)?;
             let (offset, rest) = civil::offset(zone)?;
             let offset = offset.filter(|_| rest.is_empty())?;
-            (civil::instant(civil, &TimeZone::fixed(offset), around), Some(offset))
+            (civil::instant_at(civil, offset, clock), Some(offset))
         }
     };
     let (_host, rest) = word(rest)?;
@@ -66,6 +67,7 @@ fn rfc5424(text: &[u8], around: Around) -> Option<Envelope<'_>> {
 }
 
 /// The text up to a space, and what follows the space.
+#[inline]
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (word, rest) = text.split_at_checked(memchr::memchr(b' ', text)?)?;
     Some((word, rest.get(1..)?))
@@ -95,6 +97,7 @@ fn after_structured_data(text: &[u8]) -> Option<&[u8]> {
 
 /// `host program[pid]: message`. Where there is no program, all of it is message; but for syslogd's own word on lines
 /// that say the same, which stands behind the host.
+#[inline]
 pub(super) fn body(kind: EnvelopeKind, time: Option<Timestamp>, rest: &[u8]) -> Envelope<'_> {
     let unnamed = Envelope { time, offset: None, ..bare(kind, rest) };
     let Some((host, text)) = word(rest) else { return unnamed };
@@ -113,6 +116,7 @@ pub(super) fn body(kind: EnvelopeKind, time: Option<Timestamp>, rest: &[u8]) -> 
 /// A program's name, its process and what it wrote.
 type Tagged<'a> = (&'a [u8], Option<u32>, &'a [u8]);
 
+#[inline]
 fn tag(text: &[u8]) -> Option<Tagged<'_>> {
     let end = text.iter().position(|b| matches!(b, b':' | b'[' | b' '))?;
     let (name, rest) = text.split_at_checked(end)?;
@@ -134,6 +138,7 @@ fn number(digits: &[u8]) -> Option<u32> {
 
 /// splogger's own stamp stands at the beginning of the message, where no client's text can stand, and is finer than
 /// syslog's: it is the line's time.
+#[inline]
 fn splogger(envelope: Envelope<'_>) -> Envelope<'_> {
     let Some((stamp, rest)) = envelope.message.split_at_checked(SPLOGGER_STAMP_BYTES) else {
         return envelope;
