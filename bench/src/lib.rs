@@ -1,6 +1,11 @@
 //! Produces every figure that is published, each beside what bounds it, in the same run and on the same machine: a
 //! ratio travels better than a number.
 
+pub mod daemon;
 pub mod journal;
 pub mod latency;
+pub mod load;
 pub mod replay;
+pub mod tailing;
+pub mod wake;
+pub mod written;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{latency, replay};
+use bench::{latency, load, replay, tailing, wake};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -19,6 +19,14 @@ enum Figure {
     BanLatency,
     /// How fast an old log is read.
     Replay,
+    /// How fast a file that is there is split into lines, and their stamps read.
+    Tailing,
+    /// From a line's write to its reader, in a quiet log and at 100,000 lines a second.
+    Wake,
+    /// What reading and the whole watcher cost at 200,000 lines a second.
+    Load,
+    /// What 200 quiet logs cost.
+    Idle,
 }
 
 fn main() -> Result<()> {
@@ -28,8 +36,16 @@ fn main() -> Result<()> {
     match arguments.figure {
         Some(Figure::BanLatency) => latency::measure(),
         Some(Figure::Replay) => replay::measure(),
+        Some(Figure::Tailing) => tailing::measure(),
+        Some(Figure::Wake) => wake::measure(),
+        Some(Figure::Load) => load::measure(),
+        Some(Figure::Idle) => load::measure_idle(),
         None => {
+            tailing::measure()?;
             replay::measure()?;
+            wake::measure()?;
+            load::measure()?;
+            load::measure_idle()?;
             latency::measure()
         }
     }
