@@ -2,6 +2,7 @@
 //! ratio travels better than a number.
 
 pub mod daemon;
+pub mod day;
 pub mod journal;
 pub mod latency;
 pub mod load;

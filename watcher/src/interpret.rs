@@ -7,22 +7,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::{Offset, TimeZone};
-use logline::{Record, SessionId, Tcpserver, Timestamp};
+use logline::{Record, SessionId, Tcpserver, Text, Timestamp};
 use regex::bytes::RegexSet;
 
 use crate::connections::{Claim, Connections};
 use crate::envelope::{Around, Clock, Envelope, EnvelopeKind, json, second};
-use crate::event::Event;
+use crate::event::{Event, Kind};
 use crate::fact::View;
 use crate::filter::{Filter, Matcher, Rule};
 
+mod origin;
 mod parts;
 mod repeats;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
+use origin::{Gate, Origin, Trust};
 use parts::{Part, Parts};
 use repeats::{Last, Repeat};
+use sessions::{Name, Sessions};
 
 /// A stamp may be so far ahead of the line's arrival; one that is further says nothing.
 pub const AHEAD_MAX: Duration = Duration::from_secs(60);
@@ -71,12 +75,16 @@ pub struct Interpreter {
     clock: Clock,
     /// Who is connected.
     pub connections: Connections,
+    /// Among which lines they are told of.
+    gate: Gate,
     /// The stamp of the line before.
     previous: Option<Timestamp>,
     /// The line before, if it came through syslog, and may be repeated.
     last: Last,
     /// A long line of which the rest is to come.
     parts: Parts,
+    /// The sessions of programs that are read by pattern.
+    sessions: Sessions,
 }
 
 /// Who is told of the events.
@@ -102,16 +110,19 @@ impl Interpreter {
             places,
             clock: Clock::new(zone),
             connections: Connections::default(),
+            gate: Gate::default(),
             previous: None,
             last: Last::default(),
             parts: Parts::default(),
+            sessions: Sessions::default(),
         }
     }
 
     /// The same sessions, and the same place in the log, under other filters.
     pub fn with_filters(self, filters: impl IntoIterator<Item = Arc<Filter>>, zone: TimeZone) -> Self {
-        let Interpreter { connections, previous, last, parts, .. } = self;
-        Interpreter { connections, previous, last, parts, ..Interpreter::new(filters, zone) }
+        let Interpreter { connections, gate, previous, last, parts, sessions, .. } = self;
+        let new = Interpreter::new(filters, zone);
+        Interpreter { connections, gate, previous, last, parts, sessions, ..new }
     }
 
     /// Reads one line and gives its events to `sink`, each with the rule that made it.
@@ -173,7 +184,8 @@ impl Interpreter {
         let replaced = latest.is_some_and(|latest| time > latest);
         let at = if replaced { arrival } else { time };
         let (envelope, offset) = (EnvelopeKind::Json, Some(Offset::UTC));
-        let meaning = self.record(record, &View::of(record), at, line, sink);
+        let origin = Origin { kind: envelope, program: None };
+        let meaning = self.record(&View::of(record), origin, at, line, sink);
         Reading { meaning, envelope, at, stamped: true, replaced, offset }
     }
 
@@ -251,7 +263,9 @@ impl Interpreter {
         line: &[u8],
         sink: &mut Sink<'_>,
     ) -> Meaning {
-        let Some(record) = Record::parse(envelope.message) else {
+        let named = |program| Record::parse_of(program, envelope.pid.map(SessionId), envelope.message);
+        let record = envelope.program.and_then(named).or_else(|| Record::parse(envelope.message));
+        let Some(record) = record else {
             return if self.is_doubled(envelope) {
                 Meaning::Ambiguous
             } else {
@@ -260,10 +274,16 @@ impl Interpreter {
         };
         // A session's number decides whose a line is, whatever a client has written into it.
         let view = View::of(&record);
-        if view.pid.is_none() && view.claimed.is_some() && self.is_doubled(envelope) {
+        if view.is_doubtful() || (view.pid.is_none() && view.claimed.is_some() && self.is_doubled(envelope)) {
             return Meaning::Ambiguous;
         }
-        self.record(&record, &view, at, line, sink)
+        match self.record(&view, Origin::of(envelope), at, line, sink) {
+            // Somebody's own filter may know more of a line of another writer than any rule about its fact.
+            Meaning::Nothing if view.is_foreign() => {
+                Meaning::Nothing.and(self.pattern(envelope, at, line, sink))
+            }
+            meaning => meaning,
+        }
     }
 
     /// Whether a second line, envelope and all, stands in the message of a line that had one.
@@ -276,63 +296,86 @@ impl Interpreter {
 
     fn record(
         &mut self,
-        record: &Record<'_>,
         view: &View<'_, '_>,
+        origin: Origin<'_>,
         at: Timestamp,
         line: &[u8],
         sink: &mut Sink<'_>,
     ) -> Meaning {
-        if let Record::Tcpserver(Tcpserver::Connect { pid, address }) = record {
-            self.connections.open(*pid, *address, at);
+        let connection = view.connection();
+        if let Some(Tcpserver::Connect { pid, address }) = connection.map(|connection| connection.said) {
+            self.gate.stands_in(origin);
+            if connection.is_some_and(|connection| connection.tells_ends) {
+                self.connections.open(*pid, *address, at);
+            } else {
+                self.connections.open_without_end(*pid, *address, at);
+            }
         }
         let mut meaning = Meaning::Nothing;
         for filter in &self.filters {
+            let Some(trust) = origin.trust(filter, &self.gate, &self.connections) else { continue };
             for rule in &filter.rules {
                 let Matcher::Fact(fact, conditions) = &rule.matcher else { continue };
                 if *fact != view.fact || !conditions.iter().all(|condition| condition.holds(view)) {
                     continue;
                 }
-                let found = fact_event(&mut self.connections, rule, view, at, line);
+                let found = fact_event(&mut self.connections, rule, view, trust, at, line);
                 if let Ok(event) = &found {
                     sink(event, rule);
                 }
                 meaning = meaning.and(found.map_or_else(|why| why, |_| Meaning::Events(1)));
             }
         }
-        match record {
-            Record::Tcpserver(Tcpserver::End { pid, .. }) => self.connections.close(*pid),
-            Record::Tcpserver(Tcpserver::Status { open: 0, .. }) => self.connections.close_all(),
+        match connection.map(|connection| connection.said) {
+            Some(Tcpserver::End { pid, .. }) => self.connections.close(*pid),
+            Some(Tcpserver::Status { open: 0, .. }) => self.connections.close_all(),
             _ => {}
         }
         meaning
     }
 
-    fn pattern(&self, envelope: &Envelope<'_>, at: Timestamp, line: &[u8], sink: &mut Sink<'_>) -> Meaning {
+    fn pattern(
+        &mut self,
+        envelope: &Envelope<'_>,
+        at: Timestamp,
+        line: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Meaning {
+        let mut meaning = Meaning::Unknown;
         for index in &self.patterns.matches(envelope.message) {
-            let Some((filter, rule)) = self.rule(index) else { continue };
+            let Some((filter, rule)) = rule(&self.filters, &self.places, index) else { continue };
             let Matcher::Pattern(pattern) = &rule.matcher else { continue };
-            if let (Some(wanted), Some(program)) = (&filter.program, envelope.program)
-                && wanted.as_bytes() != program
-            {
-                continue;
+            let trust = Origin::of(envelope).trust(filter, &self.gate, &self.connections);
+            let Some(trust) = trust else { continue };
+            let Some(fields) = pattern.captures(envelope.message) else { continue };
+            match pattern_event(&mut self.sessions, (filter, rule), envelope, fields, at, line) {
+                Ok(event) => {
+                    if trust == Trust::Connected
+                        && event.address.is_some()
+                        && self.connections.client(None, event.address) == Claim::Ambiguous
+                    {
+                        return Meaning::Ambiguous;
+                    }
+                    sink(&event, rule);
+                    return Meaning::Events(1);
+                }
+                // The first rule that knows the line decides, also where it says that it is nothing.
+                Err(Meaning::Nothing) => return Meaning::Nothing,
+                Err(why) => meaning = meaning.and(why),
             }
-            let Some(mut fields) = pattern.captures(envelope.message) else { continue };
-            let address = fields.iter().position(|(name, _)| *name == "address").and_then(|at| {
-                let (_, text) = fields.swap_remove(at);
-                read_address(text.bytes())
-            });
-            let Some(address) = address else { continue };
-            sink(&Event { kind: rule.kind, at, address: Some(address), fields, line }, rule);
-            return Meaning::Events(1);
         }
-        Meaning::Unknown
+        meaning
     }
+}
 
-    fn rule(&self, index: usize) -> Option<(&Filter, &Rule)> {
-        let (filter, rule) = self.places.get(index)?;
-        let filter = self.filters.get(*filter)?;
-        Some((filter, filter.rules.get(*rule)?))
-    }
+fn rule<'f>(
+    filters: &'f [Arc<Filter>],
+    places: &[(usize, usize)],
+    index: usize,
+) -> Option<(&'f Filter, &'f Rule)> {
+    let (filter, rule) = places.get(index)?;
+    let filter = filters.get(*filter)?;
+    Some((filter, filter.rules.get(*rule)?))
 }
 
 impl Meaning {
@@ -355,21 +398,66 @@ fn fact_event<'e>(
     connections: &mut Connections,
     rule: &Rule,
     view: &View<'_, 'e>,
+    trust: Trust,
     at: Timestamp,
     line: &'e [u8],
 ) -> Result<Event<'e>, Meaning> {
+    let kind = rule.kind.ok_or(Meaning::Nothing)?;
     let address = match (view.pid, view.claimed) {
         // A line of the queue is about nobody at the gate.
         (None, None) => None,
+        (pid, Some(claimed))
+            if trust == Trust::Line && view.proves_itself() && !connections.denies(pid, claimed) =>
+        {
+            Some(claimed.to_canonical())
+        }
         (pid, claimed) => Some(client(connections, pid, claimed)?),
     };
     if let Some(pid) = view.pid.or_else(|| connections.latest_of(address?))
-        && connections.repeats(pid, rule.kind, view.fact)
+        && connections.repeats(pid, kind, view.fact)
     {
         return Err(Meaning::Repeated);
     }
     let fields = view.fact.fields().iter().filter_map(|name| Some((*name, view.field(name)?))).collect();
-    Ok(Event { kind: rule.kind, at, address, fields, line })
+    Ok(Event { kind, at, address, weight: 1, fields, line })
+}
+
+/// The event that a rule makes of what its pattern captured, or why there is none.
+fn pattern_event<'e>(
+    sessions: &mut Sessions,
+    (filter, rule): (&'e Filter, &Rule),
+    envelope: &Envelope<'_>,
+    mut fields: Vec<(&'e str, Text<'e>)>,
+    at: Timestamp,
+    line: &'e [u8],
+) -> Result<Event<'e>, Meaning> {
+    let kind = rule.kind.ok_or(Meaning::Nothing)?;
+    let claimed = fields.iter().position(|(name, _)| *name == "address").map(|at| fields.swap_remove(at).1);
+    let session = fields.iter().find(|(name, _)| *name == "session");
+    let session = session.and_then(|(_, text)| Name::captured(&filter.name, text.bytes()));
+    let address = match (claimed, &session) {
+        // What stands where an address should and is none is another line than it looked.
+        (Some(text), _) => Some(read_address(text.bytes()).ok_or(Meaning::Unknown)?),
+        (None, Some(session)) => Some(sessions.client(session).ok_or(Meaning::Ambiguous)?),
+        (None, None) => None,
+    };
+    let weight = Event::weight_of(&fields);
+    let mut event = Event { kind, at, address, weight, fields, line };
+    match (kind, &session, address) {
+        (Kind::Connect, Some(session), Some(address)) => sessions.open(session.clone(), address),
+        (Kind::Disconnect, Some(session), _) => sessions.close(session),
+        _ => {}
+    }
+    let process = || Some(Name::of_process(&filter.name, envelope.program, envelope.pid?, address?));
+    if filter.counts_attempts
+        && let Some(name) = session.or_else(process)
+    {
+        event.weight = sessions.news(name, &event);
+        if event.weight == 0 {
+            return Err(Meaning::Repeated);
+        }
+    }
+    Ok(event)
 }
 
 fn client(
