@@ -75,11 +75,15 @@ pub fn bare(
         let mut n = 0;
         while n < lines {
             rustix::io::read(&notes, &mut note)?;
-            let length = reader.read(&mut block)?;
-            let now_ns = written.now_ns();
-            for _ in memchr::memchr_iter(b'\n', block.get(..length).unwrap_or_default()) {
-                written.done(n, now_ns, &mut times)?;
-                n += 1;
+            // One note may stand for more than a block.
+            let mut length = block.len();
+            while length == block.len() {
+                length = reader.read(&mut block)?;
+                let now_ns = written.now_ns();
+                for _ in memchr::memchr_iter(b'\n', block.get(..length).unwrap_or_default()) {
+                    written.done(n, now_ns, &mut times)?;
+                    n += 1;
+                }
             }
         }
         writing.join().ok().context("the writer")?

@@ -52,10 +52,10 @@ pub fn write_halves(mut file: &File, lines: u32, pause: Duration) -> Result<()> 
     Ok(())
 }
 
-/// Writes lines through the real multilog, which keeps so many archives of so many bytes.
-pub fn write_multilog(directory: &Path, size: u32, archives: u32, lines: u32, rate: u32) -> Result<()> {
+/// Writes lines through the real multilog, with archives as small as it makes them and enough of them for half a second.
+pub fn write_multilog(directory: &Path, lines: u32, rate: u32) -> Result<()> {
     let mut command = Command::new("multilog");
-    command.args([format!("s{size}"), format!("n{archives}")]).arg(directory);
+    command.args(["s4096", "n250"]).arg(directory);
     let mut multilog = command.stdin(Stdio::piped()).spawn().context("multilog (package daemontools)")?;
     write(multilog.stdin.take().context("a pipe")?, 0..lines, rate)?;
     let ended = multilog.wait()?;

@@ -13,8 +13,8 @@ use crate::{line, logs};
 type Scenario = (&'static str, fn(&str) -> Result<String>);
 
 const SCENARIOS: [Scenario; 8] = [
-    ("renamed each 100 ms at 20,000 lines/s: lost of 40,000", renamed),
-    ("real multilog, s16384, 20,000 lines/s: lost of 40,000", multilog),
+    ("renamed each 5 ms, 20,000 lines/s: lost of 40,000", renamed),
+    ("real multilog, s4096, 20,000 lines/s: lost of 40,000", multilog),
     ("20 lines in two halves, 20 ms apart: lost", halves),
     ("101 lines in one write, one of them no UTF-8: lost", invalid),
     ("write → delivered, a line each 2 ms: p50 / p99", latency),
@@ -58,16 +58,16 @@ fn renamed(name: &str) -> Result<String> {
     let path = directory.path().join("log");
     File::create(&path)?;
     let mut follower = Follower::begun(name, &path)?;
-    logs::write_renamed(&path, 20, 2000, 20_000)?;
+    logs::write_renamed(&path, 400, 100, 20_000)?;
     verdict(&mut follower, 40_000)
 }
 
 fn multilog(name: &str) -> Result<String> {
     let directory = tempfile::tempdir()?;
     // It makes its files when it starts; a tailer may want one that is there.
-    logs::write_multilog(directory.path(), 16_384, 100, 0, 1)?;
+    logs::write_multilog(directory.path(), 0, 1)?;
     let mut follower = Follower::begun(name, directory.path())?;
-    logs::write_multilog(directory.path(), 16_384, 100, 40_000, 20_000)?;
+    logs::write_multilog(directory.path(), 40_000, 20_000)?;
     verdict(&mut follower, 40_000)
 }
 

@@ -91,33 +91,35 @@ impl Daemon {
         Ok(())
     }
 
-    /// Sleeps until something is to be done. Lines that come too thick wake nobody for a moment ([`Pace`]); all else does.
+    /// Sleeps until something is to be done. Files that are written to too often wake nobody for a moment ([`Pace`]); all
+    /// else does, and what sends as well: its buffers are small, and it is held up or loses lines when they are full.
     fn wait(&mut self, signals: &Signals, addresses_due: Instant) -> anyhow::Result<()> {
-        let lines = self.tailer.fd();
-        let kernel = self.enforcer.watch();
+        let (files, kernel) = (self.tailer.fd(), self.enforcer.watch());
         let sent: Vec<_> = self.feeds.values().flat_map(Feed::fds).collect();
-        let mut fds = vec![PollFd::new(signals, PollFlags::IN), PollFd::new(&self.wake, PollFlags::IN)];
-        fds.extend(kernel.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-        let others = fds.len();
-        fds.push(PollFd::new(&lines, PollFlags::IN));
-        fds.extend(sent.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        let mut fds = vec![
+            PollFd::new(&files, PollFlags::IN),
+            PollFd::new(signals, PollFlags::IN),
+            PollFd::new(&self.wake, PollFlags::IN),
+        ];
+        fds.extend(kernel.iter().chain(&sent).map(|fd| PollFd::new(fd, PollFlags::IN)));
         let now = Instant::now();
         let due = self.due(now, addresses_due);
         let pause = self.pace.pause(now).map(|pause| due.min(now + pause));
         let is_up_early = match pause {
-            Some(until) => sleep(fds.get_mut(..others).unwrap_or_default(), until)? || until == due,
+            Some(until) => sleep(fds.get_mut(1..).unwrap_or_default(), until)? || until == due,
             None => false,
         };
         if !is_up_early {
             sleep(&mut fds, due)?;
-            if fds.iter().skip(others).any(is_ready) {
-                self.pace.woken(Instant::now());
-            }
         }
-        if fds.first().is_some_and(is_ready) {
+        let is_ready = |at: usize| fds.get(at).is_some_and(|fd: &PollFd<'_>| !fd.revents().is_empty());
+        if is_ready(0) {
+            self.pace.woken(Instant::now());
+        }
+        if is_ready(1) {
             signals.drain();
         }
-        if fds.get(1).is_some_and(is_ready) {
+        if is_ready(2) {
             self.wake.drain();
         }
         Ok(())
@@ -253,10 +255,6 @@ fn sleep(fds: &mut [PollFd<'_>], until: Instant) -> anyhow::Result<bool> {
         Err(Errno::INTR) => Ok(true),
         Err(error) => Err(std::io::Error::from(error).into()),
     }
-}
-
-fn is_ready(fd: &PollFd<'_>) -> bool {
-    !fd.revents().is_empty()
 }
 
 /// Does what the engine says, and takes it out of `out`: the kernel first, then everybody who wants to know. It said so
