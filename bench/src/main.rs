@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{day, latency, load, replay, tailing, wake};
+use bench::{day, latency, load, replay, tailing, understanding, wake};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -12,6 +12,9 @@ struct Arguments {
     #[command(subcommand)]
     figure: Option<Figure>,
 }
+
+/// The size of the log in which everybody writes.
+const ORDINARY_MB: u64 = 1000;
 
 #[derive(Clone, Copy, Subcommand)]
 enum Figure {
@@ -29,6 +32,12 @@ enum Figure {
     Load,
     /// What 200 quiet logs cost.
     Idle,
+    /// How fast lines are understood, and beside it what others need.
+    Understanding {
+        /// How large a log is made for it.
+        #[arg(long, value_name = "MB", default_value_t = ORDINARY_MB)]
+        size: u64,
+    },
 }
 
 fn main() -> Result<()> {
@@ -43,8 +52,10 @@ fn main() -> Result<()> {
         Some(Figure::Wake) => wake::measure(),
         Some(Figure::Load) => load::measure(),
         Some(Figure::Idle) => load::measure_idle(),
+        Some(Figure::Understanding { size }) => understanding::measure(size * 1_000_000),
         None => {
             tailing::measure()?;
+            understanding::measure(ORDINARY_MB * 1_000_000)?;
             replay::measure()?;
             wake::measure()?;
             load::measure()?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use jiff::tz::TimeZone;
 use logline::Timestamp;
-use watcher::envelope::{Around, Clock, Envelope};
+use watcher::envelope::{Around, Calendar};
 use watcher::tail::{SourceId, Start, Tailer, Target};
 
 use crate::daemon::used;
@@ -74,7 +74,7 @@ struct Log {
     path: PathBuf,
     lines: usize,
     bytes: usize,
-    clock: Clock,
+    zone: TimeZone,
 }
 
 impl Log {
@@ -89,7 +89,7 @@ impl Log {
             bytes += line.len();
         }
         file.into_inner()?.sync_all()?;
-        Ok(Log { path, lines, bytes, clock: Clock::new(TimeZone::get(ZONE)?) })
+        Ok(Log { path, lines, bytes, zone: TimeZone::get(ZONE)? })
     }
 
     fn speed(&self, took: Duration) -> String {
@@ -127,10 +127,10 @@ impl Log {
     }
 
     fn stamps(&self) -> Result<usize> {
-        let (mut lines, mut previous) = (0, None);
+        let (mut lines, mut previous, mut calendar) = (0, None, Calendar::new(self.zone.clone()));
         follow(&self.path, &mut |line| {
             let around = Around { arrival: journal::START, previous };
-            let envelope = Envelope::open(line, &self.clock, around);
+            let envelope = calendar.open(line, around);
             lines += usize::from(envelope.time.is_some() && !envelope.message.is_empty());
             previous = envelope.time;
         })?;

@@ -73,12 +73,13 @@ impl Timestamp {
     /// # Errors
     /// [`TimestampError`] where no such stamp stands there.
     pub fn parse_tai64n(bytes: &[u8]) -> Result<Self, TimestampError> {
-        let Some([b'@', digits @ ..]) = bytes.first_chunk::<{ Self::TAI64N_BYTES }>() else {
+        let Some((b'@', digits)) =
+            bytes.get(..Self::TAI64N_BYTES).and_then(<[u8]>::split_first).map(|(f, r)| (*f, r))
+        else {
             return Err(TimestampError::Shape);
         };
-        let ([high, low, nanos], []) = digits.as_chunks() else { return Err(TimestampError::Shape) };
-        let (Some(high), Some(low), Some(nanos)) = (hex_number(*high), hex_number(*low), hex_number(*nanos))
-        else {
+        let &[high, low, nanos] = digits.as_chunks().0 else { return Err(TimestampError::Shape) };
+        let [Some(high), Some(low), Some(nanos)] = [high, low, nanos].map(hex_number) else {
             return Err(TimestampError::Shape);
         };
         let label = u64::from(high) << 32 | u64::from(low);
@@ -146,24 +147,27 @@ impl fmt::Display for Tai64n {
     }
 }
 
-/// Reads eight hexadecimal digits, all at once: a byte of the word is a digit, and no step of the calculation carries
-/// from one byte into another. Every line of a log has three times as many of them.
+/// Eight hexadecimal digits, all at once: such a stamp stands before every line of multilog's.
 fn hex_number(digits: [u8; 8]) -> Option<u32> {
     const fn each(byte: u8) -> u64 {
-        u64::from_ne_bytes([byte; 8])
+        u64::from_le_bytes([byte; 8])
     }
-    const HIGH: u64 = each(0x80);
-    let word = u64::from_be_bytes(digits);
-    // The high bit of a byte tells whether it is at least so large; those of 0x80 and more are sorted out at the end.
-    let at_least = |word: u64, byte: u8| ((word | HIGH) - each(byte)) & HIGH;
-    let lower = word | each(0x20);
-    let is_number = at_least(word, b'0') & !at_least(word, b'9' + 1);
-    let is_letter = at_least(lower, b'a') & !at_least(lower, b'f' + 1);
-    if (is_number | is_letter) & !word & HIGH != HIGH {
+    let text = u64::from_le_bytes(digits);
+    // In lower case; a digit, which has that bit already, stays as it is. Not so for a byte above 0x7f, which is none.
+    let lower = text | each(0x20);
+    // The high bit of each byte where it is at least `from`, for bytes below 0x80: no sum overflows its byte.
+    let least = |from: u8| (lower & each(0x7f)) + each(0x80 - from);
+    let is_digit = least(b'0') & !least(b'9' + 1);
+    let is_letter = least(b'a') & !least(b'f' + 1);
+    // Every one a digit or a letter, none above 0x7f, and none that only the change of case made a digit.
+    let good = (is_digit & text << 2) | is_letter;
+    if good & !text & each(0x80) != each(0x80) {
         return None;
     }
-    // The low four bits of a letter count from one.
-    let values = (word & each(0x0f)) + (is_letter >> 7) * 9;
+    // A letter is 9 more than its low four bits.
+    let values = (lower & each(0x0f)) + 9 * (is_letter >> 7 & each(0x01));
+    // The first byte is the highest digit: pairs, then fours, then all eight.
+    let values = values.swap_bytes();
     let pairs = (values | values >> 4) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
     u32::try_from((fours | fours >> 16) & 0xffff_ffff).ok()
@@ -199,11 +203,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hexadecimal_digits_are_read_as_the_library_reads_them(
-            digits in prop::array::uniform8(prop_oneof![4 => prop::sample::select(&b"0123456789abcdefABCDEF"[..]), 1 => any::<u8>()]),
+        fn hexadecimal_digits_are_read_as_the_standard_library_reads_them(
+            digits in prop::array::uniform8(prop_oneof![8 => prop::sample::select(b"09afAF58".as_slice()), 1 => any::<u8>()]),
         ) {
-            let text = std::str::from_utf8(&digits).ok().filter(|text| !text.contains('+'));
-            prop_assert_eq!(hex_number(digits), text.and_then(|text| u32::from_str_radix(text, 16).ok()));
+            let number = std::str::from_utf8(&digits).ok().filter(|text| !text.starts_with('+'));
+            let number = number.and_then(|text| u32::from_str_radix(text, 16).ok());
+            prop_assert_eq!(hex_number(digits), number);
         }
 
         #[test]

@@ -7,7 +7,7 @@ use crate::engine::{Engine, Input, Output};
 use crate::event::{Event, Kind};
 use crate::feed::Sent;
 use crate::filter::Rule;
-use crate::interpret::{Interpreter, Meaning, Reading};
+use crate::interpret::{Interpreter, Meaning, Reading, Sight};
 
 /// Interpreters, one a source, before one engine.
 #[derive(Debug)]
@@ -86,6 +86,20 @@ impl Watch {
         self.take(source, now, out, |interpreter, arrival, sink| match now {
             Now::Clock(_) => interpreter.read_live(line, arrival, sink),
             Now::Lines(_) => interpreter.read(line, arrival, sink),
+        })
+    }
+
+    /// Takes in one line of an old log, which was looked at by a thread of its own.
+    pub(crate) fn looked(
+        &mut self,
+        source: usize,
+        sight: Sight<'_>,
+        line: &[u8],
+        latest: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Option<Reading> {
+        self.take(source, Now::Lines(latest), out, |interpreter, arrival, sink| {
+            interpreter.settle(sight, line, arrival, sink)
         })
     }
 

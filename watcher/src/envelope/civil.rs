@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::{AmbiguousOffset, Offset};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use logline::Timestamp;
 
-use super::zone::{self, Zone};
-use super::{Around, Clock};
+use super::Around;
+use super::stamp::Stamp;
 
 /// A stamp without a year is at most so far ahead of the line's arrival: clocks and zones that are set wrong.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -22,18 +22,29 @@ const FRESH: Duration = Duration::from_secs(2 * 3600);
 const DISORDER_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// A date and time as written; none where the numbers name no day or time (30 February, 25 o'clock).
-pub(super) type Civil = Option<DateTime>;
+pub(crate) type Civil = Option<DateTime>;
 
 /// Month, day and time of day, without a year.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Yearless {
+pub(crate) struct Yearless {
     month: i8,
     day: i8,
     time: Option<Time>,
 }
 
+impl Yearless {
+    /// The same in a year; none where that year has no such day, or the day no such time.
+    pub(super) fn in_year(self, year: i16) -> Civil {
+        Some(Date::new(year, self.month, self.day).ok()?.to_datetime(self.time?))
+    }
+
+    /// Whether it is the day and month of this date.
+    pub(super) fn is_of(self, date: Date) -> bool {
+        (self.month, self.day) == (date.month(), date.day())
+    }
+}
+
 /// Reads `2023-06-28 16:17:26.501278543` (the byte between date and time may be a space, `T` or `_`).
-#[inline]
 pub(super) fn iso_date_time(line: &[u8]) -> Option<(Civil, &[u8])> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b' ' | b'T' | b'_', rest @ ..] = line else {
         return None;
@@ -46,7 +57,6 @@ pub(super) fn iso_date_time(line: &[u8]) -> Option<(Civil, &[u8])> {
 }
 
 /// Reads `Aug 12 11:52:52`; a day below ten is padded with a space.
-#[inline]
 pub(super) fn month_day_time(line: &[u8]) -> Option<(Yearless, &[u8])> {
     let (month, rest) = line.split_at_checked(3)?;
     let month = match month {
@@ -71,7 +81,6 @@ pub(super) fn month_day_time(line: &[u8]) -> Option<(Yearless, &[u8])> {
 }
 
 /// Reads `11:52:52` and a fraction of up to nine digits.
-#[inline]
 fn time_of_day(text: &[u8]) -> Option<(Option<Time>, &[u8])> {
     let [h1, h2, b':', m1, m2, b':', s1, s2, rest @ ..] = text else { return None };
     let (hour, minute, second) = (digits(*h1, *h2)?, digits(*m1, *m2)?, digits(*s1, *s2)?);
@@ -91,7 +100,6 @@ fn time_of_day(text: &[u8]) -> Option<(Option<Time>, &[u8])> {
 }
 
 /// Reads `Z`, `+01:00` or `+0100`; none where the stamp has no zone.
-#[inline]
 pub(super) fn offset(text: &[u8]) -> Option<(Option<Offset>, &[u8])> {
     let (sign, rest) = match text.split_first()? {
         (b'Z', rest) => return Some((Some(Offset::UTC), rest)),
@@ -109,21 +117,16 @@ pub(super) fn offset(text: &[u8]) -> Option<(Option<Offset>, &[u8])> {
     Some((Some(Offset::from_seconds(seconds).ok()?), rest))
 }
 
-/// The instant of a time whose zone is told with it.
-pub(super) fn instant_at(civil: Civil, offset: Offset, clock: &Clock) -> Option<Timestamp> {
-    zone::instant_at(civil?, offset, &clock.utc)
+/// A time at a fixed distance from UTC, where every time is one instant.
+pub(super) fn in_zone(civil: Civil, offset: Offset) -> Stamp {
+    let instant = civil.and_then(|civil| timestamp(offset.to_timestamp(civil).ok()?));
+    instant.map_or(Stamp::None, Stamp::Instant)
 }
 
 /// The instant of a local time. In the hour that a clock change skips, the time is shifted forward; of the two instants
 /// in the hour that it repeats, [`later_of_fold`] tells.
-#[inline]
-pub(super) fn instant(civil: Civil, zone: &Zone, around: Around) -> Option<Timestamp> {
-    zone.plain_instant(civil?).or_else(|| disputed_instant(civil?, zone, around))
-}
-
-#[cold]
-fn disputed_instant(civil: DateTime, zone: &Zone, around: Around) -> Option<Timestamp> {
-    let ambiguous = zone.ambiguous(civil);
+pub(super) fn instant(civil: DateTime, zone: &TimeZone, around: Around) -> Option<Timestamp> {
+    let ambiguous = zone.to_ambiguous_timestamp(civil);
     let (first, second) = match ambiguous.offset() {
         AmbiguousOffset::Fold { before, after } => (before, after),
         AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => {
@@ -147,24 +150,20 @@ fn later_of_fold(first: Timestamp, second: Timestamp, around: Around) -> bool {
     }
 }
 
-fn timestamp(instant: jiff::Timestamp) -> Option<Timestamp> {
+/// An instant of jiff's as one of ours.
+pub(super) fn timestamp(instant: jiff::Timestamp) -> Option<Timestamp> {
     Some(Timestamp::from_nanos(i64::try_from(instant.as_nanosecond()).ok()?))
 }
 
 /// The instant of a yearless stamp: of the years in which there is such a day, the one nearest to the line's arrival, but
 /// none more than a day after it.
-#[inline]
-pub(super) fn with_nearest_year(stamp: Yearless, zone: &Zone, around: Around) -> Option<Timestamp> {
-    let this_year = zone.year(around.arrival)?;
-    let of_year = |year| {
-        let date = Date::new(year, stamp.month, stamp.day).ok()?;
-        instant(Some(date.to_datetime(stamp.time?)), zone, around)
-    };
+pub(super) fn with_nearest_year(stamp: Yearless, zone: &TimeZone, around: Around) -> Option<Timestamp> {
+    let this_year = date(around.arrival, zone)?.year();
+    let of_year = |year| instant(stamp.in_year(year)?, zone, around);
     let distance = |time: &Timestamp| time.nanos().abs_diff(around.arrival.nanos());
     let possible = |time: &Timestamp| *time <= around.arrival + AHEAD_MAX;
     let near = of_year(this_year).filter(possible);
-    // Nearer than half a year, no other year can be nearer.
-    if near.is_some_and(|time| distance(&time) < HALF_A_YEAR_NANOS) {
+    if near.is_some_and(|time| is_certain(time, around)) {
         return near;
     }
     [this_year.saturating_sub(1), this_year.saturating_add(1)]
@@ -175,7 +174,17 @@ pub(super) fn with_nearest_year(stamp: Yearless, zone: &Zone, around: Around) ->
         .min_by_key(distance)
 }
 
-#[inline]
+/// Whether a time in the year of the line's arrival is so near to it that no other year can be nearer: by half a year.
+pub(super) fn is_certain(time: Timestamp, around: Around) -> bool {
+    time <= around.arrival + AHEAD_MAX && time.nanos().abs_diff(around.arrival.nanos()) < HALF_A_YEAR_NANOS
+}
+
+/// The day that it is in a zone.
+pub(super) fn date(time: Timestamp, zone: &TimeZone) -> Option<Date> {
+    let time = jiff::Timestamp::from_nanosecond(time.nanos().into()).ok()?;
+    Some(zone.to_datetime(time).date())
+}
+
 fn digits(tens: u8, ones: u8) -> Option<i8> {
     if !tens.is_ascii_digit() || !ones.is_ascii_digit() {
         return None;
@@ -185,7 +194,6 @@ fn digits(tens: u8, ones: u8) -> Option<i8> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::tz::TimeZone;
     use proptest::prelude::*;
 
     use super::*;
@@ -210,8 +218,7 @@ mod tests {
                 let zone = TimeZone::get(zone).unwrap();
                 let at = Timestamp::from_seconds(seconds("2026-01-01T00:00:00Z") + written);
                 let around = Around { arrival: Timestamp::from_seconds(at.seconds() + late), previous: None };
-                let stamp = yearless(at, &zone);
-                prop_assert_eq!(with_nearest_year(stamp, &Zone::new(zone), around), Some(at));
+                prop_assert_eq!(with_nearest_year(yearless(at, &zone), &zone, around), Some(at));
             }
         }
 
@@ -227,15 +234,14 @@ mod tests {
                 ("America/New_York", "2026-11-01T06:00:00Z"),
             ][..]),
         ) {
-            let local = TimeZone::get(change.0).unwrap();
-            let zone = Zone::new(local.clone());
+            let zone = TimeZone::get(change.0).unwrap();
             let close_before = start % 7200;
             for start in [start, close_before] {
                 let mut at = Timestamp::from_seconds(seconds(change.1) + start);
                 let (mut live, mut replayed) = (None, Some(at));
                 for step in &steps {
                     at = at + Duration::from_secs(step.unsigned_abs());
-                    let stamp = yearless(at, &local);
+                    let stamp = yearless(at, &zone);
                     let around = Around { arrival: at + Duration::from_millis(10), previous: live };
                     live = with_nearest_year(stamp, &zone, around);
                     prop_assert_eq!(live, Some(at));
@@ -250,8 +256,7 @@ mod tests {
         fn no_yearless_stamp_is_more_than_a_day_ahead(day in 1i8..=31, month in 1i8..=12, near in 0i64..4_000_000_000) {
             let stamp = Yearless { month, day, time: Some(Time::midnight()) };
             let near = Timestamp::from_seconds(near);
-            let (zone, around) = (Zone::new(TimeZone::UTC), Around { arrival: near, previous: None });
-            if let Some(time) = with_nearest_year(stamp, &zone, around) {
+            if let Some(time) = with_nearest_year(stamp, &TimeZone::UTC, Around { arrival: near, previous: None }) {
                 prop_assert!(time <= near + AHEAD_MAX);
                 prop_assert!(near.since(time) < Duration::from_secs(2 * 366 * 24 * 3600));
             }
@@ -260,7 +265,7 @@ mod tests {
 
     #[track_caller]
     fn check(stamp: &str, zone: &str, arrival: &str, previous: Option<&str>, expected: Option<&str>) {
-        let zone = Zone::new(TimeZone::get(zone).unwrap());
+        let zone = TimeZone::get(zone).unwrap();
         let at = |text: &str| Timestamp::from_seconds(seconds(text));
         let around = Around { arrival: at(arrival), previous: previous.map(at) };
         let (stamp, _) = month_day_time(stamp.as_bytes()).unwrap();

@@ -59,7 +59,7 @@ pub(super) fn read(
         sink.starts(logs::written(log)?);
         return logs::read(log, &done_bytes, &mut |line| each(line, sink));
     }
-    let clock = Clock::new(zone.clone());
+    let clock = Clock { zone: zone.clone() };
     let mut waiting = Vec::new();
     for log in logs {
         waiting.push((first_stamp(log, &clock)?, log));

@@ -19,7 +19,7 @@ pub(super) fn open<'a>(
     if let Some(envelope) = rfc5424(rest) {
         return envelope;
     }
-    let clock = Clock::new(zone.clone());
+    let clock = Clock { zone: zone.clone() };
     // What is sent carries no order between its stamps.
     let around = Around { arrival, previous: None };
     let Some((stamp, tail)) = rest.split_at_checked(STAMP_BYTES).filter(|_| is_hostless(rest)) else {
