@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{day, latency, load, replay, tailing, understanding, wake};
+use bench::{counting, day, latency, load, replay, tailing, understanding, wake};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ const ORDINARY_MB: u64 = 1000;
 enum Figure {
     /// From a line's write to the kernel's acknowledgement of the ban, in a network namespace of its own.
     BanLatency,
+    /// How fast the engine counts a million addresses, and in how much memory.
+    Counting,
     /// What a blocklist is asked in a day, with an old server and with ours.
     DayModel,
     /// How fast an old log is read.
@@ -46,6 +48,7 @@ fn main() -> Result<()> {
     e2e::namespace::enter()?;
     match arguments.figure {
         Some(Figure::BanLatency) => latency::measure(),
+        Some(Figure::Counting) => counting::measure(),
         Some(Figure::DayModel) => day::measure(),
         Some(Figure::Replay) => replay::measure(),
         Some(Figure::Tailing) => tailing::measure(),
@@ -60,6 +63,7 @@ fn main() -> Result<()> {
             wake::measure()?;
             load::measure()?;
             load::measure_idle()?;
+            counting::measure()?;
             latency::measure()
         }
     }
