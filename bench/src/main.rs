@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{counting, day, latency, load, replay, tailing, understanding, wake};
+use bench::{counting, day, fail2ban, latency, load, replay, tailing, understanding, wake};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -24,6 +24,8 @@ enum Figure {
     Counting,
     /// What a blocklist is asked in a day, with an old server and with ours.
     DayModel,
+    /// How fast fail2ban's filters run here, and with fail2ban itself.
+    Fail2ban,
     /// How fast an old log is read.
     Replay,
     /// How fast a file that is there is split into lines, and their stamps read.
@@ -50,6 +52,7 @@ fn main() -> Result<()> {
         Some(Figure::BanLatency) => latency::measure(),
         Some(Figure::Counting) => counting::measure(),
         Some(Figure::DayModel) => day::measure(),
+        Some(Figure::Fail2ban) => fail2ban::measure(),
         Some(Figure::Replay) => replay::measure(),
         Some(Figure::Tailing) => tailing::measure(),
         Some(Figure::Wake) => wake::measure(),
@@ -64,6 +67,7 @@ fn main() -> Result<()> {
             load::measure()?;
             load::measure_idle()?;
             counting::measure()?;
+            fail2ban::measure()?;
             latency::measure()
         }
     }

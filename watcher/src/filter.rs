@@ -17,7 +17,7 @@ pub use file::load;
 pub use programs::Programs;
 pub use proof::{Failure, Proof, prove};
 pub(crate) use rule::GroupFinder;
-pub use rule::{Condition, Matcher, Pattern, Rule};
+pub use rule::{Condition, Matcher, Pattern, PatternProof, Rule};
 pub use set::{Filters, SHIPPED};
 
 /// One filter as it was read and checked.

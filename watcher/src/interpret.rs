@@ -149,7 +149,8 @@ impl Interpreter {
     }
 
     /// Forgets all that was read: what comes next is another log.
-    pub fn forget(&mut self) {
+    #[cfg(test)]
+    pub(crate) fn forget(&mut self) {
         let Interpreter { connections, step, course, .. } = self;
         (*connections, *step) = (Connections::default(), None);
         let Course { calendar: _, gate, previous, last, parts, sessions } = course;
