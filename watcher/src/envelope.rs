@@ -14,6 +14,7 @@ use logline::Timestamp;
 
 use stamp::{Recent, Stamp};
 
+pub use stamp::Calendar;
 pub(crate) use syslog::{LAST_MESSAGE, SPLOGGER_TEXT_BYTES};
 
 /// The envelopes that are known, under the names that `match` prints.
