@@ -31,7 +31,7 @@ pub(crate) fn stands_in(message: &[u8], clock: &Clock, reads: impl Fn(&[u8]) -> 
 fn beginnings(message: &[u8]) -> impl Iterator<Item = usize> {
     /// `Aug 12 11`
     const BEFORE_TRADITIONAL: usize = 9;
-    /// `2025-01-10T18`
+    /// `2025-01-10T18`, and `Tue Nov 21 05`, which has as many.
     const BEFORE_ISO: usize = 13;
     memchr::memchr2_iter(b'@', b':', message).flat_map(move |at| {
         let is_time = message.get(at + 3) == Some(&b':');
