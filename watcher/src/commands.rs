@@ -1,5 +1,6 @@
 //! What `postern-watcher` does without a daemon: check, replay, match.
 
+mod detect;
 mod lines;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::filter;
 use crate::replay::{self, Progress};
 
+pub use detect::Detect;
 pub use lines::Match;
 
 /// Diagnostics go to standard error; `RUST_LOG` says how much.
@@ -48,11 +50,27 @@ pub fn check(file: Option<&Path>) -> anyhow::Result<()> {
     if !failures.is_empty() {
         bail!("{}", failures.join("\n"));
     }
+    if config.sources.is_empty() {
+        tell_usual_sources()?;
+    }
     let (jails, filters) = (config.jails.iter().count(), config.filters.names().len());
     writeln!(
         io::stdout(),
         "the configuration is right: {jails} jails, {filters} filters, {rules} rules proven by {samples} samples"
     )?;
+    Ok(())
+}
+
+/// What `run` would read.
+fn tell_usual_sources() -> io::Result<()> {
+    let found = detect::detect_here();
+    let mut out = io::stdout().lock();
+    if found.taken.is_empty() {
+        writeln!(out, "no source is named, and no log of a mail server was found on this machine")?;
+    }
+    for taken in found.taken {
+        writeln!(out, "no source is named; {} would be read: {}", taken.origin, taken.why)?;
+    }
     Ok(())
 }
 
@@ -74,7 +92,7 @@ pub struct Replay {
     /// How the result is told.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// Logs, in any order: plain or compressed files (gzip, xz, zstd, bzip2), multilog directories.
+    /// Logs, in any order: plain or compressed files (gzip, xz, zstd, bzip2), multilog directories, directories of these.
     #[arg(required = true, value_name = "LOG")]
     logs: Vec<PathBuf>,
 }
@@ -98,8 +116,11 @@ impl Replay {
     }
 }
 
-/// How far a long replay has come; on a terminal only.
+/// How far a long replay has come; on a terminal only, and not where `NO_COLOR` asks for plain text.
 fn bar() -> ProgressBar {
+    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        return ProgressBar::hidden();
+    }
     let style = ProgressStyle::with_template("[{bar:40}] {bytes} of {total_bytes}, {msg}, {eta} to go");
     let style = style.expect("the template is a constant, and well formed");
     ProgressBar::new(0).with_style(style)

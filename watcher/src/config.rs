@@ -129,8 +129,14 @@ impl Config {
         let networks = exempt.get_or::<Vec<IpNet>>("networks", Vec::new());
         let private = exempt.get_or("private", default::PRIVATE);
         let known = filters.as_ref().ok();
-        let sources: Vec<Source> =
-            root.tables("source").iter().filter_map(|table| source::read(table, known)).collect();
+        let mut sources: Vec<Source> = Vec::new();
+        for table in &root.tables("source") {
+            let Some(source) = source::read(table, known) else { continue };
+            if sources.iter().any(|other| other.name == source.name) {
+                table.mistake_at_table(format!("another source reads {} already", source.name));
+            }
+            sources.push(source);
+        }
         let quotas = root.table("quota").map(|table| table.entries()).unwrap_or_default();
         let quotas = quotas.into_iter().filter_map(|(zone, table)| quota(zone, &table)).collect();
         let jails = jails.map(|all| choose(&root, all, chosen));

@@ -56,16 +56,29 @@ pub fn replay(
     let exemptions = Exemptions::new(&config.exempt, &[], config.private);
     let mut replay =
         Replay::new(Watch::new(vec![interpreter], Engine::new(config.jails.clone(), exemptions)));
-    merge::read(logs, &zone, &mut replay, progress)?;
+    merge::read(&logs::named(logs)?, &zone, &mut replay, progress)?;
     Ok(replay.finish())
 }
 
-/// Gives every line of one log, as [`replay`] reads it.
+/// Gives every line of a log, or of a directory of logs, as [`replay`] reads them; stamps in local time are in the
+/// system's zone.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn lines_of(log: &std::path::Path, sink: &mut dyn FnMut(&[u8])) -> Result<(), LogError> {
-    logs::read(log, &std::rc::Rc::default(), sink)
+    let logs = logs::named(&[log.to_owned()])?;
+    merge::read(&logs, &TimeZone::system(), &mut Each(sink), &mut |_| {})
+}
+
+/// Hands each line on.
+struct Each<'s>(&'s mut dyn FnMut(&[u8]));
+
+impl merge::Sink for Each<'_> {
+    fn starts(&mut self, _: Timestamp) {}
+
+    fn line(&mut self, line: &[u8]) {
+        (self.0)(line);
+    }
 }
 
 /// A replay under way.

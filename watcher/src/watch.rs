@@ -4,6 +4,7 @@
 use logline::Timestamp;
 
 use crate::engine::{Engine, Input, Output};
+use crate::envelope::EnvelopeKind;
 use crate::event::{Event, Kind};
 use crate::feed::Sent;
 use crate::filter::Rule;
@@ -70,6 +71,8 @@ pub struct SourceCounts {
     pub ahead: u64,
     /// When the last one was written.
     pub last: Option<Timestamp>,
+    /// The envelope it came in.
+    pub envelope: Option<EnvelopeKind>,
     /// How old it was when it was read.
     pub lag: std::time::Duration,
 }
@@ -123,6 +126,7 @@ impl Watch {
         let count = counts.sources.get_mut(source)?;
         count.lines += 1;
         count.last = Some(reading.at);
+        count.envelope = Some(reading.envelope);
         count.lag = arrival.since(reading.at);
         count.ahead += u64::from(reading.replaced);
         match reading.meaning {

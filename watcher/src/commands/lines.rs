@@ -1,6 +1,6 @@
 //! `match`: a line at a time, what it means.
 
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::filter::Filters;
 use crate::interpret::{Interpreter, Meaning, Reading};
 use crate::replay;
+use crate::tail::{decompressed, read_lines};
 
 /// `match`: what each line means.
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub struct Match {
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
-    /// A log, or - for standard input.
+    /// A log, plain or compressed, a directory of logs, or - for standard input.
     #[arg(value_name = "LOG")]
     log: PathBuf,
 }
@@ -40,19 +41,19 @@ impl Match {
         let mut number = 0u64;
         let now = Timestamp::from(std::time::SystemTime::now());
         let mut told = Ok(());
+        // Who types lines wants to read what each means before typing the next.
+        let is_typed = self.log == Path::new("-") && io::stdin().is_terminal();
         let mut tell = |line: &[u8]| {
             number += 1;
             if told.is_ok() {
                 told = tell(&mut out, self.json, number, line, &mut interpreter, now);
             }
+            if told.is_ok() && is_typed {
+                told = out.flush();
+            }
         };
         if self.log == Path::new("-") {
-            let mut input = BufReader::new(io::stdin().lock());
-            let mut line = Vec::new();
-            while input.read_until(b'\n', &mut line)? > 0 {
-                tell(line.strip_suffix(b"\n").unwrap_or(&line));
-                line.clear();
-            }
+            read_lines(decompressed(io::stdin().lock())?, |line| tell(line.bytes))?;
         } else {
             replay::lines_of(&self.log, &mut tell)?;
         }

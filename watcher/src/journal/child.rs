@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{ChildStderr, ChildStdout, Command, Stdio};
 
 use crate::journal::export::{Entry, ExportReader};
 use crate::tail::Progress;
 
 /// Where the program may be.
-const PROGRAMS: [&str; 2] = ["/usr/bin/journalctl", "/bin/journalctl"];
+pub(super) const PROGRAMS: [&str; 2] = ["/usr/bin/journalctl", "/bin/journalctl"];
 
 /// So much is read at a time, and so often before it is another source's turn.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -31,16 +31,17 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts it; else says why it cannot be.
-    pub(super) fn start(arguments: &[OsString]) -> Result<Child, String> {
-        let Some(program) = PROGRAMS.iter().find(|program| Path::new(program).exists()) else {
+    pub(super) fn start(programs: &[PathBuf], arguments: &[OsString]) -> Result<Child, String> {
+        let Some(program) = programs.iter().find(|program| program.exists()) else {
             return Err("there is no journalctl here; it belongs to systemd".to_owned());
         };
+        let name = program.display();
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let failed = |error: io::Error| format!("cannot run {program}: {error}");
+        let failed = |error: io::Error| format!("cannot run {name}: {error}");
         let mut process = command.spawn().map_err(failed)?;
         let (Some(output), Some(errors)) = (process.stdout.take(), process.stderr.take()) else {
-            return Err(format!("cannot run {program}: it has no pipes"));
+            return Err(format!("cannot run {name}: it has no pipes"));
         };
         let unblocked =
             rustix::io::ioctl_fionbio(&output, true).and_then(|()| rustix::io::ioctl_fionbio(&errors, true));

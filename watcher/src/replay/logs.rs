@@ -1,4 +1,5 @@
-//! Old logs: plain files, compressed ones, and multilog directories with their rotations in order.
+//! Old logs: plain files, compressed ones, multilog directories with their rotations in order, and directories of any of
+//! these.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -19,6 +20,49 @@ const BLOCK_BYTES: usize = 256 * 1024;
 pub struct LogError {
     path: PathBuf,
     source: io::Error,
+}
+
+/// The logs that were named. A directory that is none of multilog's stands for all logs in it: its files, and the multilog
+/// directories among its own.
+pub(super) fn named(logs: &[PathBuf]) -> Result<Vec<PathBuf>, LogError> {
+    let mut all = Vec::new();
+    for log in logs {
+        let failed = |source| LogError { path: log.clone(), source };
+        if !log.is_dir() || is_multilog(log).map_err(failed)? {
+            all.push(log.clone());
+            continue;
+        }
+        let within = within(log).map_err(failed)?;
+        if within.is_empty() {
+            return Err(failed(io::Error::new(io::ErrorKind::NotFound, "there is no log in this directory")));
+        }
+        all.extend(within);
+    }
+    Ok(all)
+}
+
+fn within(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut logs = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !is_hidden && (path.is_file() || path.is_dir() && is_multilog(&path)?) {
+            logs.push(path);
+        }
+    }
+    logs.sort();
+    Ok(logs)
+}
+
+/// Whether multilog or svlogd has written here.
+fn is_multilog(directory: &Path) -> io::Result<bool> {
+    let is_theirs = |name: &std::ffi::OsStr| name == "current" || name.as_encoded_bytes().starts_with(b"@4");
+    for entry in std::fs::read_dir(directory)? {
+        if is_theirs(&entry?.file_name()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// When a log was last written.

@@ -1,6 +1,5 @@
 //! The loop: waits for lines, questions, signals and the end of bans, and does what the engine says about each.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -12,12 +11,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::config::Config;
 use crate::control::{Command, Wake};
 use crate::engine::{End, Exemptions, Input, Output};
-use crate::feed::Feed;
+use crate::feed::{Arrival, Feed};
 use crate::jail::Mode;
 use crate::metrics::Metrics;
 use crate::run::enforcer::Enforcer;
 use crate::run::saver::Saver;
 use crate::run::signals::Signals;
+use crate::run::sources::Sources;
 use crate::run::{clock, own};
 use crate::store::Position;
 use crate::subject::Network;
@@ -38,8 +38,7 @@ pub(super) struct Daemon {
     pub(super) config: Config,
     pub(super) watch: Watch,
     pub(super) tailer: Tailer,
-    /// The sources that send.
-    pub(super) feeds: BTreeMap<SourceId, Feed>,
+    pub(super) sources: Sources,
     pub(super) enforcer: Enforcer,
     pub(super) saver: Saver,
     pub(super) metrics: Arc<Metrics>,
@@ -74,6 +73,7 @@ impl Daemon {
             self.answer();
             self.expire();
             self.look_after();
+            self.look_at_sources();
             if addresses_due <= Instant::now() {
                 addresses_due = Instant::now() + OWN_ADDRESSES;
                 self.look_up_own_addresses();
@@ -93,9 +93,15 @@ impl Daemon {
     fn wait(&self, signals: &Signals, addresses_due: Instant) -> anyhow::Result<()> {
         let now = Instant::now();
         let end = self.watch.engine.next_end().map(|end| now + end.since(clock()));
-        let deadlines =
-            [Some(addresses_due), end, self.saver.due_at(), self.enforcer.retry_at(), self.read_again];
-        let feeds_due = self.feeds.values().filter_map(Feed::due);
+        let deadlines = [
+            Some(addresses_due),
+            Some(self.sources.look_at),
+            end,
+            self.saver.due_at(),
+            self.enforcer.retry_at(),
+            self.read_again,
+        ];
+        let feeds_due = self.sources.feeds.values().filter_map(Feed::due);
         let timeout = deadlines
             .into_iter()
             .flatten()
@@ -109,7 +115,7 @@ impl Daemon {
             PollFd::new(questions, PollFlags::IN),
             PollFd::new(signals, PollFlags::IN),
         ];
-        let sent: Vec<_> = self.feeds.values().flat_map(Feed::fds).collect();
+        let sent: Vec<_> = self.sources.feeds.values().flat_map(Feed::fds).collect();
         fds.extend(sent.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
         let kernel = self.enforcer.watch();
         fds.extend(kernel.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
@@ -156,15 +162,18 @@ impl Daemon {
 
     /// Likewise for the sources that send.
     fn read_feeds(&mut self) -> Progress {
-        let Daemon { feeds, config, watch, enforcer, saver, metrics, .. } = self;
+        let Daemon { sources, config, watch, enforcer, saver, metrics, .. } = self;
         let (mut out, mut progress) = (Vec::new(), Progress::Idle);
-        for (id, feed) in feeds {
+        for (id, feed) in &mut sources.feeds {
             let index = usize::from(id.0);
             let Some(source) = config.sources.get(index) else { continue };
-            let read = feed.read(Instant::now(), clock(), &source.zone, &mut |sent| {
+            let read = feed.read(Instant::now(), clock(), &source.zone, &mut |arrival| {
                 saver.touch();
                 let now = clock();
-                let reading = watch.sent(index, &sent, Now::Clock(now), &mut out);
+                let reading = match arrival {
+                    Arrival::Line(line) => watch.line(index, line, Now::Clock(now), &mut out),
+                    Arrival::Sent(sent) => watch.sent(index, &sent, Now::Clock(now), &mut out),
+                };
                 if !out.is_empty() {
                     let written = reading.map(|reading| reading.at);
                     act(enforcer, saver, metrics, std::mem::take(&mut out), now, written);
@@ -179,12 +188,12 @@ impl Daemon {
 
     /// How a source stands.
     pub(super) fn stats(&self, id: SourceId) -> Stats {
-        self.feeds.get(&id).map_or_else(|| self.tailer.stats(id), |feed| feed.stats().clone())
+        self.sources.feeds.get(&id).map_or_else(|| self.tailer.stats(id), |feed| feed.stats().clone())
     }
 
     /// How far a source was read.
     pub(super) fn positions(&self, id: SourceId) -> Vec<Position> {
-        match self.feeds.get(&id) {
+        match self.sources.feeds.get(&id) {
             Some(feed) => feed.position().cloned().map(Position::Journal).into_iter().collect(),
             None => self.tailer.cursors(id).into_iter().map(Position::File).collect(),
         }

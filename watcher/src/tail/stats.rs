@@ -21,6 +21,9 @@ pub enum Loss {
     Suppressed,
     /// A syslog connection too many, or one over which something else came.
     Refused,
+    /// Datagrams that the kernel threw away because the socket's buffer was full, and said how many: these are counted
+    /// one by one.
+    Dropped,
 }
 
 impl Loss {
@@ -33,6 +36,7 @@ impl Loss {
         Loss::Unreadable,
         Loss::Suppressed,
         Loss::Refused,
+        Loss::Dropped,
     ];
 
     /// The name as a metric's label has it.
@@ -45,6 +49,7 @@ impl Loss {
             Loss::Unreadable => "unreadable",
             Loss::Suppressed => "suppressed",
             Loss::Refused => "refused",
+            Loss::Dropped => "dropped",
         }
     }
 }
