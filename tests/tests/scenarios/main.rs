@@ -7,11 +7,19 @@ mod banctl;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod envelopes;
+#[cfg(test)]
 mod forgery;
 #[cfg(test)]
 mod guessing;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod journal;
+#[cfg(test)]
+mod old_logs;
+#[cfg(test)]
+mod pressure;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
@@ -22,3 +30,5 @@ mod restart;
 mod rights;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
+mod status;
