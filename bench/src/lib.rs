@@ -1,6 +1,7 @@
 //! Produces every figure that is published, each beside what bounds it, in the same run and on the same machine: a
 //! ratio travels better than a number.
 
+pub mod day;
 pub mod journal;
 pub mod latency;
 pub mod replay;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{latency, replay};
+use bench::{day, latency, replay};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -17,6 +17,8 @@ struct Arguments {
 enum Figure {
     /// From a line's write to the kernel's acknowledgement of the ban, in a network namespace of its own.
     BanLatency,
+    /// What a blocklist is asked in a day, with an old server and with ours.
+    DayModel,
     /// How fast an old log is read.
     Replay,
 }
@@ -27,6 +29,7 @@ fn main() -> Result<()> {
     e2e::namespace::enter()?;
     match arguments.figure {
         Some(Figure::BanLatency) => latency::measure(),
+        Some(Figure::DayModel) => day::measure(),
         Some(Figure::Replay) => replay::measure(),
         None => {
             replay::measure()?;

@@ -41,6 +41,24 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// What stands before and after the first `word`.
+pub(crate) fn split_once<'a>(text: &'a [u8], word: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = memchr::memmem::find(text, word)?;
+    Some((text.get(..at)?, text.get(at + word.len()..)?))
+}
+
+/// What stands before and after the last `word`.
+pub(crate) fn rsplit_once<'a>(text: &'a [u8], word: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = memchr::memmem::rfind(text, word)?;
+    Some((text.get(..at)?, text.get(at + word.len()..)?))
+}
+
+/// What stands before and after `word`, where it stands only once.
+pub(crate) fn split_only<'a>(text: &'a [u8], word: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let (before, after) = split_once(text, word)?;
+    memchr::memmem::find(after, word).is_none().then_some((before, after))
+}
+
 /// Reads decimal digits and nothing else: no sign, no space.
 pub(crate) fn number<N: FromStr>(digits: &[u8]) -> Option<N> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {

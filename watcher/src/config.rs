@@ -115,6 +115,14 @@ impl Config {
         Config::from_document(file, document)
     }
 
+    /// Reads settings from a text, with the shipped filters and jails; `name` is the file that mistakes name.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn parse(name: &str, text: &str) -> Result<Config, Mistakes> {
+        Config::from_document(None, Document::parse(name, text))
+    }
+
     fn from_document(file: Option<PathBuf>, document: Document) -> Result<Config, Mistakes> {
         let beside = |name: &str| file.as_ref().map(|_| document.directory().join(name));
         let (filters, jails) =

@@ -2,6 +2,8 @@
 
 mod anchor;
 mod file;
+#[cfg(test)]
+mod forgery;
 mod proof;
 mod rule;
 mod set;

@@ -16,11 +16,13 @@ use crate::event::Event;
 use crate::fact::View;
 use crate::filter::{Filter, Matcher, Rule};
 
+mod origin;
 mod parts;
 mod repeats;
 #[cfg(test)]
 mod tests;
 
+use origin::{Gate, Origin, Trust};
 use parts::{Part, Parts};
 use repeats::{Last, Repeat};
 
@@ -71,6 +73,8 @@ pub struct Interpreter {
     clock: Clock,
     /// Who is connected.
     pub connections: Connections,
+    /// Among which lines they are told of.
+    gate: Gate,
     /// The stamp of the line before.
     previous: Option<Timestamp>,
     /// The line before, if it came through syslog, and may be repeated.
@@ -102,6 +106,7 @@ impl Interpreter {
             places,
             clock: Clock { zone },
             connections: Connections::default(),
+            gate: Gate::default(),
             previous: None,
             last: Last::default(),
             parts: Parts::default(),
@@ -110,8 +115,8 @@ impl Interpreter {
 
     /// The same sessions, and the same place in the log, under other filters.
     pub fn with_filters(self, filters: impl IntoIterator<Item = Arc<Filter>>, zone: TimeZone) -> Self {
-        let Interpreter { connections, previous, last, parts, .. } = self;
-        Interpreter { connections, previous, last, parts, ..Interpreter::new(filters, zone) }
+        let Interpreter { connections, gate, previous, last, parts, .. } = self;
+        Interpreter { connections, gate, previous, last, parts, ..Interpreter::new(filters, zone) }
     }
 
     /// Reads one line and gives its events to `sink`, each with the rule that made it.
@@ -173,7 +178,8 @@ impl Interpreter {
         let replaced = latest.is_some_and(|latest| time > latest);
         let at = if replaced { arrival } else { time };
         let (envelope, offset) = (EnvelopeKind::Json, Some(Offset::UTC));
-        let meaning = self.record(record, &View::of(record), at, line, sink);
+        let origin = Origin { kind: envelope, program: None };
+        let meaning = self.record(&View::of(record), origin, at, line, sink);
         Reading { meaning, envelope, at, stamped: true, replaced, offset }
     }
 
@@ -251,7 +257,9 @@ impl Interpreter {
         line: &[u8],
         sink: &mut Sink<'_>,
     ) -> Meaning {
-        let Some(record) = Record::parse(envelope.message) else {
+        let named = |program| Record::parse_of(program, envelope.pid.map(SessionId), envelope.message);
+        let record = envelope.program.and_then(named).or_else(|| Record::parse(envelope.message));
+        let Some(record) = record else {
             return if self.is_doubled(envelope) {
                 Meaning::Ambiguous
             } else {
@@ -260,10 +268,16 @@ impl Interpreter {
         };
         // A session's number decides whose a line is, whatever a client has written into it.
         let view = View::of(&record);
-        if view.pid.is_none() && view.claimed.is_some() && self.is_doubled(envelope) {
+        if view.is_doubtful() || (view.pid.is_none() && view.claimed.is_some() && self.is_doubled(envelope)) {
             return Meaning::Ambiguous;
         }
-        self.record(&record, &view, at, line, sink)
+        match self.record(&view, Origin::of(envelope), at, line, sink) {
+            // Somebody's own filter may know more of a line of another writer than any rule about its fact.
+            Meaning::Nothing if view.is_foreign() => {
+                Meaning::Nothing.and(self.pattern(envelope, at, line, sink))
+            }
+            meaning => meaning,
+        }
     }
 
     /// Whether a second line, envelope and all, stands in the message of a line that had one.
@@ -276,32 +290,39 @@ impl Interpreter {
 
     fn record(
         &mut self,
-        record: &Record<'_>,
         view: &View<'_, '_>,
+        origin: Origin<'_>,
         at: Timestamp,
         line: &[u8],
         sink: &mut Sink<'_>,
     ) -> Meaning {
-        if let Record::Tcpserver(Tcpserver::Connect { pid, address }) = record {
-            self.connections.open(*pid, *address, at);
+        let connection = view.connection();
+        if let Some(Tcpserver::Connect { pid, address }) = connection.map(|connection| connection.said) {
+            self.gate.stands_in(origin);
+            if connection.is_some_and(|connection| connection.tells_ends) {
+                self.connections.open(*pid, *address, at);
+            } else {
+                self.connections.open_without_end(*pid, *address, at);
+            }
         }
         let mut meaning = Meaning::Nothing;
         for filter in &self.filters {
+            let Some(trust) = origin.trust(filter, &self.gate, &self.connections) else { continue };
             for rule in &filter.rules {
                 let Matcher::Fact(fact, conditions) = &rule.matcher else { continue };
                 if *fact != view.fact || !conditions.iter().all(|condition| condition.holds(view)) {
                     continue;
                 }
-                let found = fact_event(&mut self.connections, rule, view, at, line);
+                let found = fact_event(&mut self.connections, rule, view, trust, at, line);
                 if let Ok(event) = &found {
                     sink(event, rule);
                 }
                 meaning = meaning.and(found.map_or_else(|why| why, |_| Meaning::Events(1)));
             }
         }
-        match record {
-            Record::Tcpserver(Tcpserver::End { pid, .. }) => self.connections.close(*pid),
-            Record::Tcpserver(Tcpserver::Status { open: 0, .. }) => self.connections.close_all(),
+        match connection.map(|connection| connection.said) {
+            Some(Tcpserver::End { pid, .. }) => self.connections.close(*pid),
+            Some(Tcpserver::Status { open: 0, .. }) => self.connections.close_all(),
             _ => {}
         }
         meaning
@@ -311,18 +332,19 @@ impl Interpreter {
         for index in &self.patterns.matches(envelope.message) {
             let Some((filter, rule)) = self.rule(index) else { continue };
             let Matcher::Pattern(pattern) = &rule.matcher else { continue };
-            if let (Some(wanted), Some(program)) = (&filter.program, envelope.program)
-                && wanted.as_bytes() != program
-            {
-                continue;
-            }
+            let trust = Origin::of(envelope).trust(filter, &self.gate, &self.connections);
+            let Some(trust) = trust else { continue };
             let Some(mut fields) = pattern.captures(envelope.message) else { continue };
             let address = fields.iter().position(|(name, _)| *name == "address").and_then(|at| {
                 let (_, text) = fields.swap_remove(at);
                 read_address(text.bytes())
             });
             let Some(address) = address else { continue };
-            sink(&Event { kind: rule.kind, at, address: Some(address), fields, line }, rule);
+            if trust == Trust::Connected && self.connections.client(None, Some(address)) == Claim::Ambiguous {
+                return Meaning::Ambiguous;
+            }
+            let weight = Event::weight_of(&fields);
+            sink(&Event { kind: rule.kind, at, address: Some(address), weight, fields, line }, rule);
             return Meaning::Events(1);
         }
         Meaning::Unknown
@@ -355,12 +377,18 @@ fn fact_event<'e>(
     connections: &mut Connections,
     rule: &Rule,
     view: &View<'_, 'e>,
+    trust: Trust,
     at: Timestamp,
     line: &'e [u8],
 ) -> Result<Event<'e>, Meaning> {
     let address = match (view.pid, view.claimed) {
         // A line of the queue is about nobody at the gate.
         (None, None) => None,
+        (pid, Some(claimed))
+            if trust == Trust::Line && view.proves_itself() && !connections.denies(pid, claimed) =>
+        {
+            Some(claimed.to_canonical())
+        }
         (pid, claimed) => Some(client(connections, pid, claimed)?),
     };
     if let Some(pid) = view.pid.or_else(|| connections.latest_of(address?))
@@ -369,7 +397,7 @@ fn fact_event<'e>(
         return Err(Meaning::Repeated);
     }
     let fields = view.fact.fields().iter().filter_map(|name| Some((*name, view.field(name)?))).collect();
-    Ok(Event { kind: rule.kind, at, address, fields, line })
+    Ok(Event { kind: rule.kind, at, address, weight: 1, fields, line })
 }
 
 fn client(

@@ -5,6 +5,8 @@ mod bad_input;
 #[cfg(test)]
 mod banctl;
 #[cfg(test)]
+mod blocklist;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod envelopes;

@@ -55,7 +55,7 @@ fn play(engine: &mut Engine, story: &str) -> String {
                     words.filter_map(|word| word.split_once('=')).map(|(n, v)| (n, v.into())).collect();
                 let kind: Kind = kind.parse().unwrap();
                 let address = Some(whom.unwrap().parse().unwrap());
-                let event = Event { kind, at: now, address, fields, line: line.as_bytes() };
+                let event = Event { kind, at: now, address, weight: 1, fields, line: line.as_bytes() };
                 engine.handle(now, Input::Event(&event), &mut out);
             }
         }
@@ -311,7 +311,7 @@ fn a_stamp_from_the_future_counts_as_now() {
         let fields = vec![("user", "a".into()), ("password", password.into())];
         let at = Timestamp::from_seconds(1_000_000);
         let address = Some("192.0.2.7".parse().unwrap());
-        let event = Event { kind: Kind::AuthFailed, at, address, fields, line: b"x" };
+        let event = Event { kind: Kind::AuthFailed, at, address, weight: 1, fields, line: b"x" };
         engine.handle(Timestamp::from_seconds(100), Input::Event(&event), &mut out);
     }
     let Some(Output::Banned(ban)) = out.first() else { panic!("{out:?}") };
@@ -376,7 +376,7 @@ proptest! {
             let at = Timestamp::from_seconds(*at);
             let fields = vec![("user", "a".into()), ("password", password.to_string().into())];
             let address = Some(format!("203.0.113.{host}").parse().unwrap());
-            let event = Event { kind: Kind::AuthFailed, at, address, fields, line: b"x" };
+            let event = Event { kind: Kind::AuthFailed, at, address, weight: 1, fields, line: b"x" };
             engine.handle(at, Input::Event(&event), &mut out);
         }
         engine.handle(Timestamp::from_seconds(1_000_000), Input::Tick, &mut out);

@@ -11,6 +11,13 @@ use crate::overlay;
 /// The shipped filters, compiled in so that one binary runs with no file at all.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("qmail", include_str!("../../../filters/qmail.toml")),
+    ("qmail-guards", include_str!("../../../filters/qmail-guards.toml")),
+    ("qpsmtpd", include_str!("../../../filters/qpsmtpd.toml")),
+    ("rblsmtpd", include_str!("../../../filters/rblsmtpd.toml")),
+    ("recordio", include_str!("../../../filters/recordio.toml")),
+    ("s-qmail", include_str!("../../../filters/s-qmail.toml")),
+    ("simscan", include_str!("../../../filters/simscan.toml")),
+    ("spamdyke", include_str!("../../../filters/spamdyke.toml")),
     ("vpopmail", include_str!("../../../filters/vpopmail.toml")),
 ];
 

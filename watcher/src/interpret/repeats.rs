@@ -4,8 +4,8 @@
 
 use crate::envelope::{Envelope, EnvelopeKind, LAST_MESSAGE};
 
-/// One line stands for at most so many: a number in a log is not to keep the watcher busy.
-const TIMES_MAX: u32 = 1000;
+/// One line stands for at most so many.
+const TIMES_MAX: u32 = crate::event::WEIGHT_MAX;
 
 /// What a line says about others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
