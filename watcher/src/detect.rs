@@ -180,7 +180,12 @@ impl Search<'_> {
             .collect();
         names.sort();
         for name in names {
-            self.directory(&PathBuf::from(format!("{above}/{name}{below}")));
+            let path = PathBuf::from(format!("{above}/{name}{below}"));
+            if self.at(&path).is_dir() {
+                self.directory(&path);
+            } else if MAIL_SHELVES.contains(&shelf) && is_plain_log(&name) && self.at(&path).is_file() {
+                self.take(&path, &path, "a log of a mail server, by its place and name".to_owned());
+            }
         }
     }
 
@@ -254,6 +259,9 @@ impl Search<'_> {
         let Ok(metadata) = self.at(file).metadata() else { return false };
         let name = path.display().to_string();
         if let Some(other) = self.known.get(&(metadata.dev(), metadata.ino())) {
+            if *other == name {
+                return false;
+            }
             let why = format!("it is another name of {other}");
             self.pass_over(name, why);
             return false;
@@ -279,6 +287,12 @@ impl Search<'_> {
 
 fn is_about_mail(name: &str) -> bool {
     name == "send" || MAIL_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// A file that is no rotated one, nor one of multilog's own: `smtpd`, `smtpd.log`.
+fn is_plain_log(name: &str) -> bool {
+    let name = name.strip_suffix(".log").unwrap_or(name);
+    is_about_mail(name) && !name.contains('.')
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 //! Pure: it is told from time to time what is known of the source, and says what there is to notice. What comes between
 //! two looks is one arrival, so that a log written in bursts has the gap between its bursts.
 
+mod parsing;
+mod silence;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -11,56 +14,21 @@ use logline::Timestamp;
 use crate::notice::Notice;
 use crate::tail::Loss;
 
+use parsing::{Judged, Parsing};
+use silence::Silence;
+pub use silence::{Patience, SILENT_GAPS, SILENT_MIN};
+
 /// A source is looked at so often.
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Between two looks no more time has passed than this: a machine that slept was not watching.
 const ELAPSED_MAX: Duration = Duration::from_secs(60);
 
-/// No source is silent before this, however lively it is.
-pub const SILENT_MIN: Duration = Duration::from_secs(600);
-
-/// A source is silent after so many of its usual gaps.
-pub const SILENT_GAPS: u32 = 20;
-
-/// A usual gap is known after so many.
-const GAPS_MIN: u32 = 8;
-
-/// A gap counts for one part in so many of the usual one.
-const GAP_WEIGHT: u32 = 8;
-
-/// So many lines tell what share of them is understood.
-const LEARNED_MIN: u64 = 200;
-
-/// What was learned weighs as so many lines at most: a log changes.
-const LEARNED_MAX: u64 = 100_000;
-
-/// When so many lines ought to have been understood, they are judged: fewer could be chance.
-const EXPECTED_MIN: u64 = 20;
-
-/// Lines of which hardly one is ever understood are not gathered for longer.
-const WINDOW_MAX: u64 = 10_000;
-
-/// Less than one in so many of the expected: the format has changed.
-const STOPPED_PART: u64 = 10;
-
 /// A loss that goes on is told of so often.
 const LOST_AGAIN: Duration = Duration::from_secs(600);
 
 /// Rates are of so many looks: a minute.
 const LOOKS_KEPT: usize = 6;
-
-/// How long a source may say nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Patience {
-    /// [`SILENT_GAPS`] of its usual gaps, and [`SILENT_MIN`] at least; without end while that is not known.
-    #[default]
-    Learned,
-    /// So long.
-    For(Duration),
-    /// For ever.
-    Endless,
-}
 
 /// What is known of a source; numbers are totals since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -164,12 +132,12 @@ impl Health {
 
     /// For how long it has been silent, where that is too long.
     pub fn silent_for(&self) -> Option<Duration> {
-        self.silence.is_silent.then_some(self.silence.quiet)
+        self.silence.too_long()
     }
 
     /// Whether its lines are no longer understood.
     pub fn is_not_understood(&self) -> bool {
-        self.parsing.has_stopped
+        self.parsing.has_stopped()
     }
 
     /// What it said in the last minute, to this moment.
@@ -191,111 +159,6 @@ impl Health {
 enum Turn<T> {
     Began(T),
     Ended(T),
-}
-
-#[derive(Clone, Debug, Default)]
-struct Silence {
-    /// Since the last arrival.
-    quiet: Duration,
-    arrivals: u32,
-    /// Between two arrivals, as a rule.
-    usual: Duration,
-    is_silent: bool,
-}
-
-impl Silence {
-    fn look(
-        &mut self,
-        elapsed: Duration,
-        came: bool,
-        patience: Patience,
-        expects_more: bool,
-    ) -> Option<Turn<Duration>> {
-        self.quiet += elapsed;
-        if came {
-            let gap = std::mem::take(&mut self.quiet);
-            self.usual = match self.arrivals {
-                // What was before the first arrival is the watcher's beginning, no gap.
-                0 => Duration::ZERO,
-                1 => gap,
-                _ => (self.usual * (GAP_WEIGHT - 1) + gap) / GAP_WEIGHT,
-            };
-            self.arrivals = self.arrivals.saturating_add(1);
-            return std::mem::take(&mut self.is_silent).then_some(Turn::Ended(gap));
-        }
-        let is_too_long = self.longest(patience).is_some_and(|longest| self.quiet > longest);
-        if is_too_long && expects_more && !self.is_silent {
-            self.is_silent = true;
-            return Some(Turn::Began(self.quiet));
-        }
-        None
-    }
-
-    fn longest(&self, patience: Patience) -> Option<Duration> {
-        match patience {
-            Patience::Endless => None,
-            Patience::For(longest) => Some(longest),
-            Patience::Learned => {
-                (self.arrivals > GAPS_MIN).then(|| SILENT_MIN.max(self.usual.saturating_mul(SILENT_GAPS)))
-            }
-        }
-    }
-}
-
-/// The latest lines, beside what was to be expected of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Judged {
-    lines: u64,
-    understood: u64,
-    expected: u64,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Parsing {
-    learned_lines: u64,
-    learned_understood: u64,
-    lines: u64,
-    understood: u64,
-    has_stopped: bool,
-}
-
-impl Parsing {
-    fn look(&mut self, lines: u64, understood: u64) -> Option<Turn<Judged>> {
-        self.lines += lines;
-        self.understood += understood;
-        let is_learned = self.learned_lines >= LEARNED_MIN;
-        let expected = if is_learned { self.lines * self.learned_understood / self.learned_lines } else { 0 };
-        if is_learned && expected < EXPECTED_MIN && self.lines < WINDOW_MAX {
-            return None;
-        }
-        let judged = Judged { lines: self.lines, understood: self.understood, expected };
-        let is_judged = expected >= EXPECTED_MIN;
-        let turn = match self.has_stopped {
-            false if is_judged && judged.understood * STOPPED_PART < expected => Some(Turn::Began(judged)),
-            true if is_judged && judged.understood * 2 >= expected => Some(Turn::Ended(judged)),
-            _ => None,
-        };
-        match turn {
-            Some(Turn::Began(_)) => self.has_stopped = true,
-            Some(Turn::Ended(_)) => self.has_stopped = false,
-            None => {}
-        }
-        // What is wrong is not learned: it would become what is expected.
-        if !self.has_stopped {
-            self.learn();
-        }
-        (self.lines, self.understood) = (0, 0);
-        turn
-    }
-
-    fn learn(&mut self) {
-        self.learned_lines += self.lines;
-        self.learned_understood += self.understood;
-        while self.learned_lines > LEARNED_MAX {
-            self.learned_lines /= 2;
-            self.learned_understood /= 2;
-        }
-    }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -52,6 +52,8 @@ pub struct Listener {
     state: State,
     stats: Stats,
     escaped: u64,
+    /// Where messages are read into: a byte more than a line may have tells one that is too long.
+    buffer: Box<[u8]>,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,7 @@ impl Listener {
             state: State::Closed(String::new(), now),
             stats: Stats::default(),
             escaped: 0,
+            buffer: vec![0; LINE_BYTES_MAX + 1].into_boxed_slice(),
         };
         listener.listen(now);
         listener
@@ -103,7 +106,7 @@ impl Listener {
         zone: &TimeZone,
         sink: &mut dyn FnMut(Sent<'_>),
     ) -> Progress {
-        let Listener { state, stats, escaped, .. } = self;
+        let Listener { state, stats, escaped, buffer, .. } = self;
         let (mut lost, mut dropped) = (Vec::new(), 0);
         let mut each = |message: &[u8], cut: bool| {
             stats.lines += 1;
@@ -119,13 +122,13 @@ impl Listener {
                 }
                 Progress::Idle
             }
-            State::Unix(socket) => datagrams(&mut |buffer| socket.recv(buffer), &mut each),
+            State::Unix(socket) => datagrams(buffer, &mut |buffer| socket.recv(buffer), &mut each),
             State::Udp(socket) => {
-                let progress = datagrams(&mut |buffer| socket.receive(buffer), &mut each);
+                let progress = datagrams(buffer, &mut |buffer| socket.receive(buffer), &mut each);
                 dropped = socket.take_dropped();
                 progress
             }
-            State::Streams(streams) => streams.read(now, &mut each, &mut |loss| lost.push(loss)),
+            State::Streams(streams) => streams.read(now, buffer, &mut each, &mut |loss| lost.push(loss)),
         };
         for loss in lost {
             self.stats.count(loss);
@@ -232,13 +235,12 @@ fn admit_the_group(path: &Path) -> io::Result<()> {
 }
 
 fn datagrams(
+    buffer: &mut [u8],
     receive: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
     each: &mut dyn FnMut(&[u8], bool),
 ) -> Progress {
-    // A byte more than a line may have tells one that is too long.
-    let mut buffer = vec![0; LINE_BYTES_MAX + 1];
     for _ in 0..TURN {
-        match receive(&mut buffer) {
+        match receive(buffer) {
             Ok(count) => {
                 each(buffer.get(..count.min(LINE_BYTES_MAX)).unwrap_or_default(), count > LINE_BYTES_MAX);
             }

@@ -22,6 +22,10 @@ impl JournalFile<'_> {
     pub(crate) const SOURCE: &'static str =
         "journal = [\"_SYSTEMD_UNIT=vpopmail.service\"]\njournal_directory = \"journal\"";
 
+    /// The same source, by the name of the unit and that of the program.
+    const BY_NAME: &'static str =
+        "unit = \"vpopmail\"\nidentifier = [\"vpopmail\"]\njournal_directory = \"journal\"";
+
     /// Appends messages of a unit, as systemd's own program writes them.
     pub(crate) fn append(&self, unit: &str, messages: &[&str]) -> Result<()> {
         let entries: Vec<Vec<u8>> =
@@ -188,8 +192,9 @@ fn a_journal_that_is_rotated_and_vacuumed_while_it_is_read_gives_each_line_once(
 #[track_caller]
 fn check_absence(count: u64, meanwhile: impl Fn(&JournalFile<'_>) -> Result<()>) {
     isolated(|| {
-        let site = site(JournalFile::SOURCE)?;
+        let site = site(JournalFile::BY_NAME)?;
         let journal = JournalFile(&site);
+        journal.append("other.service", &["somebody else's"])?;
         journal.append("vpopmail.service", &["read", "read", &failure(ATTACKER)])?;
         let watcher = site.start_watcher()?;
         await_lines(&site, 3)?;

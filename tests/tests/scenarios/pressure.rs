@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::namespace::isolated;
@@ -98,6 +98,25 @@ fn whoever_sends_over_tcp_waits() {
 fn whoever_sends_to_a_stream_socket_waits() {
     check_growth("syslog = \"unix-stream://log.sock\"", |site, watcher| {
         overrun(watcher, &mut UnixStream::connect(site.path("log.sock"))?)
+    });
+}
+
+#[test]
+fn whoever_sends_to_the_datagram_socket_and_can_wait_waits() {
+    check_growth("syslog = \"log.sock\"", |site, watcher| {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect(site.path("log.sock"))?;
+        watcher.signal(Signal::STOP)?;
+        socket.set_nonblocking(true)?;
+        let line = line();
+        let taken = (0..FLOOD_LINES).take_while(|_| socket.send(&line).is_ok()).count();
+        watcher.signal(Signal::CONT)?;
+        ensure!(taken < FLOOD_LINES, "all were taken, and nobody read them");
+        socket.set_nonblocking(false)?;
+        for _ in taken..FLOOD_LINES {
+            socket.send(&line)?;
+        }
+        Ok(())
     });
 }
 

@@ -107,7 +107,8 @@ fn tell(
         Meaning::Part => "part of a line that goes on".to_owned(),
         Meaning::Events(_) => words(&event),
     };
-    writeln!(out, "{number}: {what}\n    {}", event.get("line").and_then(Value::as_str).unwrap_or_default())
+    let line = event.get("line").and_then(Value::as_str).unwrap_or_default();
+    writeln!(out, "{number}: {what}; envelope {}\n    {line}", reading.envelope.name())
 }
 
 fn words(event: &Map<String, Value>) -> String {

@@ -62,6 +62,15 @@ fn the_directories_of_qmail_are_found_once_however_they_are_reached() {
 }
 
 #[test]
+fn plain_files_among_the_directories_are_found_and_their_rotations_are_not() {
+    check(
+        &["var/log/qmail/smtpd", "var/log/qmail/smtpd.1", "var/log/qmail/lock", "var/log/postern/smtpd.log"],
+        &["/var/log/qmail/smtpd", "/var/log/postern/smtpd.log"],
+        &[],
+    );
+}
+
+#[test]
 fn directories_of_other_loggers_are_found_by_their_names() {
     check(
         &["var/log/smtpd/current", "var/log/nginx/current", "var/multilog/qmail-smtpd/current"],

@@ -21,6 +21,7 @@ pub struct StandardInput {
     stdin: Stdin,
     state: State,
     stats: Stats,
+    block: Box<[u8]>,
 }
 
 #[derive(Debug)]
@@ -34,7 +35,8 @@ impl StandardInput {
     /// Reads from here on.
     pub fn open() -> StandardInput {
         let state = State::Open(LineSplitter::at(0));
-        StandardInput { stdin: std::io::stdin(), state, stats: Stats::default() }
+        let block = vec![0; BLOCK_BYTES].into_boxed_slice();
+        StandardInput { stdin: std::io::stdin(), state, stats: Stats::default(), block }
     }
 
     /// Readable when there is something to read, or its end.
@@ -48,8 +50,7 @@ impl StandardInput {
     /// Reads what there is, up to a limit, and gives each complete line; at the end the unfinished one too, because
     /// nobody is going to finish it.
     pub fn read(&mut self, each: &mut dyn FnMut(RawLine<'_>)) -> Progress {
-        let StandardInput { stdin, state, stats } = self;
-        let mut block = vec![0; BLOCK_BYTES];
+        let StandardInput { stdin, state, stats, block } = self;
         for _ in 0..BLOCKS_MAX {
             let State::Open(splitter) = state else { return Progress::Idle };
             let mut count = |line: RawLine<'_>| {
@@ -61,7 +62,7 @@ impl StandardInput {
             if !is_readable(stdin.as_fd()) {
                 return Progress::Idle;
             }
-            let end = match rustix::io::read(&*stdin, &mut block) {
+            let end = match rustix::io::read(&*stdin, &mut **block) {
                 Ok(0) => "standard input has ended".to_owned(),
                 Ok(length) => {
                     stats.bytes += length as u64;

@@ -27,6 +27,7 @@ pub(super) struct Child {
     errors: ChildStderr,
     complaint: Vec<u8>,
     reader: ExportReader,
+    block: Box<[u8]>,
 }
 
 impl Child {
@@ -45,7 +46,14 @@ impl Child {
         };
         let unblocked =
             rustix::io::ioctl_fionbio(&output, true).and_then(|()| rustix::io::ioctl_fionbio(&errors, true));
-        let child = Child { process, output, errors, complaint: Vec::new(), reader: ExportReader::default() };
+        let child = Child {
+            process,
+            output,
+            errors,
+            complaint: Vec::new(),
+            reader: ExportReader::default(),
+            block: vec![0; BLOCK_BYTES].into_boxed_slice(),
+        };
         unblocked.map_err(|error| failed(error.into()))?;
         Ok(child)
     }
@@ -57,11 +65,11 @@ impl Child {
     /// Gives the entries that are there; none at the end.
     pub(super) fn read(&mut self, each: &mut dyn FnMut(&Entry)) -> Option<Progress> {
         self.listen();
-        let mut block = vec![0; BLOCK_BYTES];
+        let Child { output, reader, block, .. } = self;
         for _ in 0..BLOCKS_MAX {
-            match self.output.read(&mut block) {
+            match output.read(block) {
                 Ok(0) => return None,
-                Ok(count) => self.reader.feed(block.get(..count).unwrap_or_default(), &mut *each),
+                Ok(count) => reader.feed(block.get(..count).unwrap_or_default(), &mut *each),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Some(Progress::Idle),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return None,

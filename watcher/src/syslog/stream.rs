@@ -17,8 +17,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// A sender that says nothing for so long is gone; one that lives connects again.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
 
-/// So much of one sender is read at a time, and so often before it is another source's turn.
-const BLOCK_BYTES: usize = 64 * 1024;
+/// So often one sender is read from before it is another's turn.
 const BLOCKS_MAX: usize = 4;
 
 /// Where connections come in.
@@ -64,14 +63,14 @@ impl Streams {
     pub(super) fn read(
         &mut self,
         now: Instant,
+        block: &mut [u8],
         each: &mut dyn FnMut(&[u8], bool),
         lose: &mut dyn FnMut(Loss),
     ) -> Progress {
         self.accept(now, lose);
         let mut progress = Progress::Idle;
-        let mut block = vec![0; BLOCK_BYTES];
         self.connections.retain_mut(|connection| {
-            let read = connection.read(now, &mut block, each);
+            let read = connection.read(now, block, each);
             match read {
                 Ok(Progress::Idle) => now.saturating_duration_since(connection.heard) < IDLE_MAX,
                 Ok(Progress::More) => {
