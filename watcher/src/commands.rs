@@ -6,13 +6,13 @@ mod lines;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
 use clap::ValueEnum;
 use indicatif::{HumanFloatCount, ProgressBar, ProgressStyle};
+use settings::{Mistake, Mistakes};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
-use crate::filter;
+use crate::filter::{self, Failure, Proof};
 use crate::replay::{self, Progress};
 
 pub use detect::Detect;
@@ -36,20 +36,18 @@ pub fn log_to_stderr() {
 /// Every mistake, or every sample that means something else than it must.
 pub fn check(file: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(file)?;
-    let mut failures = Vec::new();
+    let mut mistakes = Mistakes::new();
     let (mut rules, mut samples) = (0, 0);
     for filter in config.filters.iter() {
-        let (failed, idle) = filter::prove(filter);
-        failures.extend(failed.iter().map(ToString::to_string));
+        let Proof { failures, gaps } = filter::prove(filter);
+        mistakes.extend(failures.into_iter().map(mistake));
         rules += filter.rules.len();
         samples += filter.samples.len();
-        for rule in idle {
-            writeln!(io::stderr(), "warning: filter {}: no sample exercises the rule {rule}", filter.name)?;
+        for gap in gaps {
+            writeln!(io::stderr(), "warning: {gap}")?;
         }
     }
-    if !failures.is_empty() {
-        bail!("{}", failures.join("\n"));
-    }
+    mistakes.into_result(())?;
     if config.sources.is_empty() {
         tell_usual_sources()?;
     }
@@ -72,6 +70,10 @@ fn tell_usual_sources() -> io::Result<()> {
         writeln!(out, "no source is named; {} would be read: {}", taken.origin, taken.why)?;
     }
     Ok(())
+}
+
+fn mistake(Failure { file, place, message }: Failure) -> Mistake {
+    Mistake { file, line: place.line, column: place.column, message }
 }
 
 /// How a result is told.

@@ -7,24 +7,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::{Offset, TimeZone};
-use logline::{Record, SessionId, Tcpserver, Timestamp};
+use logline::{Record, SessionId, Tcpserver, Text, Timestamp};
 use regex::bytes::RegexSet;
 
 use crate::connections::{Claim, Connections};
 use crate::envelope::{Around, Clock, Envelope, EnvelopeKind, json, second};
-use crate::event::Event;
+use crate::event::{Event, Kind};
 use crate::fact::View;
 use crate::filter::{Filter, Matcher, Rule};
 
 mod origin;
 mod parts;
 mod repeats;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
 use origin::{Gate, Origin, Trust};
 use parts::{Part, Parts};
 use repeats::{Last, Repeat};
+use sessions::{Name, Sessions};
 
 /// A stamp may be so far ahead of the line's arrival; one that is further says nothing.
 pub const AHEAD_MAX: Duration = Duration::from_secs(60);
@@ -81,6 +83,8 @@ pub struct Interpreter {
     last: Last,
     /// A long line of which the rest is to come.
     parts: Parts,
+    /// The sessions of programs that are read by pattern.
+    sessions: Sessions,
 }
 
 /// Who is told of the events.
@@ -110,13 +114,15 @@ impl Interpreter {
             previous: None,
             last: Last::default(),
             parts: Parts::default(),
+            sessions: Sessions::default(),
         }
     }
 
     /// The same sessions, and the same place in the log, under other filters.
     pub fn with_filters(self, filters: impl IntoIterator<Item = Arc<Filter>>, zone: TimeZone) -> Self {
-        let Interpreter { connections, gate, previous, last, parts, .. } = self;
-        Interpreter { connections, gate, previous, last, parts, ..Interpreter::new(filters, zone) }
+        let Interpreter { connections, gate, previous, last, parts, sessions, .. } = self;
+        let new = Interpreter::new(filters, zone);
+        Interpreter { connections, gate, previous, last, parts, sessions, ..new }
     }
 
     /// Reads one line and gives its events to `sink`, each with the rule that made it.
@@ -328,33 +334,48 @@ impl Interpreter {
         meaning
     }
 
-    fn pattern(&self, envelope: &Envelope<'_>, at: Timestamp, line: &[u8], sink: &mut Sink<'_>) -> Meaning {
+    fn pattern(
+        &mut self,
+        envelope: &Envelope<'_>,
+        at: Timestamp,
+        line: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Meaning {
+        let mut meaning = Meaning::Unknown;
         for index in &self.patterns.matches(envelope.message) {
-            let Some((filter, rule)) = self.rule(index) else { continue };
+            let Some((filter, rule)) = rule(&self.filters, &self.places, index) else { continue };
             let Matcher::Pattern(pattern) = &rule.matcher else { continue };
             let trust = Origin::of(envelope).trust(filter, &self.gate, &self.connections);
             let Some(trust) = trust else { continue };
-            let Some(mut fields) = pattern.captures(envelope.message) else { continue };
-            let address = fields.iter().position(|(name, _)| *name == "address").and_then(|at| {
-                let (_, text) = fields.swap_remove(at);
-                read_address(text.bytes())
-            });
-            let Some(address) = address else { continue };
-            if trust == Trust::Connected && self.connections.client(None, Some(address)) == Claim::Ambiguous {
-                return Meaning::Ambiguous;
+            let Some(fields) = pattern.captures(envelope.message) else { continue };
+            match pattern_event(&mut self.sessions, (filter, rule), envelope, fields, at, line) {
+                Ok(event) => {
+                    if trust == Trust::Connected
+                        && event.address.is_some()
+                        && self.connections.client(None, event.address) == Claim::Ambiguous
+                    {
+                        return Meaning::Ambiguous;
+                    }
+                    sink(&event, rule);
+                    return Meaning::Events(1);
+                }
+                // The first rule that knows the line decides, also where it says that it is nothing.
+                Err(Meaning::Nothing) => return Meaning::Nothing,
+                Err(why) => meaning = meaning.and(why),
             }
-            let weight = Event::weight_of(&fields);
-            sink(&Event { kind: rule.kind, at, address: Some(address), weight, fields, line }, rule);
-            return Meaning::Events(1);
         }
-        Meaning::Unknown
+        meaning
     }
+}
 
-    fn rule(&self, index: usize) -> Option<(&Filter, &Rule)> {
-        let (filter, rule) = self.places.get(index)?;
-        let filter = self.filters.get(*filter)?;
-        Some((filter, filter.rules.get(*rule)?))
-    }
+fn rule<'f>(
+    filters: &'f [Arc<Filter>],
+    places: &[(usize, usize)],
+    index: usize,
+) -> Option<(&'f Filter, &'f Rule)> {
+    let (filter, rule) = places.get(index)?;
+    let filter = filters.get(*filter)?;
+    Some((filter, filter.rules.get(*rule)?))
 }
 
 impl Meaning {
@@ -381,6 +402,7 @@ fn fact_event<'e>(
     at: Timestamp,
     line: &'e [u8],
 ) -> Result<Event<'e>, Meaning> {
+    let kind = rule.kind.ok_or(Meaning::Nothing)?;
     let address = match (view.pid, view.claimed) {
         // A line of the queue is about nobody at the gate.
         (None, None) => None,
@@ -392,12 +414,50 @@ fn fact_event<'e>(
         (pid, claimed) => Some(client(connections, pid, claimed)?),
     };
     if let Some(pid) = view.pid.or_else(|| connections.latest_of(address?))
-        && connections.repeats(pid, rule.kind, view.fact)
+        && connections.repeats(pid, kind, view.fact)
     {
         return Err(Meaning::Repeated);
     }
     let fields = view.fact.fields().iter().filter_map(|name| Some((*name, view.field(name)?))).collect();
-    Ok(Event { kind: rule.kind, at, address, weight: 1, fields, line })
+    Ok(Event { kind, at, address, weight: 1, fields, line })
+}
+
+/// The event that a rule makes of what its pattern captured, or why there is none.
+fn pattern_event<'e>(
+    sessions: &mut Sessions,
+    (filter, rule): (&'e Filter, &Rule),
+    envelope: &Envelope<'_>,
+    mut fields: Vec<(&'e str, Text<'e>)>,
+    at: Timestamp,
+    line: &'e [u8],
+) -> Result<Event<'e>, Meaning> {
+    let kind = rule.kind.ok_or(Meaning::Nothing)?;
+    let claimed = fields.iter().position(|(name, _)| *name == "address").map(|at| fields.swap_remove(at).1);
+    let session = fields.iter().find(|(name, _)| *name == "session");
+    let session = session.and_then(|(_, text)| Name::captured(&filter.name, text.bytes()));
+    let address = match (claimed, &session) {
+        // What stands where an address should and is none is another line than it looked.
+        (Some(text), _) => Some(read_address(text.bytes()).ok_or(Meaning::Unknown)?),
+        (None, Some(session)) => Some(sessions.client(session).ok_or(Meaning::Ambiguous)?),
+        (None, None) => None,
+    };
+    let weight = Event::weight_of(&fields);
+    let mut event = Event { kind, at, address, weight, fields, line };
+    match (kind, &session, address) {
+        (Kind::Connect, Some(session), Some(address)) => sessions.open(session.clone(), address),
+        (Kind::Disconnect, Some(session), _) => sessions.close(session),
+        _ => {}
+    }
+    let process = || Some(Name::of_process(&filter.name, envelope.program, envelope.pid?, address?));
+    if filter.counts_attempts
+        && let Some(name) = session.or_else(process)
+    {
+        event.weight = sessions.news(name, &event);
+        if event.weight == 0 {
+            return Err(Meaning::Repeated);
+        }
+    }
+    Ok(event)
 }
 
 fn client(

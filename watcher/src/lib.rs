@@ -14,6 +14,7 @@ pub mod engine;
 pub mod envelope;
 pub mod event;
 pub mod fact;
+pub mod fail2ban;
 pub mod feed;
 pub mod filter;
 pub mod firewall;

@@ -59,11 +59,11 @@ reset = "00:00Z"
 #[test]
 fn three_mistakes_are_told_at_their_places() {
     refuses(
-        "firewal = \"nftables\"\nlisten = \"127.0.0.1\"\n\n[[source]]\nfile = \"/var/log/x\"\nfilter = [\"qmial\"]\n",
+        "firewal = \"nftables\"\nlisten = \"127.0.0.1\"\n\n[[source]]\nfile = \"/var/log/x\"\ntimezone = \"Europe/Roma\"\n",
         &expect![[r#"
             watcher.toml:1:1: unknown key `firewal`; did you mean `firewall`?
             watcher.toml:2:10: "127.0.0.1" has no port: write "127.0.0.1:25", say
-            watcher.toml:6:10: there is no filter `qmial`; there are: qmail, vpopmail"#]],
+            watcher.toml:6:12: "Europe/Roma" is no time zone, as "Europe/Rome" is one"#]],
     );
 }
 

@@ -180,7 +180,7 @@ fn no_value_of_a_sample_that_goes_on_as_its_line_does_accuses_another() {
                             found.is_empty(),
                             "{found:?} of {} (line {}) in {line}",
                             filter.name,
-                            sample.place
+                            sample.place.line
                         );
                         read += 1;
                     }

@@ -2,6 +2,7 @@
 
 use logline::Text;
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
+use settings::Place;
 
 use crate::event::Kind;
 use crate::fact::{Fact, View};
@@ -15,10 +16,22 @@ const PATTERN_BYTES_MAX: usize = 1 << 20;
 pub struct Rule {
     /// `FILTER:N`, N counting the rules of the file from 1, or the name the rule gives itself.
     pub name: String,
-    /// What happened, where it matches.
-    pub kind: Kind,
+    /// What happened, where it matches; none where the line is known and is no event.
+    pub kind: Option<Kind>,
     /// When it matches.
     pub matcher: Matcher,
+    /// Where it stands in its file.
+    pub place: Place,
+}
+
+impl Rule {
+    /// Whether a line can tell of several failed logins at once.
+    pub fn counts_attempts(&self) -> bool {
+        match &self.matcher {
+            Matcher::Pattern(pattern) => pattern.groups().any(|name| name == "attempts"),
+            Matcher::Fact(..) => false,
+        }
+    }
 }
 
 /// When a rule matches.
@@ -56,12 +69,13 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles a pattern that says where the line begins, where it ends and where in it the address stands.
+    /// Compiles a pattern that says where the line begins, where it ends and where in it the address stands, or the
+    /// session. Only what happens to a message in the queue is about no client.
     ///
     /// # Errors
     /// One sentence: a syntax error, no anchor, no address, or client text that could stand in for the address.
-    pub fn new(text: &str) -> Result<Self, String> {
-        anchor::check(text)?;
+    pub fn new(text: &str, kind: Option<Kind>) -> Result<Self, String> {
+        anchor::check(text, kind)?;
         let regex = RegexBuilder::new(text)
             .unicode(false)
             .size_limit(PATTERN_BYTES_MAX)
@@ -77,6 +91,16 @@ impl Pattern {
     /// The pattern as written.
     pub fn as_str(&self) -> &str {
         self.regex.as_str()
+    }
+
+    /// The names of its groups.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|(_, name)| name.as_str())
+    }
+
+    /// The names of its groups that a client could write an address into.
+    pub fn forgeable(&self) -> Vec<String> {
+        anchor::forgeable(self.as_str())
     }
 
     /// The named groups of a message that has this shape.

@@ -35,11 +35,11 @@ impl<'l> Origin<'l> {
 
     /// What an address needs in a line that a filter reads; none where the line is another program's.
     pub(super) fn trust(self, filter: &Filter, gate: &Gate, connections: &Connections) -> Option<Trust> {
-        match (&filter.program, self.program) {
-            (Some(wanted), Some(program)) => (wanted.as_bytes() == program).then_some(Trust::Line),
-            _ if gate.has(self, connections) => Some(Trust::Connected),
-            _ => Some(Trust::Line),
+        if !filter.programs.cover(self.program) {
+            return None;
         }
+        let is_named = self.program.is_some() && filter.programs.are_named();
+        Some(if !is_named && gate.has(self, connections) { Trust::Connected } else { Trust::Line })
     }
 }
 

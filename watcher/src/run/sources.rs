@@ -57,9 +57,6 @@ impl Sources {
             Origin::Syslog(address) => Feed::Syslog(Box::new(Listener::open(address.clone(), now))),
             Origin::Input => Feed::Input(Box::new(StandardInput::open())),
             Origin::File(path) => {
-                if !path.exists() {
-                    tracing::info!("{} does not exist yet; waiting for it", source.name);
-                }
                 let target = Target::parse(&path.to_string_lossy());
                 if let Err(error) = tailer.follow(id, target, Start::Beginning, &cursors) {
                     tracing::error!("cannot read {}: {error}", source.name);
