@@ -14,7 +14,7 @@ use logline::Timestamp;
 use crate::config::Config;
 use crate::engine::{Ban, Engine, Exemptions, Input, Output};
 use crate::interpret::Interpreter;
-use crate::watch::{Counts, Now, Watch};
+use crate::watch::{Counts, Now, SourceCounts, Watch};
 
 pub use logs::LogError;
 pub use merge::Progress;
@@ -34,13 +34,25 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What became of the lines of all logs together.
+    pub fn lines(&self) -> SourceCounts {
+        let mut all = SourceCounts::default();
+        for source in &self.counts.sources {
+            all.lines += source.lines;
+            all.unknown += source.unknown;
+            all.ambiguous += source.ambiguous;
+            all.repeated += source.repeated;
+        }
+        all
+    }
+
     /// How much time the log covers, in whole seconds.
     pub fn length(&self) -> Duration {
         self.span.map_or(Duration::ZERO, |(first, last)| Duration::from_secs(last.since(first).as_secs()))
     }
 }
 
-/// Reads the logs as one source, in the order in which their lines were written.
+/// Reads the logs in the order in which their lines were written; each with its rotated files is a source of its own.
 ///
 /// # Errors
 /// A log cannot be read.
@@ -51,12 +63,14 @@ pub fn replay(
 ) -> Result<Outcome, LogError> {
     let source = config.sources.first();
     let zone = source.map_or_else(TimeZone::system, |source| source.zone.clone());
-    let interpreter = Interpreter::new(config.filters.iter().cloned(), zone.clone());
+    let logs = logs::named(logs)?;
+    let sources = logs.iter().map(|log| log.source + 1).max().unwrap_or_default();
+    let interpreter = || Interpreter::new(config.filters.iter().cloned(), zone.clone());
+    let interpreters = std::iter::repeat_with(interpreter).take(sources).collect();
     // This machine's own addresses say nothing about the machine that wrote an old log.
     let exemptions = Exemptions::new(&config.exempt, &[], config.private);
-    let mut replay =
-        Replay::new(Watch::new(vec![interpreter], Engine::new(config.jails.clone(), exemptions)));
-    merge::read(&logs::named(logs)?, &zone, &mut replay, progress)?;
+    let mut replay = Replay::new(Watch::new(interpreters, Engine::new(config.jails.clone(), exemptions)));
+    merge::read(&logs, &zone, &mut replay, progress)?;
     Ok(replay.finish())
 }
 
@@ -76,7 +90,7 @@ struct Each<'s>(&'s mut dyn FnMut(&[u8]));
 impl merge::Sink for Each<'_> {
     fn starts(&mut self, _: Timestamp) {}
 
-    fn line(&mut self, line: &[u8]) {
+    fn line(&mut self, _: usize, line: &[u8]) {
         (self.0)(line);
     }
 }
@@ -99,9 +113,11 @@ impl Replay {
         Replay { watch, now, first: None, bans: Vec::new(), spared: 0, out: Vec::new() }
     }
 
-    /// The next line.
-    pub fn line(&mut self, line: &[u8]) {
-        let Some(reading) = self.watch.line(0, line, Now::Lines(self.now), &mut self.out) else { return };
+    /// The next line of that source.
+    pub fn line(&mut self, source: usize, line: &[u8]) {
+        let Some(reading) = self.watch.line(source, line, Now::Lines(self.now), &mut self.out) else {
+            return;
+        };
         if self.first.is_none() {
             self.first = Some(reading.at);
             self.now = reading.at;
@@ -137,7 +153,44 @@ impl merge::Sink for Replay {
         self.now = written;
     }
 
-    fn line(&mut self, line: &[u8]) {
-        Replay::line(self, line);
+    fn line(&mut self, source: usize, line: &[u8]) {
+        Replay::line(self, source, line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who would be banned by these logs.
+    #[track_caller]
+    fn check(logs: &[(&str, &str)], banned: &[&str]) {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in logs {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        let file = directory.path().join("watcher.toml");
+        std::fs::write(&file, "").unwrap();
+        let config = Config::load(Some(&file)).unwrap();
+        let paths: Vec<PathBuf> = logs.iter().map(|(name, _)| directory.path().join(name)).collect();
+        let outcome = replay(&config, &paths, &mut |_| {}).unwrap();
+        let subjects: Vec<String> = outcome.bans.iter().map(|ban| ban.subject.to_string()).collect();
+        assert_eq!(subjects, banned);
+    }
+
+    #[test]
+    fn a_session_of_one_log_is_not_ended_by_another_log() {
+        let failure = |second: u32| {
+            format!(
+                "2026-01-01 12:00:{second:02}.000 qmail-smtpd[7]: auth: auth-failed type=plain user=<x{second}>\n"
+            )
+        };
+        let open = "2026-01-01 12:00:00.000 tcpserver: pid 7 from 198.51.100.7\n";
+        let nothing_open = "2026-01-01 12:00:03.500 tcpserver: status: 0/40\n";
+        let whole: String = std::iter::once(open.to_owned()).chain((1..6).map(failure)).collect();
+        check(&[("smtpd", &whole), ("smtpsd", nothing_open)], &["198.51.100.7"]);
+        let early: String = std::iter::once(open.to_owned()).chain((1..3).map(failure)).collect();
+        let late: String = (3..6).map(failure).collect();
+        check(&[("smtpd", &late), ("smtpsd", nothing_open), ("smtpd.1", &early)], &["198.51.100.7"]);
     }
 }

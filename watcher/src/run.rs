@@ -42,7 +42,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     let signals = Signals::register().context("cannot take signals")?;
     take_descriptors();
     if config.sources.is_empty() {
-        sources::find(&mut config);
+        sources::find_or_say(&mut config);
     }
     let server = Server::bind(&config.socket, config.listen)?;
     let (store, saved) = Store::open(&config.database)?;

@@ -13,7 +13,7 @@ use crate::replay::Outcome;
 /// The whole, as JSON: bans under `bans`, what was read under `lines`.
 pub fn json(outcome: &Outcome) -> serde_json::Value {
     let bans: Vec<BanView> = outcome.bans.iter().map(view).collect();
-    let source = outcome.counts.sources.first().cloned().unwrap_or_default();
+    let source = outcome.lines();
     json!({
         "bans": bans,
         "spared": outcome.spared,
@@ -44,7 +44,7 @@ pub fn text(outcome: &Outcome) -> String {
             let _ = writeln!(told, "    {}", evidence.line);
         }
     }
-    let source = outcome.counts.sources.first().cloned().unwrap_or_default();
+    let source = outcome.lines();
     let _ = writeln!(
         told,
         "{} lines over {}: {} unknown, {} ambiguous, {} repeated",

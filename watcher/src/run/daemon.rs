@@ -77,6 +77,7 @@ impl Daemon {
             if addresses_due <= Instant::now() {
                 addresses_due = Instant::now() + OWN_ADDRESSES;
                 self.look_up_own_addresses();
+                self.look_for_logs();
                 self.tick();
             }
             if self.saver.is_due() {

@@ -31,7 +31,7 @@ impl Daemon {
 
     fn take_over(&mut self, mut config: Config) -> String {
         if config.sources.is_empty() {
-            sources::find(&mut config);
+            sources::find_or_say(&mut config);
         }
         let fixed = [
             ("firewall", self.config.firewall != config.firewall),
@@ -58,7 +58,7 @@ impl Daemon {
     }
 
     /// Sources that stay keep their sessions, their counts and their place in the file.
-    fn change_sources(&mut self, config: &Config) {
+    pub(super) fn change_sources(&mut self, config: &Config) {
         let old: Vec<Source> = std::mem::take(&mut self.config.sources);
         let mut interpreters: Vec<Option<Interpreter>> =
             std::mem::take(&mut self.watch.interpreters).into_iter().map(Some).collect();

@@ -93,6 +93,19 @@ impl Daemon {
         }
     }
 
+    /// Where nothing is read because there was no log, one may be there by now: the mail server is installed after the
+    /// watcher, say.
+    pub(super) fn look_for_logs(&mut self) {
+        if !self.config.sources.is_empty() {
+            return;
+        }
+        let mut config = self.config.clone();
+        if find(&mut config) {
+            self.change_sources(&config);
+            self.config = config;
+        }
+    }
+
     fn seen(&self, id: SourceId, source: &Source) -> Seen {
         let counts = self.watch.counts.sources.get(usize::from(id.0)).cloned().unwrap_or_default();
         let end = self.sources.feeds.get(&id).and_then(Feed::end).map(str::to_owned);
@@ -114,9 +127,12 @@ impl Daemon {
     }
 }
 
-/// Where no source is named: what this machine has, and why that.
-pub(super) fn find(config: &mut Config) {
+/// Where no source is named: what this machine has, and why that. Tells whether it has anything.
+pub(super) fn find(config: &mut Config) -> bool {
     let found = detect(Path::new("/"), clock());
+    if found.taken.is_empty() {
+        return false;
+    }
     config.sources = found.sources(&config.filters);
     for taken in &found.taken {
         tracing::info!("no source is configured; reading {}: {}", taken.origin, taken.why);
@@ -124,7 +140,14 @@ pub(super) fn find(config: &mut Config) {
     for passed in &found.passed_over {
         tracing::info!("not reading {}: {}", logline::Text::from(&passed.name).readable(), passed.why);
     }
-    if found.taken.is_empty() {
-        tracing::warn!("no source is configured, and no log of a mail server was found: nothing is read");
+    true
+}
+
+/// [`find`], and a word where there is nothing.
+pub(super) fn find_or_say(config: &mut Config) {
+    if !find(config) {
+        tracing::warn!(
+            "no source is configured, and no log of a mail server was found; it is looked for again every minute"
+        );
     }
 }
