@@ -1,10 +1,17 @@
 //! The same engine over old logs, in the time of their lines: who would be banned, when and why. It touches no firewall
 //! and no database.
 
+mod compare;
+mod crew;
+mod html;
+mod judge;
 mod logs;
 mod merge;
 mod report;
+#[cfg(test)]
+mod tests;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,13 +19,18 @@ use jiff::tz::TimeZone;
 use logline::Timestamp;
 
 use crate::config::Config;
-use crate::engine::{Ban, Engine, Exemptions, Input, Output};
-use crate::interpret::Interpreter;
+use crate::engine::{Ban, Engine, Exemption, Exemptions, Input, Output};
+use crate::interpret::{Interpreter, Reading, Sight};
 use crate::watch::{Counts, Now, SourceCounts, Watch};
 
+pub use compare::Difference;
+pub use html::html;
+pub use judge::{Customer, JailJudgement, Judge, Judgement, ZoneJudgement};
 pub use logs::LogError;
 pub use merge::Progress;
 pub use report::{json, text};
+
+use crew::Crew;
 
 /// What a replay came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +43,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// The first stamp and the last one.
     pub span: Option<(Timestamp, Timestamp)>,
+    /// Whether the bans were right and worth it.
+    pub judgement: Judgement,
 }
 
 impl Outcome {
@@ -52,7 +66,11 @@ impl Outcome {
     }
 }
 
-/// Reads the logs in the order in which their lines were written; each with its rotated files is a source of its own.
+/// So many bytes of lines does a thread read at a time: a share that is worth the handing over.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Reads the logs in the order in which their lines were written, with as many threads as the machine has processors; each
+/// log with its rotated files is a source of its own.
 ///
 /// # Errors
 /// A log cannot be read.
@@ -61,16 +79,59 @@ pub fn replay(
     logs: &[PathBuf],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, LogError> {
+    let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    replay_with(config, logs, threads, progress)
+}
+
+/// As [`replay`], with so many threads; the outcome is the same for any number.
+///
+/// # Errors
+/// A log cannot be read.
+pub fn replay_with(
+    config: &Config,
+    logs: &[PathBuf],
+    threads: NonZero<usize>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, LogError> {
+    read(config, logs, threads, BLOCK_BYTES, progress)
+}
+
+fn read(
+    config: &Config,
+    logs: &[PathBuf],
+    threads: NonZero<usize>,
+    block_bytes: usize,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, LogError> {
     let source = config.sources.first();
     let zone = source.map_or_else(TimeZone::system, |source| source.zone.clone());
     let logs = logs::named(logs)?;
-    let sources = logs.iter().map(|log| log.source + 1).max().unwrap_or_default();
     let interpreter = || Interpreter::new(config.filters.iter().cloned(), zone.clone());
-    let interpreters = std::iter::repeat_with(interpreter).take(sources).collect();
+    let sources = logs.iter().map(|log| log.source + 1).max().unwrap_or(1);
+    let interpreters: Vec<Interpreter> = std::iter::repeat_with(interpreter).take(sources).collect();
+    // All have the same filters: what is seen in a line is the same for each.
+    let reader = interpreters.first().map_or_else(|| interpreter().reader(), Interpreter::reader);
     // This machine's own addresses say nothing about the machine that wrote an old log.
-    let exemptions = Exemptions::new(&config.exempt, &[], config.private);
-    let mut replay = Replay::new(Watch::new(interpreters, Engine::new(config.jails.clone(), exemptions)));
-    merge::read(&logs, &zone, &mut replay, progress)?;
+    let configured = config.exempt.iter().map(|network| (*network, Exemption::Configured));
+    let listed = config.exempt_listed.iter().map(|network| (*network, Exemption::File));
+    let exemptions = Exemptions::of(configured.chain(listed), config.private);
+    let engine = Engine::new(config.jails.clone(), exemptions)
+        .with_quotas(&config.quotas)
+        .with_counters_max(config.counters_max)
+        .unsaved();
+    let mut watch = Watch::new(interpreters, engine);
+    watch.judge = Some(Box::default());
+    let mut replay = Replay::new(watch);
+    match NonZero::new(threads.get() - 1) {
+        None => merge::read(&logs, &zone, &mut replay, progress)?,
+        Some(helpers) => std::thread::scope(|scope| {
+            let crew = Crew::start(scope, helpers.get(), reader, block_bytes);
+            let mut threaded = Threaded { crew, replay: &mut replay };
+            merge::read(&logs, &zone, &mut threaded, progress)?;
+            threaded.finish();
+            Ok(())
+        })?,
+    }
     Ok(replay.finish())
 }
 
@@ -115,9 +176,18 @@ impl Replay {
 
     /// The next line of that source.
     pub fn line(&mut self, source: usize, line: &[u8]) {
-        let Some(reading) = self.watch.line(source, line, Now::Lines(self.now), &mut self.out) else {
-            return;
-        };
+        let reading = self.watch.line(source, line, Now::Lines(self.now), &mut self.out);
+        self.read(reading);
+    }
+
+    /// The next line, which was looked at by another thread.
+    fn looked(&mut self, source: usize, line: &[u8], sight: Sight<'_>) {
+        let reading = self.watch.looked(source, sight, line, self.now, &mut self.out);
+        self.read(reading);
+    }
+
+    fn read(&mut self, reading: Option<Reading>) {
+        let Some(reading) = reading else { return };
         if self.first.is_none() {
             self.first = Some(reading.at);
             self.now = reading.at;
@@ -133,15 +203,28 @@ impl Replay {
     /// What it came to.
     pub fn finish(self) -> Outcome {
         let span = self.first.map(|first| (first, self.now));
-        Outcome { bans: self.bans, spared: self.spared, counts: self.watch.counts, span }
+        let judge = self.watch.judge.as_ref();
+        let judgement = judge.map(|judge| judge.judgement(&self.watch.engine, self.now)).unwrap_or_default();
+        Outcome { bans: self.bans, spared: self.spared, counts: self.watch.counts, span, judgement }
     }
 
     fn take(&mut self) {
         for output in self.out.drain(..) {
             match output {
-                Output::Banned(ban) => self.bans.push(ban),
+                Output::Banned(ban) => {
+                    if let Some(judge) = &mut self.watch.judge {
+                        judge.ban(&ban);
+                    }
+                    self.bans.push(ban);
+                }
                 Output::Spared { .. } => self.spared += 1,
-                Output::Enforce { .. } | Output::Admit { .. } | Output::Ended { .. } => {}
+                Output::Enforce { .. }
+                | Output::Admit { .. }
+                | Output::Ended { .. }
+                | Output::Asked(_)
+                | Output::Allowed { .. }
+                | Output::Disallowed { .. }
+                | Output::Zone(_) => {}
             }
         }
     }
@@ -158,39 +241,26 @@ impl merge::Sink for Replay {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A replay whose lines are looked at by several threads.
+struct Threaded<'r> {
+    crew: Crew,
+    replay: &'r mut Replay,
+}
 
-    /// Who would be banned by these logs.
-    #[track_caller]
-    fn check(logs: &[(&str, &str)], banned: &[&str]) {
-        let directory = tempfile::tempdir().unwrap();
-        for (name, text) in logs {
-            std::fs::write(directory.path().join(name), text).unwrap();
-        }
-        let file = directory.path().join("watcher.toml");
-        std::fs::write(&file, "").unwrap();
-        let config = Config::load(Some(&file)).unwrap();
-        let paths: Vec<PathBuf> = logs.iter().map(|(name, _)| directory.path().join(name)).collect();
-        let outcome = replay(&config, &paths, &mut |_| {}).unwrap();
-        let subjects: Vec<String> = outcome.bans.iter().map(|ban| ban.subject.to_string()).collect();
-        assert_eq!(subjects, banned);
+impl Threaded<'_> {
+    fn finish(self) {
+        let Threaded { mut crew, replay } = self;
+        crew.finish(&mut |source, line, sight| replay.looked(source, line, sight));
+    }
+}
+
+impl merge::Sink for Threaded<'_> {
+    fn starts(&mut self, written: Timestamp) {
+        self.replay.now = written;
     }
 
-    #[test]
-    fn a_session_of_one_log_is_not_ended_by_another_log() {
-        let failure = |second: u32| {
-            format!(
-                "2026-01-01 12:00:{second:02}.000 qmail-smtpd[7]: auth: auth-failed type=plain user=<x{second}>\n"
-            )
-        };
-        let open = "2026-01-01 12:00:00.000 tcpserver: pid 7 from 198.51.100.7\n";
-        let nothing_open = "2026-01-01 12:00:03.500 tcpserver: status: 0/40\n";
-        let whole: String = std::iter::once(open.to_owned()).chain((1..6).map(failure)).collect();
-        check(&[("smtpd", &whole), ("smtpsd", nothing_open)], &["198.51.100.7"]);
-        let early: String = std::iter::once(open.to_owned()).chain((1..3).map(failure)).collect();
-        let late: String = (3..6).map(failure).collect();
-        check(&[("smtpd", &late), ("smtpsd", nothing_open), ("smtpd.1", &early)], &["198.51.100.7"]);
+    fn line(&mut self, source: usize, line: &[u8]) {
+        let Threaded { crew, replay } = self;
+        crew.line(source, line, &mut |source, line, sight| replay.looked(source, line, sight));
     }
 }

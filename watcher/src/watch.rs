@@ -8,7 +8,10 @@ use crate::envelope::EnvelopeKind;
 use crate::event::{Event, Kind};
 use crate::feed::Sent;
 use crate::filter::Rule;
-use crate::interpret::{Interpreter, Meaning, Reading};
+use crate::interpret::{Interpreter, Meaning, Reading, Sight};
+use crate::messages::Messages;
+use crate::replay::Judge;
+use crate::twins::Twins;
 
 /// Interpreters, one a source, before one engine.
 #[derive(Debug)]
@@ -17,8 +20,14 @@ pub struct Watch {
     pub interpreters: Vec<Interpreter>,
     /// What they report to.
     pub engine: Engine,
+    /// Which messages came from whom.
+    pub messages: Messages,
+    /// What one log told and another one will tell again.
+    twins: Twins,
     /// What became of the lines: one counter for each arrow of the way.
     pub counts: Counts,
+    /// Who judges the bans, in a replay.
+    pub judge: Option<Box<Judge>>,
 }
 
 /// Who tells the time while a line is read.
@@ -81,7 +90,15 @@ impl Watch {
     /// These interpreters before this engine.
     pub fn new(interpreters: Vec<Interpreter>, engine: Engine) -> Self {
         let sources = vec![SourceCounts::default(); interpreters.len()];
-        Watch { interpreters, engine, counts: Counts { sources, events: [0; Kind::ALL.len()] } }
+        let counts = Counts { sources, events: [0; Kind::ALL.len()] };
+        Watch {
+            interpreters,
+            engine,
+            messages: Messages::default(),
+            twins: Twins::default(),
+            counts,
+            judge: None,
+        }
     }
 
     /// Takes in one line of a source.
@@ -89,6 +106,20 @@ impl Watch {
         self.take(source, now, out, |interpreter, arrival, sink| match now {
             Now::Clock(_) => interpreter.read_live(line, arrival, sink),
             Now::Lines(_) => interpreter.read(line, arrival, sink),
+        })
+    }
+
+    /// Takes in one line of an old log, which was looked at by a thread of its own.
+    pub(crate) fn looked(
+        &mut self,
+        source: usize,
+        sight: Sight<'_>,
+        line: &[u8],
+        latest: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Option<Reading> {
+        self.take(source, Now::Lines(latest), out, |interpreter, arrival, sink| {
+            interpreter.settle(sight, line, arrival, sink)
         })
     }
 
@@ -112,23 +143,35 @@ impl Watch {
         out: &mut Vec<Output>,
         read: impl FnOnce(&mut Interpreter, Timestamp, &mut dyn FnMut(&Event<'_>, &Rule)) -> Reading,
     ) -> Option<Reading> {
-        let Watch { interpreters, engine, counts } = self;
-        let arrival = now.arrival();
-        let mut sink = |event: &Event<'_>, _: &Rule| {
+        let Watch { interpreters, engine, messages, twins, counts, judge } = self;
+        let (arrival, mut twice) = (now.arrival(), 0);
+        let mut sink = |event: &Event<'_>, rule: &Rule| {
+            if twins.repeats(event, rule) {
+                twice += 1;
+                return;
+            }
             if let Some(count) =
                 Kind::ALL.iter().position(|k| *k == event.kind).and_then(|i| counts.events.get_mut(i))
             {
                 *count += 1;
             }
             engine.handle(now.at(event.at), Input::Event(event), out);
+            if let Some(judge) = judge {
+                judge.event(event);
+            }
         };
-        let reading = read(interpreters.get_mut(source)?, arrival, &mut sink);
+        let interpreter = interpreters.get_mut(source)?;
+        let reading = read(interpreter, arrival, &mut sink);
+        if let Some(step) = interpreter.step.take() {
+            messages.take(step);
+        }
         let count = counts.sources.get_mut(source)?;
         count.lines += 1;
         count.last = Some(reading.at);
         count.envelope = Some(reading.envelope);
         count.lag = arrival.since(reading.at);
         count.ahead += u64::from(reading.replaced);
+        count.repeated += twice;
         match reading.meaning {
             Meaning::Unknown => count.unknown += 1,
             Meaning::Ambiguous => count.ambiguous += 1,

@@ -11,6 +11,8 @@ mod delivery;
 #[cfg(test)]
 mod envelopes;
 #[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod forgery;
 #[cfg(test)]
 mod guessing;
