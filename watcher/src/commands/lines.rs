@@ -2,7 +2,7 @@
 
 mod fail2ban;
 
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::filter::Filters;
 use crate::interpret::{Interpreter, Meaning, Reading};
 use crate::replay;
+use crate::tail::{decompressed, read_lines};
 
 /// `match`: what each line means.
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,7 @@ pub struct Match {
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
-    /// A log, or - for standard input.
+    /// A log, plain or compressed, a directory of logs, or - for standard input.
     #[arg(value_name = "LOG")]
     log: PathBuf,
 }
@@ -46,13 +47,14 @@ impl Match {
     /// There is no such filter or log.
     pub fn run(self) -> anyhow::Result<()> {
         let now = self.now();
-        let mut out = io::BufWriter::new(io::stdout().lock());
+        let mut out = self.output();
         let Some(file) = &self.fail2ban else {
             let filters = self.filters()?;
             let mut interpreter = Interpreter::new(filters.iter().cloned(), TimeZone::system());
-            return self.each_line(&mut |number, line| {
+            self.each_line(&mut |number, line| {
                 tell(&mut out, self.json, number, line, &mut interpreter, now)
-            });
+            })?;
+            return Ok(out.flush()?);
         };
         let mut teller = fail2ban::Teller::new(file, &self.set, self.json, now)?;
         self.each_line(&mut |number, line| teller.tell(&mut out, number, line))?;
@@ -66,6 +68,16 @@ impl Match {
         Ok(out.flush()?)
     }
 
+    /// Standard output. Who types lines wants to read what each means before typing the next.
+    fn output(&self) -> Box<dyn Write> {
+        let out = io::stdout().lock();
+        if self.log == Path::new("-") && io::stdin().is_terminal() {
+            Box::new(io::LineWriter::new(out))
+        } else {
+            Box::new(io::BufWriter::new(out))
+        }
+    }
+
     /// Gives each line of the log and its number, from 1.
     fn each_line(&self, each: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> anyhow::Result<()> {
         let mut number = 0u64;
@@ -77,12 +89,7 @@ impl Match {
             }
         };
         if self.log == Path::new("-") {
-            let mut input = BufReader::new(io::stdin().lock());
-            let mut line = Vec::new();
-            while input.read_until(b'\n', &mut line)? > 0 {
-                tell(line.strip_suffix(b"\n").unwrap_or(&line));
-                line.clear();
-            }
+            read_lines(decompressed(io::stdin().lock())?, |line| tell(line.bytes))?;
         } else {
             replay::lines_of(&self.log, &mut tell)?;
         }
@@ -145,7 +152,8 @@ fn tell(
         Meaning::Part => "part of a line that goes on".to_owned(),
         Meaning::Events(_) => words(&event),
     };
-    writeln!(out, "{number}: {what}\n    {}", event.get("line").and_then(Value::as_str).unwrap_or_default())
+    let line = event.get("line").and_then(Value::as_str).unwrap_or_default();
+    writeln!(out, "{number}: {what}; envelope {}\n    {line}", reading.envelope.name())
 }
 
 fn words(event: &Map<String, Value>) -> String {
