@@ -208,11 +208,12 @@ impl Generation {
     }
 
     /// Begins with the file anew.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) -> io::Result<()> {
         self.truncated = true;
-        self.head = Head::EMPTY;
+        self.head = Head::of(self.file())?;
         self.splitter = LineSplitter::at(0);
         self.unread = true;
+        Ok(())
     }
 
     /// Goes back to where the line begins that is the last one now, unless it had not come so far.

@@ -51,7 +51,7 @@ impl Stream {
             match breach {
                 // What is left may be a new beginning that is like the old; but then there would be a copy.
                 Breach::Shrunk(size) if count == 0 => generation.shrink(size)?,
-                Breach::Shrunk(_) | Breach::Restarted | Breach::TakenBack => generation.restart(),
+                Breach::Shrunk(_) | Breach::Restarted | Breach::TakenBack => generation.restart()?,
             }
         }
         Ok(count)
@@ -137,7 +137,6 @@ impl Stream {
     fn may_be_copy_since(&self, sibling: &Sibling, displaced: Displaced, scene: &Scene) -> io::Result<bool> {
         let is_candidate = self.is_unknown(sibling)
             && sibling.size > 0
-            && !sibling.is_restored()
             && !sibling.is_from_before(self.past_ns.max(displaced.file.born_ns));
         if !is_candidate {
             return Ok(false);
