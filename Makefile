@@ -5,11 +5,11 @@ SHELL := /bin/bash
 # Where rustup puts cargo, and where nft and ip are, for a shell that has neither in its path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help run demo check test bench soak
+.PHONY: help run demo check test bench bench-day-model soak
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do \
-	  printf '  make %-6s %s\n' "$$name" "$$text"; done
+	@sed -nE 's/^([a-z-]+):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do \
+	  printf '  make %-15s %s\n' "$$name" "$$text"; done
 
 run: ## build both daemons and run them here, on ports above 1024, with all their files in ./var
 	@scripts/run
@@ -33,8 +33,12 @@ bench: ## measure again every figure that is published
 	@scripts/packages test
 	cargo run --locked --release -p bench --bin bench
 
+bench-day-model: ## what a blocklist is asked in a day, with an old server and with ours
+	@scripts/packages test
+	cargo run --locked --release -p bench --bin bench -- day-model
+
 soak: ## 10,000 programs of rotations, then two hours of botnets: does anything grow, is anything lost or counted wrong
 	@scripts/packages test
-	TAIL_MODEL_PROGRAMS=10000 cargo test --locked --release -p watcher --test tail
+	TAIL_MODEL_PROGRAMS=10000 TAIL_LONG_LINE_BYTES=1073741824 cargo test --locked --release -p watcher --test tail
 	cargo build --locked --release -p smtpd -p watcher
 	cargo run --locked --release -p bench --bin soak

@@ -102,7 +102,14 @@ impl<'a> Auth<'a> {
         let mut line = Scan(line);
         line.literal(b"qmail-smtpd[")?;
         let pid = SessionId(line.number(b']')?);
-        line.literal(b": auth: ")?;
+        line.literal(b": ")?;
+        Auth::rest(pid, line.0)
+    }
+
+    /// Reads what stands after the title.
+    pub(crate) fn rest(pid: SessionId, rest: &'a [u8]) -> Option<Self> {
+        let mut line = Scan(rest);
+        line.literal(b"auth: ")?;
         let outcome = match line.until(b' ')? {
             b"auth-success" => AuthOutcome::Success,
             b"auth-failed" => AuthOutcome::Failed,

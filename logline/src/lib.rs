@@ -6,11 +6,14 @@
 //! What this is not: it knows no envelope but multilog's TAI64N stamp, opens no file and holds no opinion. A
 //! [`Record`] states what happened; whether that was an offence is decided by who reads it.
 //!
+//! What other writers of the family say, and this project never does, is [`Foreign`]: read only.
+//!
 //! The shapes are those of tcpserver (ucspi-tcp), qmail-smtpd with the chkuser, authentication, qlog and
 //! better-smtpd-logging patches, and qmail-send; keys that are new here stand at the end of a line.
 
 mod auth;
 mod chkuser;
+pub mod foreign;
 mod qlog;
 mod rbl;
 mod record;
@@ -23,8 +26,9 @@ mod timestamp;
 
 pub use auth::{Auth, AuthOutcome, Fingerprint, Mechanism};
 pub use chkuser::{Chkuser, ChkuserOutcome};
+pub use foreign::Foreign;
 pub use qlog::{Encryption, Phase, Qlog, Reason, Verdict};
-pub use rbl::{Rbl, RblResult, Rblsmtpd, Said};
+pub use rbl::{Rbl, RblResult, RblSource, Rblsmtpd, Said};
 pub use record::Record;
 pub use send::{Channel, DeliveryOutcome, Queue, Slots};
 pub use smtpd::{Smtpd, SmtpdEvent};

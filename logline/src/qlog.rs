@@ -170,6 +170,8 @@ reasons! {
     QueueReject = "queuereject";
     /// A DNS blocklist, temporary answer.
     RblDelay = "rbldelay";
+    /// A newcomer that has to come again.
+    Greylist = "greylist";
     /// A DNS blocklist, final answer.
     RblReject = "rblreject";
     /// A rcptcheck program.
@@ -210,16 +212,24 @@ const DELIMITERS: &[u8] = b"=,";
 impl<'a> Qlog<'a> {
     /// Reads one line, without its envelope. Keys that follow the last known one are passed over.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
-        let mut line = Scan(line);
-        let phase = match line.until(b':')? {
-            b"qlogenvelope" => Phase::Envelope,
-            b"qlogreceived" => Phase::Received,
-            _ => return None,
-        };
+        let (head, rest) = line.split_at_checked(b"qlogenvelope:".len())?;
+        match head {
+            b"qlogenvelope:" => Qlog::rest(Phase::Envelope, rest),
+            b"qlogreceived:" => Qlog::rest(Phase::Received, rest),
+            _ => None,
+        }
+    }
+
+    /// Reads what stands after the first word and its colon.
+    pub(crate) fn rest(phase: Phase, rest: &'a [u8]) -> Option<Self> {
+        let mut line = Scan(rest);
         // A key that is not there takes nothing, so that the one after it may be asked for.
         let mut value = |key: &[u8]| -> Option<&'a [u8]> {
             let mut rest = line;
-            rest.literal(b" ")?;
+            // An envelope that took the first word off took its space, too.
+            if key != b"result" || rest.0.starts_with(b" ") {
+                rest.literal(b" ")?;
+            }
             rest.literal(key)?;
             rest.literal(b"=")?;
             let end = memchr::memchr(b' ', rest.0).unwrap_or(rest.0.len());
@@ -260,6 +270,11 @@ impl<'a> Qlog<'a> {
         qlog.message_id = value(b"msgid").map(Text::unescape);
         later_keys(line.0).then_some(qlog)
     }
+
+    /// True for a line in which the keys that tell whose it is stand more than once.
+    pub(crate) fn is_doubtful(line: &[u8]) -> bool {
+        [&b" remoteip="[..], b" pid="].iter().any(|key| memchr::memmem::find_iter(line, key).nth(1).is_some())
+    }
 }
 
 fn recipients(value: &[u8]) -> Vec<Text<'_>> {
@@ -279,11 +294,42 @@ fn optional<'a, T>(value: &'a [u8], read: impl Fn(&'a [u8]) -> Option<T>) -> Opt
     if value.is_empty() { Some(None) } else { read(value).map(Some) }
 }
 
-/// What follows must have the shape ` key=value`: a line that a client lengthened has not.
+/// Every key that a line has before what later versions add.
+const KEYS: &[&[u8]] = &[
+    b"result",
+    b"code",
+    b"reason",
+    b"detail",
+    b"helo",
+    b"mailfrom",
+    b"rcptto",
+    b"relay",
+    b"rcpthosts",
+    b"size",
+    b"authuser",
+    b"authtype",
+    b"encrypted",
+    b"sslverified",
+    b"localip",
+    b"localport",
+    b"remoteip",
+    b"remoteport",
+    b"remotehost",
+    b"qp",
+    b"pid",
+    b"msgid",
+];
+
+/// What follows must have the shape ` key=value`: a line that a client lengthened has not. Nor may a known key come
+/// again: after SMTPUTF8 the original writes spaces as they came, so a value can hold the whole rest of a line, and what
+/// follows it is the true rest.
 fn later_keys(rest: &[u8]) -> bool {
     let mut words = rest.split(|&b| b == b' ');
     words.next().is_some_and(<[u8]>::is_empty)
-        && words.all(|word| word.iter().position(|&b| b == b'=').is_some_and(|at| at > 0))
+        && words.all(|word| {
+            let key = word.iter().position(|&b| b == b'=').and_then(|at| word.get(..at));
+            key.is_some_and(|key| !key.is_empty() && !KEYS.contains(&key))
+        })
 }
 
 impl Encryption {

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::scan::{self, Scan};
 use crate::{SessionId, Text};
 
-/// `qmail-smtpd[N]: rbl: ip=IP query=Q result=R message='TEXT'`: one zone was asked.
+/// `qmail-smtpd[N]: rbl: ip=IP query=Q result=R message='TEXT'`: one zone was asked, or, with ` source=S` at the end,
+/// need not be. Original qmail asks each time and has no source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rbl<'a> {
     /// The session.
@@ -22,7 +23,44 @@ pub struct Rbl<'a> {
     pub result: RblResult,
     /// The zone's text.
     pub message: Text<'a>,
+    /// Where the answer comes from.
+    #[serde(default, skip_serializing_if = "RblSource::is_query")]
+    pub source: RblSource,
 }
+
+/// Where the answer of [`Rbl`] comes from: only a query counts towards the zone's limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RblSource {
+    /// The zone was asked.
+    #[default]
+    Query,
+    /// It was asked about this client before, and the answer holds still.
+    Cache,
+    /// It was not asked, because mail of this client was accepted lately.
+    Known,
+}
+
+impl RblSource {
+    /// All of them.
+    pub const ALL: &'static [RblSource] = &[RblSource::Query, RblSource::Cache, RblSource::Known];
+
+    /// The name as a log line has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RblSource::Query => "query",
+            RblSource::Cache => "cache",
+            RblSource::Known => "known",
+        }
+    }
+
+    fn is_query(&self) -> bool {
+        *self == RblSource::Query
+    }
+}
+
+/// Between the text and the source.
+const SOURCE: &[u8] = b"' source=";
 
 /// What followed from asking a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -77,7 +115,14 @@ impl<'a> Rbl<'a> {
         let mut line = Scan(line);
         line.literal(b"qmail-smtpd[")?;
         let pid = SessionId(line.number(b']')?);
-        line.literal(b": rbl: ip=")?;
+        line.literal(b": ")?;
+        Rbl::rest(pid, line.0)
+    }
+
+    /// Reads what stands after the title.
+    pub(crate) fn rest(pid: SessionId, rest: &'a [u8]) -> Option<Self> {
+        let mut line = Scan(rest);
+        line.literal(b"rbl: ip=")?;
         let address = scan::address(line.until(b' ')?)?;
         line.literal(b"query=")?;
         let query = Text::unescape(line.until(b' ')?);
@@ -85,8 +130,17 @@ impl<'a> Rbl<'a> {
         let name = line.until(b' ')?;
         let result = *RblResult::ALL.iter().find(|r| r.name().as_bytes() == name)?;
         line.literal(b"message='")?;
-        let message = Text::unescape(line.0.strip_suffix(b"'")?);
-        Some(Rbl { pid, address, query, result, message })
+        let (message, source) = match line.0.strip_suffix(b"'") {
+            Some(message) => (message, RblSource::Query),
+            // The text may hold these words too; the last ones are the line's own.
+            None => {
+                let at = line.0.windows(SOURCE.len()).rposition(|window| window == SOURCE)?;
+                let (message, rest) = line.0.split_at(at);
+                let name = rest.strip_prefix(SOURCE)?;
+                (message, *RblSource::ALL.iter().find(|source| source.name().as_bytes() == name)?)
+            }
+        };
+        Some(Rbl { pid, address, query, result, message: Text::unescape(message), source })
     }
 }
 
@@ -98,7 +152,11 @@ impl fmt::Display for Rbl<'_> {
             f,
             "qmail-smtpd[{pid}]: rbl: ip={address} query={query} result={} message='{message}'",
             result.name()
-        )
+        )?;
+        match self.source {
+            RblSource::Query => Ok(()),
+            source => write!(f, " source={}", source.name()),
+        }
     }
 }
 
@@ -131,8 +189,12 @@ const REJECT: &[u8] = b"553 ";
 impl<'a> Rblsmtpd<'a> {
     /// Reads one line, without its envelope.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
-        let mut line = Scan(line);
-        line.literal(b"rblsmtpd: ")?;
+        Rblsmtpd::rest(line.strip_prefix(b"rblsmtpd: ")?)
+    }
+
+    /// Reads what stands after the program's name.
+    pub(crate) fn rest(rest: &'a [u8]) -> Option<Self> {
+        let mut line = Scan(rest);
         let address = scan::address(line.until(b' ')?)?;
         line.literal(b"pid ")?;
         let pid = SessionId(line.number(b':')?);

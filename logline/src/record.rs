@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Auth, Chkuser, Qlog, Queue, Rbl, Rblsmtpd, Smtpd, Tcpserver};
+use crate::{Auth, Chkuser, Foreign, Phase, Qlog, Queue, Rbl, Rblsmtpd, SessionId, Smtpd, Tcpserver};
 
 /// What one log line states, without its envelope.
 ///
@@ -28,6 +28,9 @@ pub enum Record<'a> {
     Smtpd(#[serde(borrow)] Smtpd<'a>),
     /// A message moved through the queue.
     Queue(#[serde(borrow)] Queue<'a>),
+    /// A line that only other writers write; it is read, and never written.
+    #[serde(skip)]
+    Foreign(Foreign<'a>),
 }
 
 impl<'a> Record<'a> {
@@ -36,6 +39,28 @@ impl<'a> Record<'a> {
     /// Every kind has one grammar, anchored at both ends; a line that is none of them gives `None`. That is an answer,
     /// no error: other programs write to the same log.
     pub fn parse(line: &'a [u8]) -> Option<Self> {
+        Record::written(line).or_else(|| Foreign::parse(line).map(Record::Foreign))
+    }
+
+    /// Reads what an envelope has left of a line whose first word it took for the program's name: `pid 8155 from …` of
+    /// `tcpserver`, `auth: …` of `qmail-smtpd[8155]`.
+    pub fn parse_of(program: &[u8], pid: Option<SessionId>, message: &'a [u8]) -> Option<Self> {
+        let written = match (program, pid) {
+            (b"tcpserver", _) => Tcpserver::rest(message).map(Record::Tcpserver),
+            (b"rblsmtpd", _) => Rblsmtpd::rest(message).map(Record::Rblsmtpd),
+            (b"qmail-smtpd", Some(pid)) => Auth::rest(pid, message)
+                .map(Record::Auth)
+                .or_else(|| Rbl::rest(pid, message).map(Record::Rbl)),
+            (b"qmail-smtpd", None) => Smtpd::rest(message).map(Record::Smtpd),
+            (b"qlogenvelope", _) => Qlog::rest(Phase::Envelope, message).map(Record::Qlog),
+            (b"qlogreceived", _) => Qlog::rest(Phase::Received, message).map(Record::Qlog),
+            _ => None,
+        };
+        written.or_else(|| Foreign::parse_of(program, pid, message).map(Record::Foreign))
+    }
+
+    /// One of the lines that are written here.
+    fn written(line: &'a [u8]) -> Option<Self> {
         match line.first()? {
             b't' => Tcpserver::parse(line).map(Record::Tcpserver),
             b'C' => Chkuser::parse(line).map(Record::Chkuser),
@@ -64,6 +89,7 @@ impl fmt::Display for Record<'_> {
             Record::Rblsmtpd(record) => record.fmt(f),
             Record::Smtpd(record) => record.fmt(f),
             Record::Queue(record) => record.fmt(f),
+            Record::Foreign(record) => record.fmt(f),
         }
     }
 }

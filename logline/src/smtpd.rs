@@ -77,8 +77,12 @@ const NOTHING: &[u8] = b"(null)";
 impl<'a> Smtpd<'a> {
     /// Reads one line, without its envelope.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
-        let mut line = Scan(line);
-        line.literal(PREFIX)?;
+        Smtpd::rest(line.strip_prefix(PREFIX)?)
+    }
+
+    /// Reads what stands after the program's name.
+    pub(crate) fn rest(rest: &'a [u8]) -> Option<Self> {
+        let mut line = Scan(rest);
         let event = SmtpdEvent::ALL.iter().find(|event| {
             line.0.strip_prefix(event.text().as_bytes()).is_some_and(|rest| rest.starts_with(b": "))
         })?;

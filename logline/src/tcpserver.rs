@@ -66,8 +66,12 @@ const PREFIX: &[u8] = b"tcpserver: ";
 impl<'a> Tcpserver<'a> {
     /// Reads one line, without its envelope.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
-        let mut line = Scan(line);
-        line.literal(PREFIX)?;
+        Tcpserver::rest(line.strip_prefix(PREFIX)?)
+    }
+
+    /// Reads what stands after the program's name.
+    pub(crate) fn rest(rest: &'a [u8]) -> Option<Self> {
+        let mut line = Scan(rest);
         match line.until(b' ')? {
             b"status:" => Some(Tcpserver::Status { open: line.number(b'/')?, limit: limit(line.0)? }),
             b"pid" => {

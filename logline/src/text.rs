@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// They may be anything, including NUL, line feeds and terminal escapes. Writing them goes through [`Text::escaped`],
 /// which has no mode that turns it off; reading them goes through [`Text::unescape`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Text<'a>(Cow<'a, [u8]>);
 
 impl<'a> Text<'a> {
@@ -61,6 +61,12 @@ impl<'a> Text<'a> {
             rest = tail;
         }
         Text(Cow::Owned(bytes))
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.readable())
     }
 }
 

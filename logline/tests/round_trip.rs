@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use logline::{
     Auth, AuthOutcome, Channel, Chkuser, ChkuserOutcome, DeliveryOutcome, Encryption, Endpoint, Fingerprint,
-    Mechanism, Phase, Qlog, Queue, Rbl, RblResult, Rblsmtpd, Reason, Record, Said, SessionId, Slots, Smtpd,
-    SmtpdEvent, Tcpserver, Text, Verdict,
+    Mechanism, Phase, Qlog, Queue, Rbl, RblResult, RblSource, Rblsmtpd, Reason, Record, Said, SessionId,
+    Slots, Smtpd, SmtpdEvent, Tcpserver, Text, Verdict,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -162,8 +162,9 @@ fn queue() -> impl Strategy<Value = Queue<'static>> {
 }
 
 fn rbl() -> impl Strategy<Value = Rbl<'static>> {
-    (pid(), any::<IpAddr>(), text(), select(RblResult::ALL), text())
-        .prop_map(|(pid, address, query, result, message)| Rbl { pid, address, query, result, message })
+    (pid(), any::<IpAddr>(), text(), select(RblResult::ALL), text(), select(RblSource::ALL)).prop_map(
+        |(pid, address, query, result, message, source)| Rbl { pid, address, query, result, message, source },
+    )
 }
 
 fn rblsmtpd() -> impl Strategy<Value = Rblsmtpd<'static>> {
@@ -216,7 +217,7 @@ proptest! {
         let mut line = record.to_string().into_bytes();
         let at = at.index(line.len());
         if cut { line.truncate(at) } else { line[at] = byte }
-        if let Some(read) = Record::parse(&line) {
+        if let Some(read) = Record::parse(&line).filter(|read| !matches!(read, Record::Foreign(_))) {
             let again = read.to_string();
             prop_assert_eq!(Record::parse(again.as_bytes()), Some(read));
         }

@@ -4,8 +4,24 @@
 //! nobody: lists answer 127.255.255.x to say that the *asker* is not welcome, and mail servers that took it for a
 //! listing have refused all their mail.
 
+mod budget;
+mod bureau;
+mod desk;
+mod health;
+mod memory;
+mod neighbours;
+mod verdicts;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+pub use budget::{Budget, Limit, Worth};
+pub use bureau::Bureau;
+pub use desk::{Desk, LookUp, Origin, Plan, VERDICTS_MAX};
+pub use health::{Health, Sign};
+pub use neighbours::Neighbours;
+pub use verdicts::{Client, Said, Verdict, Verdicts};
 
 /// One list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +29,41 @@ pub struct Blocklist {
     zone: String,
     action: Action,
     codes: BTreeMap<Ipv4Addr, String>,
+    terms: Terms,
+}
+
+/// How a list is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How many queries it allows; none where it does not say.
+    pub limit: Option<Limit>,
+    /// How long a listing is remembered.
+    pub listed_for: Duration,
+    /// How long it is remembered at first that there was none; each time that it is confirmed, twice as long.
+    pub passed_for: Duration,
+    /// But no longer than this.
+    pub passed_for_max: Duration,
+    /// How long a client of which mail was accepted is not asked about.
+    pub known_for: Duration,
+    /// What is said to a listed client, `%IP%` being its address; without it the list is asked for its own text.
+    pub text: Option<String>,
+    /// A newcomer with so many listed neighbours is put off, and asked about when it comes again; 0: never.
+    pub neighbours: u32,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        let hour = Duration::from_secs(3600);
+        Terms {
+            limit: None,
+            listed_for: 24 * hour,
+            passed_for: hour,
+            passed_for_max: 24 * hour,
+            known_for: 24 * hour,
+            text: None,
+            neighbours: 0,
+        }
+    }
 }
 
 /// What follows from a listing.
@@ -79,6 +130,19 @@ const KNOWN_CODES: &[(&str, &[(u8, &str)])] = &[
     ("psbl.surriel.com", &[(2, "psbl")]),
 ];
 
+/// Lists that are no more, and since when. Some answer nothing, some one day list everybody.
+const DEAD_ZONES: &[(&str, &str)] = &[
+    ("cbl.abuseat.org", "it is part of xbl.spamhaus.org and zen.spamhaus.org"),
+    ("dsbl.org", "it ended in 2008"),
+    ("list.dsbl.org", "it ended in 2008"),
+    ("multihop.dsbl.org", "it ended in 2008"),
+    ("unconfirmed.dsbl.org", "it ended in 2008"),
+    ("dnsbl.sorbs.net", "it was closed on 2024-06-05"),
+    ("dul.dnsbl.sorbs.net", "it was closed on 2024-06-05"),
+    ("rhsbl.sorbs.net", "it was closed on 2024-06-05"),
+    ("spam.dnsbl.sorbs.net", "it was closed on 2024-06-05"),
+];
+
 /// Where a key of Spamhaus' Data Query Service stands before the zone's name. It is a password and is not shown.
 const KEYED_ZONES: &str = ".dq.spamhaus.net";
 
@@ -87,7 +151,23 @@ impl Blocklist {
     pub fn new(zone: &str, action: Action, codes: Option<BTreeMap<Ipv4Addr, String>>) -> Self {
         let zone = zone.to_ascii_lowercase();
         let codes = codes.unwrap_or_else(|| known_codes(&zone));
-        Blocklist { zone, action, codes }
+        Blocklist { zone, action, codes, terms: Terms::default() }
+    }
+
+    /// The same list, used in another way.
+    #[must_use]
+    pub fn with_terms(self, terms: Terms) -> Self {
+        Blocklist { terms, ..self }
+    }
+
+    /// How it is used.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Why it should not be used any more, if so.
+    pub fn dead(&self) -> Option<&'static str> {
+        DEAD_ZONES.iter().find(|(zone, _)| *zone == self.zone).map(|(_, why)| *why)
     }
 
     /// What follows from a listing.
@@ -113,16 +193,17 @@ impl Blocklist {
         }
     }
 
-    /// What the zone's answer means.
-    pub fn judge(&self, answer: &ZoneAnswer) -> Finding {
+    /// What the zone's answer about a client means.
+    pub fn judge(&self, client: IpAddr, answer: &ZoneAnswer) -> Finding {
         match answer {
             ZoneAnswer::NotListed => Finding::Clear,
             ZoneAnswer::Failed => Finding::Error("no answer".to_owned()),
             ZoneAnswer::Addresses { codes, text } => match codes.iter().find_map(|code| self.codes.get(code))
             {
-                Some(name) => Finding::Listed(match text {
-                    Some(text) => text.clone(),
-                    None => format!("listed as {name} by {}", self.shown_zone()).into_bytes(),
+                Some(name) => Finding::Listed(match (&self.terms.text, text) {
+                    (Some(ours), _) => ours.replace("%IP%", &client.to_string()).into_bytes(),
+                    (None, Some(text)) => text.clone(),
+                    (None, None) => format!("listed as {name} by {}", self.shown_zone()).into_bytes(),
                 }),
                 None => Finding::Error(codes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
             },
@@ -158,6 +239,8 @@ fn reversed(client: IpAddr) -> String {
 mod tests {
     use super::*;
 
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
+
     fn addresses(codes: &[&str], text: Option<&str>) -> ZoneAnswer {
         let codes = codes.iter().map(|code| code.parse().unwrap()).collect();
         ZoneAnswer::Addresses { codes, text: text.map(|text| text.as_bytes().to_vec()) }
@@ -166,7 +249,7 @@ mod tests {
     #[track_caller]
     fn check(zone: &str, codes: &[&str], listed: bool) {
         let list = Blocklist::new(zone, Action::Delay, None);
-        let found = matches!(list.judge(&addresses(codes, None)), Finding::Listed(_));
+        let found = matches!(list.judge(CLIENT, &addresses(codes, None)), Finding::Listed(_));
         assert_eq!(found, listed, "{zone} {codes:?}");
     }
 
@@ -192,11 +275,14 @@ mod tests {
     fn the_codes_of_the_settings_are_the_only_ones() {
         let codes = BTreeMap::from([([127, 0, 0, 9].into(), "nine".to_owned())]);
         let list = Blocklist::new("list.example", Action::Reject, Some(codes));
-        assert_eq!(list.judge(&addresses(&["127.0.0.2"], Some("x"))), Finding::Error("127.0.0.2".into()));
-        let listed = list.judge(&addresses(&["127.0.0.9"], None));
+        assert_eq!(
+            list.judge(CLIENT, &addresses(&["127.0.0.2"], Some("x"))),
+            Finding::Error("127.0.0.2".into())
+        );
+        let listed = list.judge(CLIENT, &addresses(&["127.0.0.9"], None));
         assert_eq!(listed, Finding::Listed(b"listed as nine by list.example".to_vec()));
-        assert_eq!(list.judge(&ZoneAnswer::Failed), Finding::Error("no answer".into()));
-        assert_eq!(list.judge(&ZoneAnswer::NotListed), Finding::Clear);
+        assert_eq!(list.judge(CLIENT, &ZoneAnswer::Failed), Finding::Error("no answer".into()));
+        assert_eq!(list.judge(CLIENT, &ZoneAnswer::NotListed), Finding::Clear);
     }
 
     #[test]

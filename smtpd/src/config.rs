@@ -32,6 +32,16 @@
 //! | `[[dnsbl]] zone` | none | a DNS blocklist; asked in this order, for recipients that exist, once a session |
 //! | `[[dnsbl]] action` | `delay` | `delay`: 451; `reject`: 553 |
 //! | `[[dnsbl]] codes` | those known of the zone | what is a listing, and its name: `{ "127.0.0.2" = "sbl" }` |
+//! | `[[dnsbl]] text` | the zone's own, which costs a query | what a listed client is told; `%IP%` is its address |
+//! | `[[dnsbl]] limit` | none | queries in a period; no more are made, and a client that is not asked about is not listed |
+//! | `[[dnsbl]] period` | `24h` | how long a period is |
+//! | `[[dnsbl]] reset` | `00:00Z` | time of day, UTC, at which a period begins |
+//! | `[[dnsbl]] listed_for` | `24h` | how long a listing is remembered; `0s`: not at all |
+//! | `[[dnsbl]] passed_for` | `1h` | how long it is remembered that there was none |
+//! | `[[dnsbl]] passed_for_max` | `24h` | each time that it is confirmed it is remembered twice as long, up to this |
+//! | `[[dnsbl]] neighbours` | 2 with a limit, else 0 | a newcomer with so many listed neighbours (in its /24 or /48, in a day) is put off with 451 and asked about when it comes again; 0: never |
+//! | `[[dnsbl]] known_for` | `24h` | how long a client of which mail was accepted is not asked about |
+//! | `survey_every` | 0 | of so many listed clients one is looked up in all lists, to see what each has alone; 0: none |
 
 use std::collections::BTreeMap;
 use std::io;
@@ -43,7 +53,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use settings::{DeValue, Document, Located, Mistakes, Table, Text, Value, mismatch, one_of};
 
-use crate::blocklist::{Action, Blocklist};
+use crate::blocklist::{Action, Blocklist, Limit, Terms};
 use crate::mailbox::Mailbox;
 use crate::session::{Limits, Policy, Service};
 
@@ -73,6 +83,10 @@ pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 pub const DATA_TIMEOUT: Duration = Duration::from_secs(300);
 /// `[limits] queue_messages_max`: each costs some 500 bytes of memory.
 pub const QUEUE_MESSAGES_MAX: u32 = 100_000;
+/// `[[dnsbl]] neighbours`, where there is a limit
+pub const NEIGHBOURS: u32 = 2;
+/// `[[dnsbl]] period`
+pub const DNSBL_PERIOD: Duration = Duration::from_secs(86_400);
 /// `[remote] port`
 pub const REMOTE_PORT: u16 = 25;
 
@@ -275,6 +289,7 @@ fn read(root: &Table<'_>) -> Config {
             domains: domains.into_iter().collect(),
             relay: root.get_or("relay", Vec::new()),
             blocklists: root.tables("dnsbl").iter().filter_map(blocklist).collect(),
+            survey_every: root.get_or("survey_every", 0),
             limits: session_limits(&limits),
             hostname,
         },
@@ -351,8 +366,34 @@ fn blocklist(table: &Table<'_>) -> Option<Blocklist> {
     let zone = table.require::<Text<Domain>>("zone");
     let action = table.get_or("action", Action::Delay);
     let codes = table.contains("codes").then(|| codes(table));
+    let terms = terms(table);
     let Text(Domain(zone)) = zone?;
-    Some(Blocklist::new(&zone, action, codes))
+    Some(Blocklist::new(&zone, action, codes).with_terms(terms))
+}
+
+fn terms(table: &Table<'_>) -> Terms {
+    let usual = Terms::default();
+    let period = table.get_or("period", DNSBL_PERIOD);
+    if period < Duration::from_secs(1) {
+        table.mistake("period", "expected a second or more");
+    }
+    let reset = table.get::<Text<TimeOfDay>>("reset").map_or(Duration::ZERO, |Text(TimeOfDay(reset))| reset);
+    let limit = table.get("limit").map(|queries| Limit { queries, period, reset });
+    if limit.is_none() {
+        for key in ["period", "reset"].into_iter().filter(|key| table.contains(key)) {
+            table.mistake(key, "it says nothing without a limit");
+        }
+    }
+    Terms {
+        limit,
+        listed_for: table.get_or("listed_for", usual.listed_for),
+        passed_for: table.get_or("passed_for", usual.passed_for),
+        known_for: table.get_or("known_for", usual.known_for),
+        passed_for_max: table.get_or("passed_for_max", usual.passed_for_max),
+        text: table.get("text"),
+        // Who counts queries wants them saved; who does not wants no newcomer to wait.
+        neighbours: table.get_or("neighbours", if limit.is_some() { NEIGHBOURS } else { usual.neighbours }),
+    }
 }
 
 /// Error answers of the lists cannot be made listings by mistake.
@@ -394,6 +435,24 @@ impl FromStr for Domain {
             Some(_) => Ok(Domain(text.to_owned())),
             None => Err("expected a domain such as \"example.org\""),
         }
+    }
+}
+
+/// A time of day by UTC, such as `06:30Z`.
+struct TimeOfDay(Duration);
+
+impl FromStr for TimeOfDay {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "expected a time of day such as \"00:00Z\"";
+        let (hours, minutes) = text.strip_suffix('Z').and_then(|time| time.split_once(':')).ok_or(wrong)?;
+        let number = |digits: &str, below: u64| match digits.parse::<u64>() {
+            Ok(number) if number < below && digits.len() == 2 => Ok::<_, &str>(number),
+            Ok(_) | Err(_) => Err(wrong),
+        };
+        let seconds = number(hours, 24)? * 3600 + number(minutes, 60)? * 60;
+        Ok(TimeOfDay(Duration::from_secs(seconds)))
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use logline::{Record, SessionId};
 
+use crate::blocklist::Bureau;
 use crate::clock::now;
 use crate::gate::Gate;
-use crate::names::Names;
 use crate::password::Checker;
 use crate::queue::{QueueHandle, Spool};
 use crate::session::{
@@ -40,8 +40,8 @@ pub struct Shared {
     pub checker: Checker,
     /// Where messages go.
     pub queue: QueueHandle,
-    /// Who is asked for names.
-    pub names: Names,
+    /// Who is asked about clients.
+    pub blocklists: Arc<Bureau>,
     /// Certificate and key, if there are any.
     pub tls: Option<Keeper>,
 }
@@ -188,7 +188,9 @@ impl Connection {
             Ask::Password { user, password } => {
                 Input::Password(self.shared.checker.check(user, password).await)
             }
-            Ask::Blocklist { query } => Input::Blocklist(self.shared.names.blocklist(&query).await),
+            Ask::Blocklist { zone, address } => {
+                Input::Blocklist(self.shared.blocklists.look_up(zone, address).await)
+            }
             Ask::Recipient(mailbox) => Input::Recipient(self.shared.recipient(&mailbox)),
             Ask::Open(envelope) => {
                 self.spool = self.shared.queue.open(envelope);
@@ -197,7 +199,13 @@ impl Connection {
                     None => OpenAnswer::Closed,
                 })
             }
-            Ask::Store => Input::Stored(self.store().await),
+            Ask::Store => {
+                let stored = self.store().await;
+                if stored == StoreAnswer::Stored {
+                    self.shared.blocklists.accepted(self.session.client());
+                }
+                Input::Stored(stored)
+            }
         })
     }
 

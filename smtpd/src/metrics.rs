@@ -4,7 +4,8 @@
 //! rate is right from the first event on.
 
 use logline::{
-    AuthOutcome, ChkuserOutcome, Mechanism, Queue, RblResult, Reason, Record, SmtpdEvent, Tcpserver, Verdict,
+    AuthOutcome, ChkuserOutcome, Mechanism, Queue, RblResult, RblSource, Reason, Record, SmtpdEvent,
+    Tcpserver, Verdict,
 };
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -28,8 +29,16 @@ pub const LOGINS: &str = "smtpd_logins_total";
 pub const ADDRESSES_CHECKED: &str = "smtpd_addresses_checked_total";
 /// What happened to sessions in words, by `event`.
 pub const SESSION_EVENTS: &str = "smtpd_session_events_total";
-/// Queries to blocklists, by `result`.
+/// What blocklists said of clients, by `result` and `source`: only those of source `query` were queries.
 pub const BLOCKLIST_QUERIES: &str = "smtpd_blocklist_queries_total";
+/// Queries that were made in the zone's current period, by `zone`; those for a list's text and for tests are among them.
+pub const BLOCKLIST_BUDGET_USED: &str = "smtpd_blocklist_budget_used";
+/// Queries that the zone allows in a period, by `zone`; absent where the settings do not say.
+pub const BLOCKLIST_BUDGET_LIMIT: &str = "smtpd_blocklist_budget_limit";
+/// 1 while the zone is left alone because it refused or did not answer, by `zone`.
+pub const BLOCKLIST_RESTING: &str = "smtpd_blocklist_resting";
+/// Verdicts that are remembered.
+pub const BLOCKLIST_VERDICTS: &str = "smtpd_blocklist_verdicts";
 /// Length of accepted messages.
 pub const MESSAGE_BYTES: &str = "smtpd_message_bytes";
 /// Messages that came into the queue (`new`), left it (`end`) or made a bounce (`bounce`).
@@ -54,6 +63,10 @@ pub struct Metrics {
     addresses_checked: IntCounterVec,
     session_events: IntCounterVec,
     blocklist_queries: IntCounterVec,
+    blocklist_used: IntGaugeVec,
+    blocklist_limit: IntGaugeVec,
+    blocklist_resting: IntGaugeVec,
+    blocklist_verdicts: IntGauge,
     message_bytes: Histogram,
     queue_messages: IntCounterVec,
     deliveries: IntCounterVec,
@@ -77,6 +90,11 @@ impl Metrics {
     fn register(registry: &Registry) -> prometheus::Result<Self> {
         let counters = |name: &str, help: &str, labels: &[&str]| {
             let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            prometheus::Result::Ok(metric)
+        };
+        let by_zone = |name: &str, help: &str| {
+            let metric = IntGaugeVec::new(Opts::new(name, help), &["zone"])?;
             registry.register(Box::new(metric.clone()))?;
             prometheus::Result::Ok(metric)
         };
@@ -115,9 +133,13 @@ impl Metrics {
             deliveries: counters(DELIVERIES, "Deliveries that ended, by outcome.", &["outcome"])?,
             blocklist_queries: counters(
                 BLOCKLIST_QUERIES,
-                "Blocklist queries, by what followed.",
-                &["result"],
+                "What blocklists said of clients, by what followed and where it comes from.",
+                &["result", "source"],
             )?,
+            blocklist_used: by_zone(BLOCKLIST_BUDGET_USED, "Queries made in the zone's current period.")?,
+            blocklist_limit: by_zone(BLOCKLIST_BUDGET_LIMIT, "Queries that the zone allows in a period.")?,
+            blocklist_resting: by_zone(BLOCKLIST_RESTING, "1 while the zone is left alone.")?,
+            blocklist_verdicts: gauge(BLOCKLIST_VERDICTS, "Verdicts that are remembered.")?,
             message_bytes,
             deliveries_open,
             journal_errors,
@@ -148,7 +170,9 @@ impl Metrics {
             self.addresses_checked.with_label_values(&[&label(outcome)]);
         }
         for result in RblResult::ALL {
-            self.blocklist_queries.with_label_values(&[result.name()]);
+            for source in RblSource::ALL {
+                self.blocklist_queries.with_label_values(&[result.name(), source.name()]);
+            }
         }
         for event in SmtpdEvent::ALL {
             self.session_events.with_label_values(&[&label(event)]);
@@ -187,11 +211,29 @@ impl Metrics {
             Record::Smtpd(record) => self.session_events.with_label_values(&[&label(&record.event)]).inc(),
             Record::Queue(record) => self.count_queue(record),
             Record::Rbl(record) => {
-                self.blocklist_queries.with_label_values(&[record.result.name()]).inc();
+                let labels = [record.result.name(), record.source.name()];
+                self.blocklist_queries.with_label_values(&labels).inc();
             }
             // The transcript of a listed client; the verdict is an answer and counted as one.
             Record::Rblsmtpd(_) => {}
+            // Lines of other writers: never written here.
+            Record::Foreign(_) => {}
         }
+    }
+
+    /// How a zone stands. The names of zones are the settings'.
+    pub fn blocklist(&self, zone: &str, used: u64, limit: Option<u64>, is_well: bool) {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.blocklist_used.with_label_values(&[zone]).set(number(used));
+        if let Some(limit) = limit {
+            self.blocklist_limit.with_label_values(&[zone]).set(number(limit));
+        }
+        self.blocklist_resting.with_label_values(&[zone]).set(i64::from(!is_well));
+    }
+
+    /// How many verdicts are remembered.
+    pub fn blocklist_verdicts(&self, remembered: usize) {
+        self.blocklist_verdicts.set(i64::try_from(remembered).unwrap_or(i64::MAX));
     }
 
     fn count_tcpserver(&self, record: &Tcpserver<'_>) {

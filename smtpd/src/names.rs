@@ -82,8 +82,9 @@ impl Names {
         Ok(found.iter().collect())
     }
 
-    /// What a blocklist answers. The text is asked for only where there is a listing: it is a query of its own.
-    pub async fn blocklist(&self, query: &str) -> ZoneAnswer {
+    /// What a blocklist answers. The text is asked for only where it is wanted and there is a listing: it is a query of
+    /// its own.
+    pub async fn blocklist(&self, query: &str, with_text: bool) -> ZoneAnswer {
         let asked =
             tokio::time::timeout(BLOCKLIST_TIMEOUT, self.0.lookup(absolute(query), RecordType::A)).await;
         let codes = match asked {
@@ -98,6 +99,9 @@ impl Names {
             Ok(Err(error)) if error.is_no_records_found() => return ZoneAnswer::NotListed,
             Ok(Err(_)) | Err(_) => return ZoneAnswer::Failed,
         };
+        if !with_text {
+            return ZoneAnswer::Addresses { codes, text: None };
+        }
         let asked =
             tokio::time::timeout(BLOCKLIST_TIMEOUT, self.0.lookup(absolute(query), RecordType::TXT)).await;
         let text = asked.ok().and_then(Result::ok).and_then(|found| {

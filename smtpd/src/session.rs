@@ -17,12 +17,13 @@ mod message;
 mod policy;
 mod rejection;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use logline::{Encryption, Fingerprint, Record, SmtpdEvent, Timestamp};
 
-use crate::blocklist::ZoneAnswer;
+use crate::blocklist::LookUp;
 use crate::mailbox::Mailbox;
 
 use blocked::Standing;
@@ -62,7 +63,7 @@ pub enum Input<'a> {
     /// Answer to [`Ask::Recipient`].
     Recipient(RecipientAnswer),
     /// Answer to [`Ask::Blocklist`].
-    Blocklist(ZoneAnswer),
+    Blocklist(LookUp),
     /// Answer to [`Ask::Open`].
     Opened(OpenAnswer),
     /// Answer to [`Ask::Store`].
@@ -102,10 +103,12 @@ pub enum Ask {
     },
     /// Does this mailbox of ours exist?
     Recipient(Mailbox),
-    /// What does a blocklist have under this name?
+    /// What does a blocklist say of this client?
     Blocklist {
-        /// The whole name.
-        query: String,
+        /// Which list, by its place in [`Policy::blocklists`].
+        zone: usize,
+        /// The client.
+        address: IpAddr,
     },
     /// Will the queue take a message? It stands under the number that the answer gives.
     Open(Envelope),
@@ -303,6 +306,11 @@ impl Session {
         }
     }
 
+    /// The client's address.
+    pub fn client(&self) -> IpAddr {
+        self.peer.remote.ip()
+    }
+
     /// Takes one input and appends to `out` what is to be done.
     pub fn handle(&mut self, now: Timestamp, input: Input<'_>, out: &mut Vec<Output>) {
         match (std::mem::replace(&mut self.state, State::Command), input) {
@@ -314,7 +322,7 @@ impl Session {
                 self.recipient_answered(now, mailbox, answer, out);
             }
             (State::AskingBlocklist { mailbox, zone }, Input::Blocklist(answer)) => {
-                self.zone_answered(now, (mailbox, zone), &answer, out);
+                self.zone_answered(now, (mailbox, zone), answer, out);
             }
             (State::Opening, Input::Opened(answer)) => self.opened(now, answer, out),
             (State::Storing(reception), Input::Stored(answer)) => self.stored(now, &reception, answer, out),

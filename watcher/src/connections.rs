@@ -22,6 +22,9 @@ pub const SESSIONS_MAX: usize = 200_000;
 /// without bound where the server never writes one.
 pub const SESSION_LIFE: Duration = Duration::from_secs(24 * 3600);
 
+/// A session of a server that does not say which one ended is taken to be over after this, when its number comes again.
+pub const UNENDED_LIFE: Duration = Duration::from_secs(3600);
+
 /// Pairs of kind and fact that are counted in one session; lines beyond are events of their own.
 const SAID_MAX: usize = 16;
 
@@ -32,8 +35,24 @@ pub struct Session {
     pub address: Option<IpAddr>,
     /// When it was opened.
     pub opened: Timestamp,
+    /// What is known of its end.
+    #[serde(default)]
+    end: End,
     /// How often each fact has said each kind of thing in this session.
     said: Vec<(Kind, Fact, u32)>,
+}
+
+/// What is known of a session's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum End {
+    /// It will be told.
+    #[default]
+    Awaited,
+    /// It will not: sslserver 0.12 tells of another process.
+    Untold,
+    /// A server said that it has no session open. Perhaps this one was another server's, so it still names its client.
+    Presumed,
 }
 
 /// What the table says about a line's address.
@@ -45,6 +64,18 @@ pub enum Claim {
     Ambiguous,
 }
 
+impl Session {
+    /// True where a new session of the same number cannot be told from this one.
+    fn is_in_the_way_of(&self, address: IpAddr, now: Timestamp) -> bool {
+        let is_open = match self.end {
+            End::Awaited => true,
+            End::Untold => now.since(self.opened) < UNENDED_LIFE,
+            End::Presumed => false,
+        };
+        is_open && self.address != Some(address)
+    }
+}
+
 /// The open sessions of one source.
 #[derive(Clone, Debug, Default)]
 pub struct Connections {
@@ -54,21 +85,30 @@ pub struct Connections {
     addresses: HashMap<IpAddr, (u32, SessionId), foldhash::fast::RandomState>,
     /// Sessions by age, for the two rules above. Entries of sessions that ended or were opened anew are passed over.
     by_age: std::collections::VecDeque<(Timestamp, SessionId)>,
+    /// How many of the latest were opened since a server had nothing open.
+    opened_since_idle: usize,
     changed: Vec<SessionId>,
 }
 
 impl Connections {
-    /// A connection came in.
+    /// A connection came in, to a server that tells when it ends.
     pub fn open(&mut self, pid: SessionId, address: IpAddr, at: Timestamp) {
+        self.open_until(pid, address, at, End::Awaited);
+    }
+
+    /// A connection came in, to a server that does not.
+    pub fn open_without_end(&mut self, pid: SessionId, address: IpAddr, at: Timestamp) {
+        self.open_until(pid, address, at, End::Untold);
+    }
+
+    fn open_until(&mut self, pid: SessionId, address: IpAddr, at: Timestamp, end: End) {
         let address = address.to_canonical();
         self.forget_old(at);
-        let before = self.close_quietly(pid);
-        let address = match before {
-            Some(Session { address: Some(other), .. }) if other != address => None,
-            Some(Session { address: None, .. }) => None,
+        let address = match self.close_quietly(pid) {
+            Some(before) if before.is_in_the_way_of(address, at) => None,
             _ => Some(address),
         };
-        self.insert(pid, Session { address, opened: at, said: Vec::new() });
+        self.insert(pid, Session { address, opened: at, end, said: Vec::new() });
         self.changed.push(pid);
     }
 
@@ -85,12 +125,17 @@ impl Connections {
         }
     }
 
-    /// The server says that nothing is open: it was started anew, or is idle.
+    /// A server says that it has nothing open: it was started anew, or is idle. Several servers may write one log, so a
+    /// session is not forgotten for that; but its number may come again, and its address is connected no more.
     pub fn close_all(&mut self) {
-        self.changed.extend(self.open.keys());
-        self.open.clear();
+        let since = std::mem::take(&mut self.opened_since_idle);
+        for (_, pid) in self.by_age.iter().rev().take(since) {
+            if let Some(session) = self.open.get_mut(pid).filter(|session| session.end != End::Presumed) {
+                session.end = End::Presumed;
+                self.changed.push(*pid);
+            }
+        }
         self.addresses.clear();
-        self.by_age.clear();
     }
 
     /// Who the client of a line is that names this session and claims this address.
@@ -105,6 +150,12 @@ impl Connections {
             (None, None) => None,
         };
         confirmed.map_or(Claim::Ambiguous, Claim::Confirmed)
+    }
+
+    /// True where the table knows the session as another's.
+    pub fn denies(&self, pid: Option<SessionId>, claimed: IpAddr) -> bool {
+        let session = pid.and_then(|pid| self.open.get(&pid));
+        session.is_some_and(|session| session.address != Some(claimed.to_canonical()))
     }
 
     /// The session that a line is about which names an address and no session: the latest of that address.
@@ -152,18 +203,22 @@ impl Connections {
     }
 
     fn insert(&mut self, pid: SessionId, session: Session) {
-        if let Some(address) = session.address {
+        if let Some(address) = session.address
+            && session.end != End::Presumed
+        {
             let (count, latest) = self.addresses.entry(address).or_insert((0, pid));
             *count += 1;
             *latest = pid;
         }
         self.by_age.push_back((session.opened, pid));
+        self.opened_since_idle += 1;
         self.open.insert(pid, session);
     }
 
     fn close_quietly(&mut self, pid: SessionId) -> Option<Session> {
         let session = self.open.remove(&pid)?;
         if let Some(address) = session.address
+            && session.end != End::Presumed
             && let Some((count, _)) = self.addresses.get_mut(&address)
         {
             *count -= 1;
@@ -227,6 +282,29 @@ mod tests {
         assert_eq!(table.client(Some(SessionId(1)), None), Claim::Ambiguous);
         table.close(SessionId(1));
         table.open(SessionId(1), B, NOW);
+        assert_eq!(table.client(Some(SessionId(1)), None), Claim::Confirmed(B));
+    }
+
+    #[test]
+    fn a_server_that_has_nothing_open_frees_the_numbers_and_no_more() {
+        let mut table = with(&[(1, A)]);
+        table.close_all();
+        assert_eq!(table.client(Some(SessionId(1)), Some(A)), Claim::Confirmed(A));
+        assert_eq!(table.client(None, Some(A)), Claim::Ambiguous);
+        table.open(SessionId(1), B, NOW);
+        assert_eq!(table.client(Some(SessionId(1)), None), Claim::Confirmed(B));
+        assert_eq!(table.client(None, Some(B)), Claim::Confirmed(B));
+        table.close(SessionId(1));
+        assert_eq!(table.client(None, Some(B)), Claim::Ambiguous);
+    }
+
+    #[test]
+    fn a_session_whose_end_is_never_told_is_over_after_an_hour() {
+        let mut table = Connections::default();
+        table.open_without_end(SessionId(1), A, NOW);
+        table.open_without_end(SessionId(1), B, NOW + Duration::from_secs(60));
+        assert_eq!(table.client(Some(SessionId(1)), None), Claim::Ambiguous);
+        table.open_without_end(SessionId(1), B, NOW + Duration::from_secs(60) + UNENDED_LIFE);
         assert_eq!(table.client(Some(SessionId(1)), None), Claim::Confirmed(B));
     }
 

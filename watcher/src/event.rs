@@ -122,6 +122,10 @@ impl<'de> Deserialize<'de> for Kind {
     }
 }
 
+/// One line stands for at most so many events: a number in a log is not to ban anybody by itself, nor to keep the watcher
+/// busy.
+pub const WEIGHT_MAX: u32 = 1000;
+
 /// One thing that happened, about one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
@@ -131,15 +135,54 @@ pub struct Event<'a> {
     pub at: Timestamp,
     /// The client. None where the line names none; such an event is counted and never acted on.
     pub address: Option<IpAddr>,
+    /// How many times it happened: 1, but where one line tells of several. Never 0, never more than [`WEIGHT_MAX`].
+    pub weight: u32,
     /// What else the line says: `user`, `recipient`, `password` (a fingerprint), `helo`, …
     pub fields: Vec<(&'a str, Text<'a>)>,
     /// The line itself, envelope and all: what a ban shows as its evidence.
     pub line: &'a [u8],
 }
 
+/// The captures of a pattern that say how many times a thing happened, as in `(?<attempts>[0-9]+)`.
+const WEIGHT_FIELDS: &[&str] = &["attempts", "weight"];
+
 impl Event<'_> {
+    /// The weight that captured fields give an event: 1 where they say nothing readable.
+    pub fn weight_of<N: AsRef<str>>(fields: &[(N, Text<'_>)]) -> u32 {
+        let number =
+            |text: &Text<'_>| -> Option<u64> { std::str::from_utf8(text.bytes()).ok()?.parse().ok() };
+        let said = fields.iter().find(|(name, _)| WEIGHT_FIELDS.contains(&name.as_ref()));
+        said.and_then(|(_, text)| number(text))
+            .map_or(1, |number| u32::try_from(number).unwrap_or(WEIGHT_MAX).clamp(1, WEIGHT_MAX))
+    }
+
     /// The value of a field; none where the line does not have it, or has it empty.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields.iter().find(|(n, value)| *n == name && !value.is_empty()).map(|(_, value)| value.bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_weighs_what_it_says_and_never_nothing_nor_without_end() {
+        for (name, text, weight) in [
+            ("attempts", "6", 6),
+            ("weight", "3", 3),
+            ("user", "9", 1),
+            ("attempts", "0", 1),
+            ("attempts", "", 1),
+            ("attempts", "-5", 1),
+            ("attempts", "4000000000000", WEIGHT_MAX),
+            ("attempts", "99999999999999999999999999", 1),
+        ] {
+            assert_eq!(
+                Event::weight_of(&[("user", Text::from("x")), (name, Text::from(text))]),
+                weight,
+                "{text}"
+            );
+        }
     }
 }

@@ -5,9 +5,12 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use logline::{
-    AuthOutcome, Channel, DeliveryOutcome, Phase, Queue, Record, Said, SessionId, Tcpserver, Text, Verdict,
+    AuthOutcome, Channel, Chkuser, DeliveryOutcome, Foreign, Phase, Queue, Record, Said, SessionId,
+    Tcpserver, Text, Verdict,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+mod foreign;
 
 macro_rules! facts {
     ($($(#[$doc:meta])* $variant:ident = $name:literal { $($field:literal),* };)*) => {
@@ -46,22 +49,68 @@ facts! {
     /// `CHKUSER …`
     Chkuser = "chkuser" { "title", "description", "sender", "user", "helo", "recipient" };
     /// `qmail-smtpd[N]: auth: …`
-    Auth = "auth" { "outcome", "mechanism", "user", "password" };
+    Auth = "auth" { "outcome", "mechanism", "user", "password", "reason" };
     /// `qlogenvelope: …`, `qlogreceived: …`
     Qlog = "qlog" {
         "phase", "result", "reason", "detail", "code", "helo", "sender", "recipient", "user", "mechanism", "qp",
         "message-id"
     };
     /// `qmail-smtpd: …`
-    Smtpd = "smtpd" { "event", "sender", "recipient", "helo" };
+    Smtpd = "smtpd" { "event", "detail", "sender", "recipient", "helo" };
     /// `qmail-smtpd[N]: rbl: …`
-    Rbl = "rbl" { "result", "query", "message" };
+    Rbl = "rbl" { "result", "query", "message", "source" };
     /// `rblsmtpd: …`
     Rblsmtpd = "rblsmtpd" { "verdict", "text" };
     /// `delivery D: …`
     Delivery = "delivery" { "outcome", "message-id", "report" };
     /// Every other line of qmail-send.
     Queue = "queue" { "channel", "sender", "recipient", "qp" };
+    /// `sslserver: tls N accept`, `sslserver: error: …`
+    Tls = "tls" { "outcome", "text" };
+    /// `sslserver: ip connection limit …`
+    ConnectionLimit = "connection-limit" {};
+    /// `rblsmtpd: IP pid N ZONE: 451 …`, `421 badiprbl: …`
+    Listed = "listed" { "verdict", "zone", "text" };
+    /// `badhelo: …`, `badmailfrom: …`, `badrcptto: …`
+    Forbidden = "forbidden" { "list", "value" };
+    /// `validrcptto: …`, `rcptcheck: …`
+    Recipient = "recipient" { "verdict", "recipient" };
+    /// `GREETDELAY …`, `before greeting: …`
+    Greeting = "greeting" { "outcome" };
+    /// `MFCHECK …`
+    SenderDomain = "sender-domain" { "outcome", "domain" };
+    /// `DATABYTES exceeded …`, `MAXRCPT fail …`, `excessive …`
+    Limit = "limit" { "limit" };
+    /// `qmail-smtpd: pid N Reject::…` of s/qmail
+    Spamcontrol = "spamcontrol" {
+        "result", "about", "condition", "protocol", "helo", "sender", "recipient", "user"
+    };
+    /// A line of the conversation, as recordio and debugging patches write it.
+    Dialogue = "dialogue" { "side", "code", "text" };
+    /// `relaying denied: …`
+    RelayingDenied = "relaying-denied" { "sender", "recipient" };
+    /// `mail recv: …`
+    Received = "received" { "sender", "qp" };
+    /// `helo-dns-check: blocked with: …`
+    HeloDns = "helo-dns" { "reason" };
+    /// `greylist: …`
+    Greylist = "greylist" { "outcome" };
+    /// `qmail-overlimit: …`
+    Overlimit = "overlimit" { "outcome", "client" };
+    /// `vchkpw-…`
+    Vchkpw = "vchkpw" { "service", "outcome", "mechanism", "user" };
+    /// `simscan:[N]:…`
+    Simscan = "simscan" { "state", "score", "subject", "sender", "recipient" };
+    /// spamdyke's verdict on a recipient
+    Spamdyke = "spamdyke" { "code", "sender", "recipient", "rdns", "user", "reason" };
+    /// `ERROR: authentication failure …` of spamdyke
+    SpamdykeAuth = "spamdyke-auth" { "user" };
+    /// `logging::logterse …` of qpsmtpd
+    Logterse = "logterse" {
+        "plugin", "code", "rdns", "helo", "sender", "recipient", "text", "message-id"
+    };
+    /// A line of the family that tells of nobody at the gate.
+    Note = "note" {};
 }
 
 impl FromStr for Fact {
@@ -101,18 +150,21 @@ pub struct View<'r, 'a> {
     record: &'r Record<'a>,
 }
 
+/// What a record says of connections, and whether its server says of every one when it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection<'r, 'a> {
+    /// What tcpserver says, or sslserver in the same words.
+    pub said: &'r Tcpserver<'a>,
+    /// sslserver 0.12 names another process when a session ends.
+    pub tells_ends: bool,
+}
+
 impl<'r, 'a> View<'r, 'a> {
     /// Looks at a record.
     pub fn of(record: &'r Record<'a>) -> Self {
         let (fact, pid, claimed) = match record {
-            Record::Tcpserver(record) => match record {
-                Tcpserver::Status { .. } => (Fact::Status, None, None),
-                Tcpserver::Connect { pid, address } => (Fact::Connect, Some(*pid), Some(*address)),
-                Tcpserver::Ok(end) => (Fact::Ok, Some(end.pid), Some(end.remote_address)),
-                Tcpserver::Deny(end) => (Fact::Deny, Some(end.pid), Some(end.remote_address)),
-                Tcpserver::End { pid, .. } => (Fact::End, Some(*pid), None),
-            },
-            Record::Chkuser(chkuser) => (Fact::Chkuser, chkuser.pid, Some(chkuser.address)),
+            Record::Tcpserver(record) => tcpserver(record),
+            Record::Chkuser(record) => chkuser(record),
             Record::Auth(auth) => (Fact::Auth, Some(auth.pid), None),
             Record::Qlog(qlog) => (Fact::Qlog, Some(qlog.pid), Some(qlog.remote_address)),
             Record::Smtpd(smtpd) => (Fact::Smtpd, smtpd.pid, Some(smtpd.address)),
@@ -120,23 +172,48 @@ impl<'r, 'a> View<'r, 'a> {
             Record::Rblsmtpd(rblsmtpd) => (Fact::Rblsmtpd, Some(rblsmtpd.pid), Some(rblsmtpd.address)),
             Record::Queue(Queue::Delivery { .. }) => (Fact::Delivery, None, None),
             Record::Queue(_) => (Fact::Queue, None, None),
+            Record::Foreign(foreign) => foreign::look(foreign),
         };
         View { fact, pid, claimed, record }
+    }
+
+    /// The record itself.
+    pub fn record(&self) -> &'r Record<'a> {
+        self.record
+    }
+
+    /// What it says of connections, if that is what it does.
+    pub fn connection(&self) -> Option<Connection<'r, 'a>> {
+        match self.record {
+            Record::Tcpserver(said) => Some(Connection { said, tells_ends: true }),
+            Record::Foreign(Foreign::Sslserver(logline::foreign::Sslserver::Connection(said))) => {
+                Some(Connection { said, tells_ends: false })
+            }
+            _ => None,
+        }
+    }
+
+    /// True for a line of another writer.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.record, Record::Foreign(_))
+    }
+
+    /// True for a line in which client text could stand where the program writes.
+    pub fn is_doubtful(&self) -> bool {
+        matches!(self.record, Record::Foreign(Foreign::Doubtful))
+    }
+
+    /// True where no text of a client can stand where the address is read: such a line can be believed in a log that
+    /// tells of no connections.
+    pub fn proves_itself(&self) -> bool {
+        matches!(self.fact, Fact::ConnectionLimit | Fact::Vchkpw | Fact::Spamdyke | Fact::Logterse)
     }
 
     /// The value of one of [`Fact::fields`]; none where this record does not have it.
     pub fn field(&self, name: &str) -> Option<Text<'a>> {
         match self.record {
             Record::Tcpserver(_) => None,
-            Record::Chkuser(chkuser) => match name {
-                "title" => Some(chkuser.outcome.title().into()),
-                "description" => Some(chkuser.outcome.description().into()),
-                "sender" => Some(chkuser.sender.clone()),
-                "user" => Some(chkuser.auth.clone()),
-                "helo" => Some(chkuser.helo.clone()),
-                "recipient" => Some(chkuser.recipient.clone()),
-                _ => None,
-            },
+            Record::Chkuser(chkuser) => chkuser_field(chkuser, name),
             Record::Auth(auth) => match name {
                 "outcome" => Some(outcome(auth.outcome).into()),
                 "mechanism" => Some(auth.mechanism.name().into()),
@@ -156,6 +233,7 @@ impl<'r, 'a> View<'r, 'a> {
                 "result" => Some(rbl.result.name().into()),
                 "query" => Some(rbl.query.clone()),
                 "message" => Some(rbl.message.clone()),
+                "source" => Some(rbl.source.name().into()),
                 _ => None,
             },
             Record::Rblsmtpd(rblsmtpd) => match (name, &rblsmtpd.said) {
@@ -166,7 +244,37 @@ impl<'r, 'a> View<'r, 'a> {
                 _ => None,
             },
             Record::Queue(queue) => queue_field(queue, name),
+            Record::Foreign(foreign) => foreign::field(foreign, name),
         }
+    }
+}
+
+/// What a line is about, the session it names, the address it claims.
+type Look = (Fact, Option<SessionId>, Option<IpAddr>);
+
+fn tcpserver(record: &Tcpserver<'_>) -> Look {
+    match record {
+        Tcpserver::Status { .. } => (Fact::Status, None, None),
+        Tcpserver::Connect { pid, address } => (Fact::Connect, Some(*pid), Some(*address)),
+        Tcpserver::Ok(end) => (Fact::Ok, Some(end.pid), Some(end.remote_address)),
+        Tcpserver::Deny(end) => (Fact::Deny, Some(end.pid), Some(end.remote_address)),
+        Tcpserver::End { pid, .. } => (Fact::End, Some(*pid), None),
+    }
+}
+
+fn chkuser(chkuser: &Chkuser<'_>) -> Look {
+    (Fact::Chkuser, chkuser.pid, Some(chkuser.address))
+}
+
+fn chkuser_field<'a>(chkuser: &Chkuser<'a>, name: &str) -> Option<Text<'a>> {
+    match name {
+        "title" => Some(chkuser.outcome.title().into()),
+        "description" => Some(chkuser.outcome.description().into()),
+        "sender" => Some(chkuser.sender.clone()),
+        "user" => Some(chkuser.auth.clone()),
+        "helo" => Some(chkuser.helo.clone()),
+        "recipient" => Some(chkuser.recipient.clone()),
+        _ => None,
     }
 }
 
@@ -221,7 +329,9 @@ fn queue_field<'a>(queue: &Queue<'a>, name: &str) -> Option<Text<'a>> {
             }
             .into(),
         ),
-        (Queue::Delivery { message_id, .. }, "message-id") => message_id.clone(),
+        (Queue::Delivery { message_id, report, .. }, "message-id") => {
+            message_id.clone().or_else(|| header_message_id(report))
+        }
         (Queue::Delivery { report, .. }, "report") => Some(report.clone()),
         (Queue::Starting { channel, .. }, "channel") => Some(
             match channel {
@@ -235,4 +345,10 @@ fn queue_field<'a>(queue: &Queue<'a>, name: &str) -> Option<Text<'a>> {
         (Queue::Info { qp, .. } | Queue::Bounce { qp, .. }, "qp") => Some(qp.to_string().into()),
         _ => None,
     }
+}
+
+/// The Message-ID among the headers that a `log@` address printed. A report that borrows from its line gives one that does.
+fn header_message_id<'a>(report: &Text<'a>) -> Option<Text<'a>> {
+    let id = logline::foreign::header_message_id(report.bytes())?;
+    Some(Text::from(id).into_owned())
 }

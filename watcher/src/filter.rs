@@ -1,13 +1,22 @@
 //! Filters: what the lines of one program mean. Data, each with the samples that prove it.
 
+use std::path::PathBuf;
+
+use settings::Place;
+
 mod anchor;
 mod file;
+#[cfg(test)]
+mod forgery;
+mod programs;
 mod proof;
 mod rule;
 mod set;
 
 pub use file::load;
-pub use proof::{Failure, prove};
+pub use programs::Programs;
+pub use proof::{Failure, Proof, prove};
+pub(crate) use rule::GroupFinder;
 pub use rule::{Condition, Matcher, Pattern, Rule};
 pub use set::{Filters, SHIPPED};
 
@@ -18,12 +27,23 @@ pub struct Filter {
     pub name: String,
     /// One sentence for a person.
     pub about: String,
-    /// The program whose lines these are, where the envelope names one; a line of another program is passed over.
-    pub program: Option<String>,
+    /// The file it stands in, as a person would name it.
+    pub file: PathBuf,
+    /// The programs whose lines these are, where the envelope names one; a line of another program is passed over.
+    pub programs: Programs,
+    /// Whether a line may tell of several failed logins at once, so that those told one by one have to be remembered.
+    pub counts_attempts: bool,
     /// What a line can mean, in the order of the file.
     pub rules: Vec<Rule>,
     /// What proves it.
     pub samples: Vec<Sample>,
+}
+
+impl Filter {
+    /// Whether a line of this program's may be one of those that the filter is about; one that names no program may.
+    pub fn hears(&self, program: Option<&[u8]>) -> bool {
+        self.programs.cover(program)
+    }
 }
 
 /// A line and what it must mean.
@@ -35,8 +55,10 @@ pub struct Sample {
     pub line: String,
     /// What it must mean.
     pub expected: Expected,
+    /// The captures with which it tries to pass a foreign address for the client's.
+    pub forges: Vec<String>,
     /// Where it stands in its file, for whoever mends it.
-    pub place: usize,
+    pub place: Place,
 }
 
 /// What a sample must mean.

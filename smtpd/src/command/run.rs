@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::blocklist::Bureau;
 use crate::command::{Answer, Failure, fingerprint_key, telemetry};
 use crate::config::Config;
 use crate::connection::Shared;
@@ -81,7 +82,9 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
     let checker = Checker::new(Arc::clone(&users), &policy.default_domain, fingerprint_key(config)?)
         .map_err(Failure::Hash)?;
     let gate = Mutex::new(Gate::new(&policy.hostname, config.connections));
-    let shared = Shared { policy, telemetry: Arc::clone(telemetry), gate, users, checker, queue, names, tls };
+    let blocklists = Arc::new(Bureau::open(&policy.blocklists, names, config.state.join("dnsbl.jsonl")));
+    let shared =
+        Shared { policy, telemetry: Arc::clone(telemetry), gate, users, checker, queue, blocklists, tls };
     Ok((Arc::new(shared), courier))
 }
 
@@ -100,6 +103,14 @@ async fn serve(
         let listener = Listener::new(socket, listen).map_err(Failure::Start)?;
         tokio::spawn(listener.run(Arc::clone(&shared), stop.clone(), alive.clone()));
     }
+    tokio::spawn({
+        let (bureau, telemetry) = (Arc::clone(&shared.blocklists), Arc::clone(&telemetry));
+        let (stop, alive) = (stop.clone(), alive.clone());
+        async move {
+            bureau.run(telemetry, stop).await;
+            drop(alive);
+        }
+    });
     if let Some(socket) = sockets.metrics {
         let pages = web::run(socket, telemetry, stop.clone());
         tokio::spawn(async move {

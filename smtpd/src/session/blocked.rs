@@ -1,8 +1,8 @@
 //! A client on a blocklist: asked once a session, and its commands written down for whoever looks for a false alarm.
 
-use logline::{Rbl, RblResult, Rblsmtpd, Record, Said, Text, Timestamp};
+use logline::{Rbl, RblResult, RblSource, Rblsmtpd, Record, Said, Text, Timestamp};
 
-use crate::blocklist::{Action, Finding, ZoneAnswer};
+use crate::blocklist::{Action, Blocklist, Finding, LookUp, Origin};
 use crate::mailbox::Mailbox;
 use crate::session::{About, Answer, Ask, Command, Output, Refused, Rejection, Session, State};
 
@@ -68,12 +68,14 @@ impl Session {
     }
 
     fn ask_zone(&mut self, mailbox: Mailbox, zone: usize, out: &mut Vec<Output>) {
-        match self.policy.blocklists.get(zone) {
-            Some(list) => {
-                out.push(Output::Ask(Ask::Blocklist { query: list.query(self.peer.remote.ip()) }));
-                self.state = State::AskingBlocklist { mailbox, zone };
-            }
-            None => {
+        if zone < self.policy.blocklists.len() {
+            out.push(Output::Ask(Ask::Blocklist { zone, address: self.peer.remote.ip() }));
+            self.state = State::AskingBlocklist { mailbox, zone };
+            return;
+        }
+        match &self.standing {
+            Standing::Listed { .. } => self.refuse_listed(&mailbox, out),
+            Standing::Unasked(_) | Standing::Clear => {
                 self.standing = Standing::Clear;
                 self.accept_known(mailbox, out);
             }
@@ -84,7 +86,7 @@ impl Session {
         &mut self,
         now: Timestamp,
         (mailbox, zone): (Mailbox, usize),
-        answer: &ZoneAnswer,
+        answer: LookUp,
         out: &mut Vec<Output>,
     ) {
         self.since = now;
@@ -92,40 +94,86 @@ impl Session {
         let Some(list) = policy.blocklists.get(zone) else {
             return self.accept_known(mailbox, out);
         };
-        let finding = list.judge(answer);
-        let (result, message) = match (&finding, list.action()) {
-            (Finding::Clear, _) => (RblResult::Pass, Text::default()),
-            (Finding::Error(error), _) => (RblResult::DnsError, Text::from(error.clone())),
-            (Finding::Listed(text), Action::Delay) => (RblResult::Delay, Text::from(cut(text).to_vec())),
-            (Finding::Listed(text), Action::Reject) => (RblResult::Reject, Text::from(cut(text).to_vec())),
+        self.note_look_up(list, &answer, out);
+        let text = match answer {
+            LookUp::Found { finding: Finding::Listed(text), .. } => text,
+            LookUp::PutOff if !matches!(self.standing, Standing::Listed { .. }) => {
+                let given = mailbox.to_string();
+                let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
+                return self.refuse(Rejection::PutOff, about, out);
+            }
+            LookUp::Found { .. } | LookUp::NoBudget | LookUp::Resting | LookUp::PutOff => {
+                return self.ask_zone(mailbox, zone + 1, out);
+            }
+        };
+        if !matches!(self.standing, Standing::Listed { .. }) {
+            self.list(list, &text, out);
+        }
+        if self.is_surveyed() {
+            self.ask_zone(mailbox, zone + 1, out);
+        } else {
+            self.refuse_listed(&mailbox, out);
+        }
+    }
+
+    /// A zone that is left alone for now is asked nothing and said nothing of.
+    fn note_look_up(&self, list: &Blocklist, look_up: &LookUp, out: &mut Vec<Output>) {
+        let (result, message, source) = match look_up {
+            LookUp::Resting | LookUp::PutOff => return,
+            LookUp::NoBudget => (RblResult::Quota, Text::default(), RblSource::Query),
+            LookUp::Found { finding, origin } => {
+                let source = match origin {
+                    Origin::Query => RblSource::Query,
+                    Origin::Cache => RblSource::Cache,
+                    Origin::Known => RblSource::Known,
+                };
+                let (result, message) = self.result(list, finding);
+                (result, message, source)
+            }
         };
         let address = self.peer.remote.ip();
         let query = Text::from(list.shown_query(address));
-        out.push(Output::Fact(Record::Rbl(Rbl { pid: self.peer.session, address, query, result, message })));
-        match finding {
-            Finding::Clear | Finding::Error(_) => self.ask_zone(mailbox, zone + 1, out),
-            Finding::Listed(text) => {
-                let text = printable(cut(&text));
-                let zone = list.shown_zone().to_owned();
-                let listed = Standing::Listed { action: list.action(), zone, text: text.clone() };
-                let before = std::mem::replace(&mut self.standing, listed);
-                self.note_said(
-                    match list.action() {
-                        Action::Delay => Said::Delay(Text::from(text)),
-                        Action::Reject => Said::Reject(Text::from(text)),
-                    },
-                    out,
-                );
-                if let Standing::Unasked(heard) = before {
-                    for line in
-                        heard.split_inclusive(|&b| b == b'\n').filter_map(|line| line.strip_suffix(b"\n"))
-                    {
-                        self.note_said(Said::Command(Text::from(line.to_vec())), out);
-                    }
-                }
-                self.refuse_listed(&mailbox, out);
+        let pid = self.peer.session;
+        out.push(Output::Fact(Record::Rbl(Rbl { pid, address, query, result, message, source })));
+    }
+
+    /// What follows from a finding. Nothing more, where another list has decided already.
+    fn result(&self, list: &Blocklist, finding: &Finding) -> (RblResult, Text<'static>) {
+        let is_decided = matches!(self.standing, Standing::Listed { .. });
+        match (finding, list.action()) {
+            (Finding::Clear, _) => (RblResult::Pass, Text::default()),
+            (Finding::Error(error), _) => (RblResult::DnsError, Text::from(error.clone())),
+            (Finding::Listed(text), _) if is_decided => (RblResult::Ignore, Text::from(cut(text).to_vec())),
+            (Finding::Listed(text), Action::Delay) => (RblResult::Delay, Text::from(cut(text).to_vec())),
+            (Finding::Listed(text), Action::Reject) => (RblResult::Reject, Text::from(cut(text).to_vec())),
+        }
+    }
+
+    /// The client is on a list: the verdict is noted, and all that it said so far.
+    fn list(&mut self, list: &Blocklist, text: &[u8], out: &mut Vec<Output>) {
+        let text = printable(cut(text));
+        let zone = list.shown_zone().to_owned();
+        let listed = Standing::Listed { action: list.action(), zone, text: text.clone() };
+        let before = std::mem::replace(&mut self.standing, listed);
+        self.note_said(
+            match list.action() {
+                Action::Delay => Said::Delay(Text::from(text)),
+                Action::Reject => Said::Reject(Text::from(text)),
+            },
+            out,
+        );
+        if let Standing::Unasked(heard) = before {
+            for line in heard.split_inclusive(|&b| b == b'\n').filter_map(|line| line.strip_suffix(b"\n")) {
+                self.note_said(Said::Command(Text::from(line.to_vec())), out);
             }
         }
+    }
+
+    /// Whether the other lists are asked too, so that it can be told what each has that no other has.
+    fn is_surveyed(&self) -> bool {
+        // Sessions are numbered in turn, and a client does not choose its number.
+        let every = self.policy.survey_every;
+        every != 0 && self.peer.session.0.is_multiple_of(every)
     }
 
     /// The reply is the list's own text, which tells the sender where to go.

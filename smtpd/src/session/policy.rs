@@ -22,6 +22,8 @@ pub struct Policy {
     pub relay: Vec<IpNet>,
     /// The blocklists, in the order in which they are asked.
     pub blocklists: Vec<Blocklist>,
+    /// Of every so many listed clients one is looked up in the lists after the first hit too; 0 for none.
+    pub survey_every: u32,
     /// How much is too much.
     pub limits: Limits,
 }

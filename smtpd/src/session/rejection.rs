@@ -103,6 +103,8 @@ rejections! {
     RblDelay = 451, "4.7.1", "your address is on a blocklist", RblDelay, "";
     /// A client that is on a blocklist. The list's own text is said.
     RblReject = 553, "5.7.1", "your address is on a blocklist", RblReject, "";
+    /// A newcomer from a network with many listed clients: no verdict, it is asked about when it comes again.
+    PutOff = 451, "4.7.1", "sorry, we do not know each other yet, please try again in some minutes (#4.7.1)", Greylist, "neighbours";
     /// More recipients than a message may have.
     TooManyRecipients = 452, "4.5.3", "too many recipients (#4.5.3)", MaxRcptExceeded, "";
     /// A message larger than allowed, announced or found.

@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::tz::TimeZone;
 use logline::{Channel, DeliveryOutcome, Fingerprint, Queue, Record, SessionId, Text, Timestamp};
 use proptest::prelude::*;
-use smtpd::blocklist::ZoneAnswer;
+use smtpd::blocklist::{Finding, LookUp, Origin};
 use smtpd::config::{Config, Connections};
 use smtpd::gate::{Admission, Gate};
 use smtpd::session::{
@@ -123,9 +123,9 @@ impl World {
             Ask::Password { .. } => Input::Password(PasswordAnswer::Wrong(Fingerprint(7))),
             Ask::Recipient(mailbox) if mailbox.local() == "alice" => Input::Recipient(RecipientAnswer::Known),
             Ask::Recipient(_) => Input::Recipient(RecipientAnswer::Unknown),
-            Ask::Blocklist { .. } => Input::Blocklist(ZoneAnswer::Addresses {
-                codes: vec![[127, 0, 0, 2].into()],
-                text: Some(self.listed_because.clone()),
+            Ask::Blocklist { .. } => Input::Blocklist(LookUp::Found {
+                finding: Finding::Listed(self.listed_because.clone()),
+                origin: Origin::Query,
             }),
             Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 77 }),
             Ask::Store => Input::Stored(StoreAnswer::Stored),

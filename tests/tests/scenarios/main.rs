@@ -5,7 +5,11 @@ mod bad_input;
 #[cfg(test)]
 mod banctl;
 #[cfg(test)]
+mod blocklist;
+#[cfg(test)]
 mod delivery;
+#[cfg(test)]
+mod fairness;
 #[cfg(test)]
 mod forgery;
 #[cfg(test)]

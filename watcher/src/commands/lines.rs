@@ -1,5 +1,7 @@
 //! `match`: a line at a time, what it means.
 
+mod fail2ban;
+
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,15 @@ pub struct Match {
     /// This filter alone, by name or as a file; every shipped one where none is named.
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
+    /// A filter of fail2ban instead, as it stands in its directory: /etc/fail2ban/filter.d/sshd.conf.
+    #[arg(long, value_name = "FILE", conflicts_with = "filter")]
+    fail2ban: Option<PathBuf>,
+    /// A parameter of that filter, as a jail would give it: mode=aggressive, logtype=journal.
+    #[arg(long, value_name = "KEY=VALUE", requires = "fail2ban", value_parser = parameter)]
+    set: Vec<(String, String)>,
+    /// What time it is, for stamps that name no year: 2005-08-14T12:00:00+02:00. By default when the log was last written.
+    #[arg(long, value_name = "TIME")]
+    now: Option<jiff::Timestamp>,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -34,16 +45,35 @@ impl Match {
     /// # Errors
     /// There is no such filter or log.
     pub fn run(self) -> anyhow::Result<()> {
-        let filters = self.filters()?;
-        let mut interpreter = Interpreter::new(filters.iter().cloned(), TimeZone::system());
+        let now = self.now();
         let mut out = io::BufWriter::new(io::stdout().lock());
+        let Some(file) = &self.fail2ban else {
+            let filters = self.filters()?;
+            let mut interpreter = Interpreter::new(filters.iter().cloned(), TimeZone::system());
+            return self.each_line(&mut |number, line| {
+                tell(&mut out, self.json, number, line, &mut interpreter, now)
+            });
+        };
+        let mut teller = fail2ban::Teller::new(file, &self.set, self.json, now)?;
+        self.each_line(&mut |number, line| teller.tell(&mut out, number, line))?;
+        if teller.refused() > 0 {
+            let refused = teller.refused();
+            writeln!(
+                io::stderr(),
+                "warning: {refused} times a pattern gave up for having taken too many steps"
+            )?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// Gives each line of the log and its number, from 1.
+    fn each_line(&self, each: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> anyhow::Result<()> {
         let mut number = 0u64;
-        let now = Timestamp::from(std::time::SystemTime::now());
         let mut told = Ok(());
         let mut tell = |line: &[u8]| {
             number += 1;
             if told.is_ok() {
-                told = tell(&mut out, self.json, number, line, &mut interpreter, now);
+                told = each(number, line);
             }
         };
         if self.log == Path::new("-") {
@@ -56,8 +86,17 @@ impl Match {
         } else {
             replay::lines_of(&self.log, &mut tell)?;
         }
-        told?;
-        Ok(out.flush()?)
+        Ok(told?)
+    }
+
+    /// What the year is of a stamp that does not say.
+    fn now(&self) -> Timestamp {
+        let now = Timestamp::from(std::time::SystemTime::now());
+        if let Some(given) = self.now {
+            return i64::try_from(given.as_nanosecond()).map_or(now, Timestamp::from_nanos);
+        }
+        let written = std::fs::metadata(&self.log).and_then(|metadata| metadata.modified());
+        written.map_or(now, |written| now.min(written.into()))
     }
 
     fn filters(&self) -> anyhow::Result<Filters> {
@@ -116,17 +155,23 @@ fn words(event: &Map<String, Value>) -> String {
 
 /// The line's own time, with its zone; none where it has none.
 fn time(reading: &Reading) -> Value {
-    let zone = reading.offset.map_or_else(TimeZone::system, TimeZone::fixed);
-    let at =
-        reading.stamped.then(|| jiff::Timestamp::from_nanosecond(reading.at.nanos().into()).ok()).flatten();
-    at.map_or(Value::Null, |at| {
-        let offset = zone.to_offset(at);
-        if offset == Offset::UTC {
-            at.to_string().into()
-        } else {
-            at.display_with_offset(offset).to_string().into()
-        }
-    })
+    if reading.stamped { rfc3339(reading.at, reading.offset) } else { Value::Null }
+}
+
+/// RFC 3339, in the zone that is so far from UTC, or in that of the machine.
+fn rfc3339(at: Timestamp, offset: Option<Offset>) -> Value {
+    let zone = offset.map_or_else(TimeZone::system, TimeZone::fixed);
+    let Ok(at) = jiff::Timestamp::from_nanosecond(at.nanos().into()) else { return Value::Null };
+    match zone.to_offset(at) {
+        Offset::UTC => at.to_string().into(),
+        offset => at.display_with_offset(offset).to_string().into(),
+    }
+}
+
+/// `KEY=VALUE`.
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a parameter is KEY=VALUE, as mode=aggressive")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
 }
 
 fn view(event: &Event<'_>, rule: &str) -> Map<String, Value> {

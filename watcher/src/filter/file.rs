@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use crate::event::Kind;
 use crate::fact::Fact;
-use crate::filter::{Condition, Expected, Filter, Matcher, Pattern, Rule, Sample};
+use crate::filter::{Condition, Expected, Filter, Matcher, Pattern, Programs, Rule, Sample};
 
 /// Reads a filter; every mistake is noted in `document` at its place, and gives `None` in the end.
 ///
@@ -13,24 +13,28 @@ use crate::filter::{Condition, Expected, Filter, Matcher, Pattern, Rule, Sample}
 pub fn load(name: &str, document: &Document) -> Option<Filter> {
     let root = document.root();
     let about = root.require::<String>("about");
-    let program = root.get::<String>("program");
+    let programs = root.get_or("program", Programs::default());
+    let parts = Parts(root.string_map("parts"));
     let rules: Vec<Option<Rule>> =
-        root.tables("rule").iter().enumerate().map(|(n, table)| rule(name, n + 1, table)).collect();
+        root.tables("rule").iter().enumerate().map(|(n, table)| rule(name, n + 1, &parts, table)).collect();
     let samples: Vec<Option<Sample>> = root.tables("sample").iter().map(sample).collect();
     if rules.is_empty() {
         root.mistake_at_table("a filter without a [[rule]] means nothing");
     }
+    let rules: Vec<Rule> = rules.into_iter().collect::<Option<_>>()?;
     Some(Filter {
         name: name.to_owned(),
         about: about?,
-        program,
-        rules: rules.into_iter().collect::<Option<_>>()?,
+        file: document.name().to_owned(),
+        programs,
+        counts_attempts: rules.iter().any(Rule::counts_attempts),
+        rules,
         samples: samples.into_iter().collect::<Option<_>>()?,
     })
 }
 
-fn rule(filter: &str, number: usize, table: &Table<'_>) -> Option<Rule> {
-    let kind = table.require::<Text<Kind>>("kind");
+fn rule(filter: &str, number: usize, parts: &Parts, table: &Table<'_>) -> Option<Rule> {
+    let kind = table.require::<Means>("kind").map(|Means(kind)| kind);
     let name = table.get::<String>("name").unwrap_or_else(|| format!("{filter}:{number}"));
     let fact = table.get::<Text<Fact>>("fact");
     let conditions = table.map::<OneOf>("where");
@@ -51,7 +55,7 @@ fn rule(filter: &str, number: usize, table: &Table<'_>) -> Option<Rule> {
             if table.contains("where") {
                 table.mistake("where", "`where` is about a fact; a pattern says all itself");
             }
-            pattern.and_then(|text| match Pattern::new(&text) {
+            pattern.zip(kind).and_then(|(text, kind)| match parts.put_into(&text, kind) {
                 Ok(pattern) => Some(Matcher::Pattern(pattern)),
                 Err(message) => {
                     table.mistake("pattern", message);
@@ -60,7 +64,46 @@ fn rule(filter: &str, number: usize, table: &Table<'_>) -> Option<Rule> {
             })
         }
     };
-    Some(Rule { name, kind: kind?.0, matcher: matcher? })
+    Some(Rule { name, kind: kind?, matcher: matcher?, place: table.place("kind") })
+}
+
+/// `[parts]`: texts that stand in patterns as `(?&name)`.
+struct Parts(Vec<(String, String)>);
+
+impl Parts {
+    /// The pattern with its parts in it. A part has no parts of its own, so that this ends.
+    fn put_into(&self, text: &str, kind: Option<Kind>) -> Result<Pattern, String> {
+        let mut whole = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, named)) = rest.split_once("(?&") {
+            let (name, after) = named.split_once(')').unwrap_or((named, ""));
+            let Some((_, part)) = self.0.iter().find(|(known, _)| known == name) else {
+                return Err(format!("there is no `{name}` in [parts]"));
+            };
+            whole.push_str(before);
+            whole.push_str("(?:");
+            whole.push_str(part);
+            whole.push(')');
+            rest = after;
+        }
+        whole.push_str(rest);
+        Pattern::new(&whole, kind)
+    }
+}
+
+/// A kind, or none for `"nothing"`.
+struct Means(Option<Kind>);
+
+impl Value for Means {
+    const EXPECTED: &'static str = "an event kind such as \"auth-failed\", or \"nothing\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value.as_str() {
+            Some("nothing") => Ok(Means(None)),
+            Some(name) => name.parse().map(|kind| Means(Some(kind))),
+            None => Err(mismatch(Self::EXPECTED, value)),
+        }
+    }
 }
 
 /// A condition may only ask for what the fact has.
@@ -80,13 +123,14 @@ fn checked(table: &Table<'_>, fact: Fact, conditions: Vec<(String, OneOf)>) -> O
 
 fn sample(table: &Table<'_>) -> Option<Sample> {
     let before = table.get_or("before", Vec::new());
+    let OneOf(forges) = table.get_or("forges", OneOf(Vec::new()));
     let line = table.require("line");
     let expected = if table.holds_table("is") {
         Some(Expected::Event(table.string_map("is")))
     } else {
         table.require::<Nothing>("is").map(|Nothing| Expected::Nothing)
     };
-    Some(Sample { before, line: line?, expected: expected?, place: table.place("line").line })
+    Some(Sample { before, line: line?, expected: expected?, forges, place: table.place("line") })
 }
 
 /// One string, or a list of which any will do.

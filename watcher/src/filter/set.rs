@@ -10,7 +10,18 @@ use crate::overlay;
 
 /// The shipped filters, compiled in so that one binary runs with no file at all.
 pub const SHIPPED: &[(&str, &str)] = &[
+    ("dovecot", include_str!("../../../filters/dovecot.toml")),
+    ("exim", include_str!("../../../filters/exim.toml")),
+    ("postfix", include_str!("../../../filters/postfix.toml")),
     ("qmail", include_str!("../../../filters/qmail.toml")),
+    ("qmail-guards", include_str!("../../../filters/qmail-guards.toml")),
+    ("qpsmtpd", include_str!("../../../filters/qpsmtpd.toml")),
+    ("rblsmtpd", include_str!("../../../filters/rblsmtpd.toml")),
+    ("recordio", include_str!("../../../filters/recordio.toml")),
+    ("s-qmail", include_str!("../../../filters/s-qmail.toml")),
+    ("simscan", include_str!("../../../filters/simscan.toml")),
+    ("spamdyke", include_str!("../../../filters/spamdyke.toml")),
+    ("sshd", include_str!("../../../filters/sshd.toml")),
     ("vpopmail", include_str!("../../../filters/vpopmail.toml")),
 ];
 

@@ -1,0 +1,350 @@
+//! Who is asked about whom, and when: what is remembered, what a zone's budget still has, and whether it works.
+//! Pure: it is told the time, and what was answered.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use logline::Timestamp;
+
+use super::budget::{Budget, Worth};
+use super::health::{Health, Sign};
+use super::neighbours::Neighbours;
+use super::verdicts::{Client, Said, Verdict, Verdicts};
+use super::{Blocklist, Finding, Terms, ZoneAnswer};
+
+/// Verdicts that are remembered, of all zones together: some 30 MB.
+pub const VERDICTS_MAX: usize = 200_000;
+
+/// Who comes again sooner than this after it was put off does not wait as mail servers do (RFC 5321 §4.5.4.1 has 30
+/// minutes; Postfix waits 5, qmail 6:40).
+const PUT_OFF: Duration = Duration::from_secs(180);
+
+/// Who comes again later than this is a newcomer anew.
+const AWAITED: Duration = Duration::from_secs(86_400);
+
+/// What the books say of a client, before anybody is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// It need not be asked.
+    Answer(LookUp),
+    /// The zone is to be asked.
+    Ask,
+}
+
+/// How a look-up ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LookUp {
+    /// There is a verdict.
+    Found {
+        /// What it is.
+        finding: Finding,
+        /// Where it comes from.
+        origin: Origin,
+    },
+    /// The zone's budget has no query for this client; nobody is listed.
+    NoBudget,
+    /// The zone is left alone for now; nobody is listed.
+    Resting,
+    /// The client is a newcomer among listed neighbours; it is asked about when it comes again.
+    PutOff,
+}
+
+/// Where a verdict comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The zone was asked.
+    Query,
+    /// It was asked before.
+    Cache,
+    /// Mail of this client was accepted lately.
+    Known,
+}
+
+/// The books of all zones.
+#[derive(Debug)]
+pub struct Desk {
+    zones: Vec<Zone>,
+    pub(super) verdicts: Verdicts,
+    neighbours: Neighbours,
+}
+
+#[derive(Debug)]
+struct Zone {
+    list: Blocklist,
+    budget: Budget,
+    health: Health,
+}
+
+impl Desk {
+    /// Books in which nothing stands.
+    pub fn new(lists: &[Blocklist]) -> Self {
+        let zone = |list: &Blocklist| Zone {
+            list: list.clone(),
+            budget: Budget::new(list.terms.limit),
+            health: Health::default(),
+        };
+        Desk {
+            zones: lists.iter().map(zone).collect(),
+            verdicts: Verdicts::new(VERDICTS_MAX),
+            neighbours: Neighbours::default(),
+        }
+    }
+
+    /// What is to be done about a client. A query that is said to be asked is counted as asked.
+    pub fn plan(&mut self, now: Timestamp, zone: usize, address: IpAddr) -> Plan {
+        let Some((key, entry)) = u16::try_from(zone).ok().zip(self.zones.get_mut(zone)) else {
+            return Plan::Answer(LookUp::Resting);
+        };
+        let client = Client::of(address);
+        let remembered = self.verdicts.get(key, client);
+        let came_again = match remembered {
+            Some(Verdict { said: Said::PutOff, since, until }) if *until > now => {
+                if now.since(*since) < PUT_OFF {
+                    return Plan::Answer(LookUp::PutOff);
+                }
+                true
+            }
+            Some(verdict) if verdict.until > now => return Plan::Answer(verdict.look_up()),
+            Some(_) | None => false,
+        };
+        let old = remembered.filter(|verdict| verdict.said != Said::PutOff);
+        if !entry.health.is_well(now) {
+            return Plan::Answer(old.map_or(LookUp::Resting, Verdict::look_up));
+        }
+        let is_newcomer = old.is_none() && !came_again;
+        if is_newcomer && self.neighbours.are_listed(now, client, entry.list.terms.neighbours) {
+            let put_off = Verdict { said: Said::PutOff, since: now, until: now + AWAITED };
+            self.verdicts.insert(key, client, put_off);
+            return Plan::Answer(LookUp::PutOff);
+        }
+        let worth = if old.is_some() { Worth::Stale } else { Worth::Unheard };
+        if !entry.budget.allows(now, worth) {
+            // An old verdict is better than none.
+            return Plan::Answer(old.map_or(LookUp::NoBudget, Verdict::look_up));
+        }
+        entry.budget.spend(now, 1);
+        Plan::Ask
+    }
+
+    /// Takes in what the zone answered.
+    pub fn answered(&mut self, now: Timestamp, zone: usize, address: IpAddr, answer: &ZoneAnswer) -> LookUp {
+        let Some((key, entry)) = u16::try_from(zone).ok().zip(self.zones.get_mut(zone)) else {
+            return LookUp::Resting;
+        };
+        if let (ZoneAnswer::Addresses { .. }, None) = (answer, &entry.list.terms.text) {
+            // The text was asked for too.
+            entry.budget.spend(now, 1);
+        }
+        let finding = entry.list.judge(address, answer);
+        let sign = match (&finding, answer) {
+            (Finding::Clear | Finding::Listed(_), _) => Sign::Good,
+            (Finding::Error(_), ZoneAnswer::Failed) => Sign::Silent,
+            (Finding::Error(_), _) => Sign::Refuses,
+        };
+        if let Some(rest) = entry.health.saw(now, sign) {
+            let zone = entry.list.shown_zone();
+            tracing::error!(zone, ?finding, "this blocklist is not asked for {} s", rest.as_secs());
+        }
+        let (terms, client) = (&entry.list.terms, Client::of(address));
+        let before = self.verdicts.get(key, client);
+        let (said, holds) = match &finding {
+            Finding::Clear => {
+                self.neighbours.clear(client);
+                (Said::Clear, terms.passes(before))
+            }
+            Finding::Listed(text) => {
+                if !before.is_some_and(|verdict| matches!(verdict.said, Said::Listed(_))) {
+                    self.neighbours.listed(now, client);
+                }
+                (Said::Listed(text.clone()), terms.listed_for)
+            }
+            // An error is no verdict about anybody.
+            Finding::Error(_) => return LookUp::Found { finding, origin: Origin::Query },
+        };
+        if holds > Duration::ZERO {
+            self.verdicts.insert(key, client, Verdict { said, since: now, until: now + holds });
+        }
+        LookUp::Found { finding, origin: Origin::Query }
+    }
+
+    /// Mail of a client was accepted: zones that do not list it are not asked for a while.
+    pub fn accepted(&mut self, now: Timestamp, address: IpAddr) {
+        let client = Client::of(address);
+        for (key, zone) in (0_u16..).zip(&self.zones) {
+            let until = now + zone.list.terms.known_for;
+            match self.verdicts.get(key, client) {
+                Some(Verdict { said: Said::Clear | Said::Known, until: before, .. }) if *before < until => {}
+                Some(_) | None => continue,
+            }
+            self.verdicts.insert(key, client, Verdict { said: Said::Known, since: now, until });
+        }
+    }
+
+    /// Queries that a zone's own test needs.
+    pub fn spend(&mut self, now: Timestamp, zone: usize, queries: u64) {
+        if let Some(zone) = self.zones.get_mut(zone) {
+            zone.budget.spend(now, queries);
+        }
+    }
+
+    /// What a zone's own test showed; tells for how long it is left alone.
+    pub fn tested(&mut self, now: Timestamp, zone: usize, sign: Sign) -> Option<Duration> {
+        self.zones.get_mut(zone)?.health.saw(now, sign)
+    }
+
+    /// How many verdicts are remembered.
+    pub fn remembered(&self) -> usize {
+        self.verdicts.len()
+    }
+
+    /// Each zone by its shown name, with what was spent of it, and whether it may be asked.
+    pub fn zones(&self, now: Timestamp) -> impl Iterator<Item = (&str, Budget, bool)> {
+        self.zones.iter().map(move |zone| (zone.list.shown_zone(), zone.budget, zone.health.is_well(now)))
+    }
+
+    /// Puts back what was spent in the period that began then.
+    pub(super) fn restore_used(&mut self, shown_zone: &str, began: Timestamp, used: u64) {
+        for zone in self.zones.iter_mut().filter(|zone| zone.list.shown_zone() == shown_zone) {
+            zone.budget = zone.budget.with_used(began, used);
+        }
+    }
+}
+
+impl Terms {
+    /// How long it is remembered that a client is not listed, which was known so before: who was clean for long mostly
+    /// stays so.
+    fn passes(&self, before: Option<&Verdict>) -> Duration {
+        let held = before.filter(|verdict| matches!(verdict.said, Said::Clear | Said::Known));
+        let doubled = held.map_or(Duration::ZERO, |verdict| 2 * verdict.until.since(verdict.since));
+        doubled.max(self.passed_for).min(self.passed_for_max.max(self.passed_for))
+    }
+}
+
+impl Verdict {
+    fn look_up(&self) -> LookUp {
+        let (finding, origin) = match &self.said {
+            Said::PutOff => return LookUp::PutOff,
+            Said::Clear => (Finding::Clear, Origin::Cache),
+            Said::Known => (Finding::Clear, Origin::Known),
+            Said::Listed(text) => (Finding::Listed(text.clone()), Origin::Cache),
+        };
+        LookUp::Found { finding, origin }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocklist::{Action, Limit};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    /// 2026-11-21 00:00 UTC.
+    const START: Timestamp = Timestamp::from_seconds(1_795_219_200);
+
+    fn desk(limit: Option<u64>) -> Desk {
+        let limit = limit.map(|queries| Limit { queries, period: 24 * HOUR, reset: Duration::ZERO });
+        let terms = Terms { limit, ..Terms::default() };
+        Desk::new(&[Blocklist::new("list.example", Action::Delay, None).with_terms(terms)])
+    }
+
+    fn address(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    fn listed() -> ZoneAnswer {
+        ZoneAnswer::Addresses { codes: vec![[127, 0, 0, 2].into()], text: Some(b"spam".to_vec()) }
+    }
+
+    fn found(finding: Finding, origin: Origin) -> Plan {
+        Plan::Answer(LookUp::Found { finding, origin })
+    }
+
+    #[test]
+    fn a_verdict_is_asked_for_once_while_it_holds() {
+        let mut desk = desk(None);
+        assert_eq!(desk.plan(START, 0, address(1)), Plan::Ask);
+        desk.answered(START, 0, address(1), &listed());
+        let cached = found(Finding::Listed(b"spam".to_vec()), Origin::Cache);
+        assert_eq!(desk.plan(START + 23 * HOUR, 0, address(1)), cached);
+        assert_eq!(desk.plan(START + 24 * HOUR, 0, address(1)), Plan::Ask);
+        desk.plan(START, 0, address(2));
+        desk.answered(START, 0, address(2), &ZoneAnswer::NotListed);
+        assert_eq!(desk.plan(START + HOUR / 2, 0, address(2)), found(Finding::Clear, Origin::Cache));
+        assert_eq!(desk.plan(START + HOUR, 0, address(2)), Plan::Ask);
+    }
+
+    #[test]
+    fn a_client_whose_mail_was_accepted_is_not_asked_about_for_a_day() {
+        let mut desk = desk(None);
+        desk.plan(START, 0, address(1));
+        desk.answered(START, 0, address(1), &ZoneAnswer::NotListed);
+        desk.accepted(START + HOUR / 2, address(1));
+        assert_eq!(desk.plan(START + 24 * HOUR, 0, address(1)), found(Finding::Clear, Origin::Known));
+        assert_eq!(desk.plan(START + 25 * HOUR, 0, address(1)), Plan::Ask);
+        // Nobody becomes known by being listed, or by never having been asked about.
+        desk.answered(START, 0, address(2), &listed());
+        desk.accepted(START, address(2));
+        desk.accepted(START, address(3));
+        assert!(matches!(
+            desk.plan(START, 0, address(2)),
+            Plan::Answer(LookUp::Found { finding: Finding::Listed(_), .. })
+        ));
+        assert_eq!(desk.plan(START, 0, address(3)), Plan::Ask);
+    }
+
+    #[test]
+    fn who_stays_clean_is_asked_about_less_and_less() {
+        let (mut desk, mut now, mut hours) = (desk(None), START, Vec::new());
+        for _ in 0..6 {
+            assert_eq!(desk.plan(now, 0, address(1)), Plan::Ask);
+            desk.answered(now, 0, address(1), &ZoneAnswer::NotListed);
+            let held = (1..).find(|n| desk.plan(now + *n * HOUR, 0, address(1)) == Plan::Ask).unwrap();
+            hours.push(held);
+            now = now + held * HOUR;
+        }
+        assert_eq!(hours, [1, 2, 4, 8, 16, 24]);
+    }
+
+    #[test]
+    fn a_newcomer_among_listed_neighbours_is_asked_about_when_it_comes_again() {
+        let terms = Terms { neighbours: 2, ..Terms::default() };
+        let mut desk = Desk::new(&[Blocklist::new("list.example", Action::Delay, None).with_terms(terms)]);
+        for last in 1..=2 {
+            desk.plan(START, 0, address(last));
+            desk.answered(START, 0, address(last), &listed());
+        }
+        let minute = Duration::from_secs(60);
+        assert_eq!(desk.plan(START, 0, address(3)), Plan::Answer(LookUp::PutOff));
+        assert_eq!(desk.plan(START + minute, 0, address(3)), Plan::Answer(LookUp::PutOff), "too soon");
+        assert_eq!(desk.plan(START + 5 * minute, 0, address(3)), Plan::Ask);
+        desk.answered(START + 5 * minute, 0, address(3), &ZoneAnswer::NotListed);
+        assert_eq!(desk.plan(START + 6 * minute, 0, address(3)), found(Finding::Clear, Origin::Cache));
+        // A client that was known before the neighbours were is no newcomer.
+        assert_eq!(desk.plan(START + 24 * HOUR, 0, address(3)), Plan::Ask);
+    }
+
+    #[test]
+    fn an_error_is_no_verdict_and_the_zone_rests() {
+        let mut desk = desk(None);
+        let refused = ZoneAnswer::Addresses { codes: vec![[127, 255, 255, 255].into()], text: None };
+        desk.plan(START, 0, address(1));
+        let look_up = desk.answered(START, 0, address(1), &refused);
+        assert!(matches!(look_up, LookUp::Found { finding: Finding::Error(_), origin: Origin::Query }));
+        assert_eq!(desk.plan(START, 0, address(1)), Plan::Answer(LookUp::Resting));
+        assert_eq!(desk.plan(START + Duration::from_secs(60), 0, address(1)), Plan::Ask);
+    }
+
+    #[test]
+    fn where_the_budget_is_spent_nobody_new_is_listed_and_old_verdicts_hold_on() {
+        let mut desk = desk(Some(40));
+        desk.plan(START, 0, address(1));
+        desk.answered(START, 0, address(1), &listed());
+        // Four at once; the listing took one for its text.
+        assert_eq!(desk.plan(START, 0, address(2)), Plan::Ask);
+        assert_eq!(desk.plan(START, 0, address(3)), Plan::Ask);
+        assert_eq!(desk.plan(START, 0, address(4)), Plan::Answer(LookUp::NoBudget));
+        desk.spend(START + 25 * HOUR, 0, 40);
+        let old = desk.plan(START + 25 * HOUR, 0, address(1));
+        assert_eq!(old, found(Finding::Listed(b"spam".to_vec()), Origin::Cache));
+    }
+}

@@ -1,0 +1,10 @@
+//! What a session does, as transcripts.
+
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a helper of a test fails with the test")]
+
+mod blocklists;
+mod hostile;
+mod login;
+mod mail;
+mod mistakes;
+mod world;
