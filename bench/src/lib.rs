@@ -3,6 +3,7 @@
 
 pub mod counting;
 pub mod day;
+pub mod fail2ban;
 pub mod journal;
 pub mod latency;
 pub mod mixed;

@@ -141,8 +141,10 @@ impl Config {
         let (exempt_listed, listed_mistakes) = exempt::files(&exempt);
         let exempt_hosts = exempt::hosts(&exempt);
         let known = filters.as_ref().ok();
-        let sources: Vec<Source> =
-            root.tables("source").iter().filter_map(|table| source::read(table, known)).collect();
+        let mut mistakes = Mistakes::new();
+        let tables = root.tables("source");
+        let source = |table: &Table<'_>| source::read(table, known, &mut mistakes);
+        let sources: Vec<Source> = tables.iter().filter_map(source).collect();
         let quotas = root.table("quota").map(|table| table.entries()).unwrap_or_default();
         let quotas = quotas.into_iter().filter_map(|(zone, table)| quota(&zone, &table)).collect();
         let counters_max = root.get_or("counters_max", default::COUNTERS_MAX);
@@ -150,7 +152,6 @@ impl Config {
             root.mistake("counters_max", "at least 1000");
         }
         let jails = jails.map(|all| choose(&root, all, chosen));
-        let mut mistakes = Mistakes::new();
         mistakes.merge(document.finish());
         mistakes.merge(listed_mistakes.into_result(()));
         let firewall = firewall.unwrap_or(FirewallKind::DryRun);

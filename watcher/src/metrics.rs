@@ -26,6 +26,8 @@ pub mod name {
         REPEATED = "watcher_repeated_lines_total";
         /// Lines whose stamp was too far ahead of their arrival to be believed, by source.
         REPLACED = "watcher_timestamps_replaced_total";
+        /// Patterns of fail2ban's filters that gave up for having taken too many steps, by source: no match.
+        REFUSED = "watcher_patterns_refused_total";
         /// Lines of which only the beginning was read, by source.
         CUT = "watcher_cut_lines_total";
         /// Lines that are known to be lost, by source and reason.
@@ -97,6 +99,8 @@ pub struct Metrics {
     pub repeated: IntCounterVec,
     /// [`name::REPLACED`]
     pub replaced: IntCounterVec,
+    /// [`name::REFUSED`]
+    pub refused: IntCounterVec,
     /// [`name::CUT`]
     pub cut: IntCounterVec,
     /// [`name::LOST`]
@@ -172,6 +176,12 @@ impl Metrics {
                 &registry,
                 name::REPEATED,
                 "Lines that repeat what another line of their session said.",
+                &["source"],
+            ),
+            refused: counters(
+                &registry,
+                name::REFUSED,
+                "Patterns of fail2ban's filters that gave up for having taken too many steps.",
                 &["source"],
             ),
             replaced: counters(
@@ -291,9 +301,15 @@ impl Metrics {
 
     /// Gives a source's series their zero.
     pub fn prepare_source(&self, source: &str) {
-        for series in
-            [&self.lines, &self.unparsed, &self.ambiguous, &self.repeated, &self.replaced, &self.cut]
-        {
+        for series in [
+            &self.lines,
+            &self.unparsed,
+            &self.ambiguous,
+            &self.repeated,
+            &self.replaced,
+            &self.refused,
+            &self.cut,
+        ] {
             series.with_label_values(&[source]);
         }
         self.lag.with_label_values(&[source]);

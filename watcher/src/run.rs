@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use crate::config::{Config, Origin, Source};
 use crate::control::{Commands, Server, Wake};
 use crate::engine::Engine;
+use crate::fail2ban::Foreign;
 use crate::feed::Feed;
 use crate::interpret::Interpreter;
 use crate::journal::Journal;
@@ -65,6 +66,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         .with_seed(seed)
         .with_counters_max(config.counters_max);
     let mut watch = Watch::new(interpreters(&config), engine);
+    watch.foreign = config.sources.iter().map(|source| Foreign::new(&source.fail2ban)).collect();
     let mut tailer = Tailer::new().context("cannot watch files (inotify)")?;
     let mut feeds = BTreeMap::new();
     restore(&mut watch, &config, &saved, now);

@@ -1,6 +1,7 @@
 //! Bringing the exported values up to date.
 
 use crate::event::Kind;
+use crate::fail2ban::Foreign;
 use crate::quota::ZoneView;
 use crate::run::clock;
 use crate::run::daemon::Daemon;
@@ -18,6 +19,8 @@ impl Daemon {
             raise(&self.metrics.ambiguous.with_label_values(name), counts.ambiguous);
             raise(&self.metrics.repeated.with_label_values(name), counts.repeated);
             raise(&self.metrics.replaced.with_label_values(name), counts.ahead);
+            let refused = self.watch.foreign.get(usize::from(id)).map_or(0, Foreign::refused);
+            raise(&self.metrics.refused.with_label_values(name), refused);
             let stats = self.stats(SourceId(id));
             raise(&self.metrics.cut.with_label_values(name), stats.cut_lines);
             let behind = i64::try_from(stats.behind_bytes).unwrap_or(i64::MAX);
