@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{day, fail2ban, latency, replay};
+use bench::{counting, day, fail2ban, latency, replay, understanding};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -13,16 +13,27 @@ struct Arguments {
     figure: Option<Figure>,
 }
 
+/// The size of the log in which everybody writes.
+const ORDINARY_MB: u64 = 1000;
+
 #[derive(Clone, Copy, Subcommand)]
 enum Figure {
     /// From a line's write to the kernel's acknowledgement of the ban, in a network namespace of its own.
     BanLatency,
+    /// How fast the engine counts a million addresses, and in how much memory.
+    Counting,
     /// What a blocklist is asked in a day, with an old server and with ours.
     DayModel,
     /// How fast fail2ban's filters run here, and with fail2ban itself.
     Fail2ban,
     /// How fast an old log is read.
     Replay,
+    /// How fast lines are understood, and beside it what others need.
+    Understanding {
+        /// How large a log is made for it.
+        #[arg(long, value_name = "MB", default_value_t = ORDINARY_MB)]
+        size: u64,
+    },
 }
 
 fn main() -> Result<()> {
@@ -31,12 +42,16 @@ fn main() -> Result<()> {
     e2e::namespace::enter()?;
     match arguments.figure {
         Some(Figure::BanLatency) => latency::measure(),
+        Some(Figure::Counting) => counting::measure(),
         Some(Figure::DayModel) => day::measure(),
         Some(Figure::Fail2ban) => fail2ban::measure(),
         Some(Figure::Replay) => replay::measure(),
+        Some(Figure::Understanding { size }) => understanding::measure(size * 1_000_000),
         None => {
+            understanding::measure(ORDINARY_MB * 1_000_000)?;
             replay::measure()?;
             fail2ban::measure()?;
+            counting::measure()?;
             latency::measure()
         }
     }

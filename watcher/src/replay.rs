@@ -1,10 +1,17 @@
 //! The same engine over old logs, in the time of their lines: who would be banned, when and why. It touches no firewall
 //! and no database.
 
+mod compare;
+mod crew;
+mod html;
+mod judge;
 mod logs;
 mod merge;
 mod report;
+#[cfg(test)]
+mod tests;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,14 +19,19 @@ use jiff::tz::TimeZone;
 use logline::Timestamp;
 
 use crate::config::Config;
-use crate::engine::{Ban, Engine, Exemptions, Input, Output};
+use crate::engine::{Ban, Engine, Exemption, Exemptions, Input, Output};
 use crate::fail2ban::{Foreign, Imported};
-use crate::interpret::Interpreter;
+use crate::interpret::{Interpreter, Reading, Sight};
 use crate::watch::{Counts, Now, Watch};
 
+pub use compare::Difference;
+pub use html::html;
+pub use judge::{Customer, JailJudgement, Judge, Judgement, ZoneJudgement};
 pub use logs::LogError;
 pub use merge::Progress;
 pub use report::{json, text};
+
+use crew::Crew;
 
 /// What a replay came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +44,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// The first stamp and the last one.
     pub span: Option<(Timestamp, Timestamp)>,
+    /// Whether the bans were right and worth it.
+    pub judgement: Judgement,
 }
 
 impl Outcome {
@@ -41,7 +55,11 @@ impl Outcome {
     }
 }
 
-/// Reads the logs as one source, in the order in which their lines were written.
+/// So many bytes of lines does a thread read at a time: a share that is worth the handing over.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Reads the logs as one source, in the order in which their lines were written, with as many threads as the machine has
+/// processors.
 ///
 /// # Errors
 /// A log cannot be read.
@@ -50,15 +68,56 @@ pub fn replay(
     logs: &[PathBuf],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, LogError> {
+    let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    replay_with(config, logs, threads, progress)
+}
+
+/// As [`replay`], with so many threads; the outcome is the same for any number.
+///
+/// # Errors
+/// A log cannot be read.
+pub fn replay_with(
+    config: &Config,
+    logs: &[PathBuf],
+    threads: NonZero<usize>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, LogError> {
+    read(config, logs, threads, BLOCK_BYTES, progress)
+}
+
+fn read(
+    config: &Config,
+    logs: &[PathBuf],
+    threads: NonZero<usize>,
+    block_bytes: usize,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, LogError> {
     let source = config.sources.first();
     let zone = source.map_or_else(TimeZone::system, |source| source.zone.clone());
     let interpreter = Interpreter::new(config.filters.iter().cloned(), zone.clone());
+    let reader = interpreter.reader();
     // This machine's own addresses say nothing about the machine that wrote an old log.
-    let exemptions = Exemptions::new(&config.exempt, &[], config.private);
-    let mut watch = Watch::new(vec![interpreter], Engine::new(config.jails.clone(), exemptions));
+    let configured = config.exempt.iter().map(|network| (*network, Exemption::Configured));
+    let listed = config.exempt_listed.iter().map(|network| (*network, Exemption::File));
+    let exemptions = Exemptions::of(configured.chain(listed), config.private);
+    let engine = Engine::new(config.jails.clone(), exemptions)
+        .with_quotas(&config.quotas)
+        .with_counters_max(config.counters_max)
+        .unsaved();
+    let mut watch = Watch::new(vec![interpreter], engine);
     watch.foreign = vec![Foreign::new(&imported(config))];
+    watch.judge = Some(Box::default());
     let mut replay = Replay::new(watch);
-    merge::read(logs, &zone, &mut replay, progress)?;
+    match NonZero::new(threads.get() - 1) {
+        None => merge::read(logs, &zone, &mut replay, progress)?,
+        Some(helpers) => std::thread::scope(|scope| {
+            let crew = Crew::start(scope, helpers.get(), reader, block_bytes);
+            let mut threaded = Threaded { crew, replay: &mut replay };
+            merge::read(logs, &zone, &mut threaded, progress)?;
+            threaded.finish();
+            Ok(())
+        })?,
+    }
     Ok(replay.finish())
 }
 
@@ -101,7 +160,18 @@ impl Replay {
 
     /// The next line.
     pub fn line(&mut self, line: &[u8]) {
-        let Some(reading) = self.watch.line(0, line, Now::Lines(self.now), &mut self.out) else { return };
+        let reading = self.watch.line(0, line, Now::Lines(self.now), &mut self.out);
+        self.read(reading);
+    }
+
+    /// The next line, which was looked at by another thread.
+    fn looked(&mut self, line: &[u8], sight: Sight<'_>) {
+        let reading = self.watch.looked(0, sight, line, self.now, &mut self.out);
+        self.read(reading);
+    }
+
+    fn read(&mut self, reading: Option<Reading>) {
+        let Some(reading) = reading else { return };
         if self.first.is_none() {
             self.first = Some(reading.at);
             self.now = reading.at;
@@ -117,15 +187,28 @@ impl Replay {
     /// What it came to.
     pub fn finish(self) -> Outcome {
         let span = self.first.map(|first| (first, self.now));
-        Outcome { bans: self.bans, spared: self.spared, counts: self.watch.counts, span }
+        let judge = self.watch.judge.as_ref();
+        let judgement = judge.map(|judge| judge.judgement(&self.watch.engine, self.now)).unwrap_or_default();
+        Outcome { bans: self.bans, spared: self.spared, counts: self.watch.counts, span, judgement }
     }
 
     fn take(&mut self) {
         for output in self.out.drain(..) {
             match output {
-                Output::Banned(ban) => self.bans.push(ban),
+                Output::Banned(ban) => {
+                    if let Some(judge) = &mut self.watch.judge {
+                        judge.ban(&ban);
+                    }
+                    self.bans.push(ban);
+                }
                 Output::Spared { .. } => self.spared += 1,
-                Output::Enforce { .. } | Output::Admit { .. } | Output::Ended { .. } => {}
+                Output::Enforce { .. }
+                | Output::Admit { .. }
+                | Output::Ended { .. }
+                | Output::Asked(_)
+                | Output::Allowed { .. }
+                | Output::Disallowed { .. }
+                | Output::Zone(_) => {}
             }
         }
     }
@@ -139,5 +222,29 @@ impl merge::Sink for Replay {
 
     fn line(&mut self, line: &[u8]) {
         Replay::line(self, line);
+    }
+}
+
+/// A replay whose lines are looked at by several threads.
+struct Threaded<'r> {
+    crew: Crew,
+    replay: &'r mut Replay,
+}
+
+impl Threaded<'_> {
+    fn finish(self) {
+        let Threaded { mut crew, replay } = self;
+        crew.finish(&mut |line, sight| replay.looked(line, sight));
+    }
+}
+
+impl merge::Sink for Threaded<'_> {
+    fn starts(&mut self, written: Timestamp) {
+        self.replay.now = written;
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let Threaded { crew, replay } = self;
+        crew.line(line, &mut |line, sight| replay.looked(line, sight));
     }
 }

@@ -9,7 +9,10 @@ use crate::fail2ban::Foreign;
 use crate::fail2ban::foreign::Line;
 use crate::feed::Sent;
 use crate::filter::Rule;
-use crate::interpret::{AHEAD_MAX, Interpreter, Meaning, Reading};
+use crate::interpret::{AHEAD_MAX, Interpreter, Meaning, Reading, Sight};
+use crate::messages::Messages;
+use crate::replay::Judge;
+use crate::twins::Twins;
 
 /// Interpreters, one a source, before one engine.
 #[derive(Debug)]
@@ -20,8 +23,14 @@ pub struct Watch {
     pub foreign: Vec<Foreign>,
     /// What they report to.
     pub engine: Engine,
+    /// Which messages came from whom.
+    pub messages: Messages,
+    /// What one log told and another one will tell again.
+    twins: Twins,
     /// What became of the lines: one counter for each arrow of the way.
     pub counts: Counts,
+    /// Who judges the bans, in a replay.
+    pub judge: Option<Box<Judge>>,
 }
 
 /// Who tells the time while a line is read.
@@ -118,17 +127,38 @@ impl Watch {
     /// These interpreters before this engine.
     pub fn new(interpreters: Vec<Interpreter>, engine: Engine) -> Self {
         let sources = vec![SourceCounts::default(); interpreters.len()];
+        let counts = Counts { sources, events: [0; Kind::ALL.len()] };
         Watch {
             interpreters,
             foreign: Vec::new(),
             engine,
-            counts: Counts { sources, events: [0; Kind::ALL.len()] },
+            messages: Messages::default(),
+            twins: Twins::default(),
+            counts,
+            judge: None,
         }
     }
 
     /// Takes in one line of a source.
     pub fn line(&mut self, source: usize, line: &[u8], now: Now, out: &mut Vec<Output>) -> Option<Reading> {
-        self.take(source, Raw::Line(line), now, out)
+        self.take(source, Raw::Line(line), now, out, |interpreter, arrival, sink| match now {
+            Now::Clock(_) => interpreter.read_live(line, arrival, sink),
+            Now::Lines(_) => interpreter.read(line, arrival, sink),
+        })
+    }
+
+    /// Takes in one line of an old log, which was looked at by a thread of its own.
+    pub(crate) fn looked(
+        &mut self,
+        source: usize,
+        sight: Sight<'_>,
+        line: &[u8],
+        latest: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Option<Reading> {
+        self.take(source, Raw::Line(line), Now::Lines(latest), out, |interpreter, arrival, sink| {
+            interpreter.settle(sight, line, arrival, sink)
+        })
     }
 
     /// Takes in one message whose envelope is open.
@@ -139,12 +169,21 @@ impl Watch {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Option<Reading> {
-        self.take(source, Raw::Sent(sent), now, out)
+        self.take(source, Raw::Sent(sent), now, out, |interpreter, arrival, sink| {
+            interpreter.read_sent(&sent.envelope, sent.line, arrival, sink)
+        })
     }
 
-    fn take(&mut self, source: usize, raw: Raw<'_>, now: Now, out: &mut Vec<Output>) -> Option<Reading> {
-        let Watch { interpreters, foreign, engine, counts } = self;
-        let arrival = now.arrival();
+    fn take(
+        &mut self,
+        source: usize,
+        raw: Raw<'_>,
+        now: Now,
+        out: &mut Vec<Output>,
+        read: impl FnOnce(&mut Interpreter, Timestamp, &mut dyn FnMut(&Event<'_>, &Rule)) -> Reading,
+    ) -> Option<Reading> {
+        let Watch { interpreters, foreign, engine, messages, twins, counts, judge } = self;
+        let (arrival, mut twice) = (now.arrival(), 0);
         let mut tell = |event: &Event<'_>| {
             if let Some(count) =
                 Kind::ALL.iter().position(|k| *k == event.kind).and_then(|i| counts.events.get_mut(i))
@@ -152,22 +191,31 @@ impl Watch {
                 *count += 1;
             }
             engine.handle(now.at(event.at), Input::Event(event), out);
+            if let Some(judge) = judge {
+                judge.event(event);
+            }
         };
         let interpreter = interpreters.get_mut(source)?;
-        let mut sink = |event: &Event<'_>, _: &Rule| tell(event);
-        let mut reading = match (raw, now) {
-            (Raw::Line(line), Now::Clock(_)) => interpreter.read_live(line, arrival, &mut sink),
-            (Raw::Line(line), Now::Lines(_)) => interpreter.read(line, arrival, &mut sink),
-            (Raw::Sent(sent), _) => interpreter.read_sent(&sent.envelope, sent.line, arrival, &mut sink),
+        let mut sink = |event: &Event<'_>, rule: &Rule| {
+            if twins.repeats(event, rule) {
+                twice += 1;
+            } else {
+                tell(event);
+            }
         };
+        let mut reading = read(interpreter, arrival, &mut sink);
         if let Some(foreign) = foreign.get_mut(source) {
             hear(foreign, raw, now, &mut reading, &mut tell);
+        }
+        if let Some(step) = interpreter.step.take() {
+            messages.take(step);
         }
         let count = counts.sources.get_mut(source)?;
         count.lines += 1;
         count.last = Some(reading.at);
         count.lag = arrival.since(reading.at);
         count.ahead += u64::from(reading.replaced);
+        count.repeated += twice;
         match reading.meaning {
             Meaning::Unknown => count.unknown += 1,
             Meaning::Ambiguous => count.ambiguous += 1,

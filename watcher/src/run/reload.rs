@@ -5,6 +5,7 @@ use crate::control::api::Message;
 use crate::fail2ban::Foreign;
 use crate::interpret::Interpreter;
 use crate::run::daemon::Daemon;
+use crate::run::own::Surroundings;
 use crate::run::{clock, follow};
 use crate::store::Saved;
 use crate::tail::SourceId;
@@ -46,8 +47,11 @@ impl Daemon {
         self.change_sources(&config);
         config.jails.iter().for_each(|jail| self.metrics.prepare_jail(&jail.name));
         self.config = config;
-        let (now, jails, exemptions, mut out) =
-            (clock(), self.config.jails.clone(), self.exemptions(), Vec::new());
+        let (now, jails, mut out) = (clock(), self.config.jails.clone(), Vec::new());
+        self.resolver.set(&self.config.exempt_hosts);
+        self.surroundings = Surroundings::look(&self.config, &self.surroundings);
+        let exemptions = self.exemptions();
+        self.watch.engine.set_quotas(&self.config.quotas);
         self.watch.engine.reconfigure(now, jails, exemptions, &mut out);
         self.act(out, now);
         let taken = "the configuration was read again and taken over";
