@@ -107,6 +107,7 @@ fn read(
     let mut watch = Watch::new(vec![interpreter], engine);
     watch.foreign = vec![Foreign::new(&imported(config))];
     watch.judge = Some(Box::default());
+    watch.foreign = vec![Foreign::new(&imported(config))];
     let mut replay = Replay::new(watch);
     match NonZero::new(threads.get() - 1) {
         None => merge::read(logs, &zone, &mut replay, progress)?,

@@ -88,16 +88,32 @@ pub struct SourceCounts {
 }
 
 /// A line as it came.
-#[derive(Clone, Copy)]
 enum Raw<'r> {
     Line(&'r [u8]),
     Sent(&'r Sent<'r>),
+    /// One that a thread of its own looked at.
+    Looked(Sight<'r>, &'r [u8]),
+}
+
+/// What fail2ban's filters are given of a line.
+enum Heard<'r> {
+    Line(&'r [u8]),
+    Sent(&'r Sent<'r>),
+}
+
+impl<'r> Raw<'r> {
+    fn heard(&self) -> Heard<'r> {
+        match self {
+            Raw::Line(line) | Raw::Looked(_, line) => Heard::Line(line),
+            Raw::Sent(sent) => Heard::Sent(sent),
+        }
+    }
 }
 
 /// Gives a line to fail2ban's filters too; what they find out about it is added to the reading.
 fn hear(
     foreign: &mut Foreign,
-    raw: Raw<'_>,
+    heard: Heard<'_>,
     now: Now,
     reading: &mut Reading,
     tell: &mut dyn FnMut(&Event<'_>),
@@ -109,9 +125,9 @@ fn hear(
     };
     let stamped = reading.stamped.then_some(reading.at);
     let line = |bytes| Line { bytes, stamped, arrival, latest };
-    let heard = match raw {
-        Raw::Line(bytes) => foreign.line(line(bytes), tell),
-        Raw::Sent(sent) => foreign.sent(&sent.envelope, line(sent.line), tell),
+    let heard = match heard {
+        Heard::Line(bytes) => foreign.line(line(bytes), tell),
+        Heard::Sent(sent) => foreign.sent(&sent.envelope, line(sent.line), tell),
     };
     if let Some(at) = heard.at.filter(|_| !reading.stamped) {
         (reading.at, reading.stamped) = (at, true);
@@ -141,10 +157,7 @@ impl Watch {
 
     /// Takes in one line of a source.
     pub fn line(&mut self, source: usize, line: &[u8], now: Now, out: &mut Vec<Output>) -> Option<Reading> {
-        self.take(source, Raw::Line(line), now, out, |interpreter, arrival, sink| match now {
-            Now::Clock(_) => interpreter.read_live(line, arrival, sink),
-            Now::Lines(_) => interpreter.read(line, arrival, sink),
-        })
+        self.take(source, Raw::Line(line), now, out)
     }
 
     /// Takes in one line of an old log, which was looked at by a thread of its own.
@@ -156,9 +169,7 @@ impl Watch {
         latest: Timestamp,
         out: &mut Vec<Output>,
     ) -> Option<Reading> {
-        self.take(source, Raw::Line(line), Now::Lines(latest), out, |interpreter, arrival, sink| {
-            interpreter.settle(sight, line, arrival, sink)
-        })
+        self.take(source, Raw::Looked(sight, line), Now::Lines(latest), out)
     }
 
     /// Takes in one message whose envelope is open.
@@ -169,19 +180,10 @@ impl Watch {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Option<Reading> {
-        self.take(source, Raw::Sent(sent), now, out, |interpreter, arrival, sink| {
-            interpreter.read_sent(&sent.envelope, sent.line, arrival, sink)
-        })
+        self.take(source, Raw::Sent(sent), now, out)
     }
 
-    fn take(
-        &mut self,
-        source: usize,
-        raw: Raw<'_>,
-        now: Now,
-        out: &mut Vec<Output>,
-        read: impl FnOnce(&mut Interpreter, Timestamp, &mut dyn FnMut(&Event<'_>, &Rule)) -> Reading,
-    ) -> Option<Reading> {
+    fn take(&mut self, source: usize, raw: Raw<'_>, now: Now, out: &mut Vec<Output>) -> Option<Reading> {
         let Watch { interpreters, foreign, engine, messages, twins, counts, judge } = self;
         let (arrival, mut twice) = (now.arrival(), 0);
         let mut tell = |event: &Event<'_>| {
@@ -203,12 +205,18 @@ impl Watch {
                 tell(event);
             }
         };
-        let mut reading = read(interpreter, arrival, &mut sink);
-        if let Some(foreign) = foreign.get_mut(source) {
-            hear(foreign, raw, now, &mut reading, &mut tell);
-        }
+        let heard = raw.heard();
+        let mut reading = match (raw, now) {
+            (Raw::Line(line), Now::Clock(_)) => interpreter.read_live(line, arrival, &mut sink),
+            (Raw::Line(line), Now::Lines(_)) => interpreter.read(line, arrival, &mut sink),
+            (Raw::Sent(sent), _) => interpreter.read_sent(&sent.envelope, sent.line, arrival, &mut sink),
+            (Raw::Looked(sight, line), _) => interpreter.settle(sight, line, arrival, &mut sink),
+        };
         if let Some(step) = interpreter.step.take() {
             messages.take(step);
+        }
+        if let Some(foreign) = foreign.get_mut(source) {
+            hear(foreign, heard, now, &mut reading, &mut tell);
         }
         let count = counts.sources.get_mut(source)?;
         count.lines += 1;
