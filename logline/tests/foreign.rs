@@ -2,7 +2,7 @@
 //!
 //! What is expected is renewed on purpose (`UPDATE_EXPECT=1`) and read in review.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails with the test")]
+#![expect(clippy::panic, reason = "a helper of a test fails with the test")]
 
 use expect_test::{Expect, expect};
 use logline::foreign::header_message_id;

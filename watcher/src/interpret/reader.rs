@@ -13,6 +13,7 @@ use crate::envelope::stamp::Stamp;
 use crate::envelope::{EnvelopeKind, Opened, json, second};
 use crate::fact::View;
 use crate::filter::{Filter, Rule};
+use crate::messages::Step;
 
 /// Filters, made ready to be asked.
 #[derive(Debug)]
@@ -127,7 +128,12 @@ impl Reader {
         {
             return Said::Doubled;
         }
-        self.state(record, program, || self.patterns.find(&mut scratch.0, program, message))
+        let is_foreign = view.is_foreign();
+        let said = self.state(record, program, || self.patterns.find(&mut scratch.0, program, message));
+        match said {
+            Said::Nothing | Said::Shape(_) if is_foreign && self.is_doubled(scratch, opened) => Said::Doubled,
+            said => said,
+        }
     }
 
     /// What a record says; where no rule is about it, somebody's own filter may know more of a line of another writer.
@@ -146,9 +152,10 @@ impl Reader {
             }
             Some(Tcpserver::Status { .. } | Tcpserver::Ok(_) | Tcpserver::Deny(_)) | None => false,
         };
+        let is_followed = connects || Step::is_in(&record);
         match shape {
-            None if held.is_empty() && !connects => Said::Nothing,
-            Some(found) if !connects => Said::Shape(found),
+            None if held.is_empty() && !is_followed => Said::Nothing,
+            Some(found) if !is_followed => Said::Shape(found),
             shape => Said::Fact(Box::new(Stated { record, held, shape })),
         }
     }
