@@ -130,9 +130,8 @@ fn expected(automaton: &Automaton, live: &[StateId]) -> String {
 
 /// The one byte of a set that holds one.
 fn only(bytes: &[bool]) -> Option<u8> {
-    let mut held = (0..=255u8)
-        .zip(bytes)
-        .filter(|(byte, held)| **held && byte.is_ascii_graphic() || *byte == b' ' && **held);
+    let shown = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    let mut held = (0..=255u8).zip(bytes).filter(|(byte, held)| **held && shown(*byte));
     let (byte, _) = held.next()?;
     held.next().is_none().then_some(byte)
 }
