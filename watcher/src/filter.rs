@@ -13,6 +13,7 @@ mod proof;
 mod rule;
 mod set;
 
+pub use anchor::{Miss, Nearest};
 pub use file::load;
 pub use programs::Programs;
 pub use proof::{Failure, Proof, prove};

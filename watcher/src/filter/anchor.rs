@@ -13,6 +13,7 @@
 //! forgeries among the samples are for.
 
 mod automaton;
+mod nearest;
 mod readings;
 
 use regex_syntax::ParserBuilder;
@@ -21,6 +22,7 @@ use regex_syntax::hir::{Hir, HirKind, Look};
 use crate::event::Kind;
 
 use automaton::Automaton;
+pub use nearest::{Miss, Nearest};
 use readings::Proof;
 
 /// No logger cuts a message as short as this: RFC 3164 §4.1 allows 1024 bytes with the envelope, and splogger's parts of
