@@ -16,7 +16,7 @@ mod set;
 pub use file::load;
 pub use programs::Programs;
 pub use proof::{Failure, Proof, prove};
-pub use rule::{Condition, Matcher, Pattern, Rule};
+pub use rule::{Condition, Matcher, Pattern, PatternProof, Rule};
 pub use set::{Filters, SHIPPED};
 
 /// One filter as it was read and checked.

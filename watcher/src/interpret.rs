@@ -129,6 +129,16 @@ impl Interpreter {
         Interpreter { connections, gate, previous, last, parts, sessions, ..new }
     }
 
+    /// The same filters, as they would read the first line of another log.
+    #[cfg(test)]
+    pub(crate) fn forget(&mut self) {
+        self.connections = Connections::default();
+        self.sessions = Sessions::default();
+        self.previous = None;
+        self.last = Last::default();
+        self.parts = Parts::default();
+    }
+
     /// Reads one line and gives its events to `sink`, each with the rule that made it.
     pub fn read(&mut self, line: &[u8], arrival: Timestamp, sink: &mut Sink<'_>) -> Reading {
         self.read_until(line, arrival, None, sink)

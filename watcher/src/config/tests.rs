@@ -62,7 +62,7 @@ fn three_mistakes_are_told_at_their_places() {
         &expect![[r#"
             watcher.toml:1:1: unknown key `firewal`; did you mean `firewall`?
             watcher.toml:2:10: "127.0.0.1" has no port: write "127.0.0.1:25", say
-            watcher.toml:6:10: there is no filter `qmial`; there are: qmail, qmail-guards, qpsmtpd, rblsmtpd, recordio, s-qmail, simscan, spamdyke, vpopmail"#]],
+            watcher.toml:6:10: there is no filter `qmial`; there are: courier, cyrus, dovecot, exim, haraka, opensmtpd, postfix, qmail, qmail-guards, qpsmtpd, rblsmtpd, recidive, recordio, roundcube, rspamd, s-qmail, sendmail, simscan, sogo, spamdyke, sshd, stalwart, vpopmail"#]],
     );
 }
 
