@@ -4,4 +4,6 @@
 pub mod day;
 pub mod journal;
 pub mod latency;
+pub mod mixed;
 pub mod replay;
+pub mod understanding;

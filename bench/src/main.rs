@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{day, latency, replay};
+use bench::{day, latency, replay, understanding};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -13,6 +13,9 @@ struct Arguments {
     figure: Option<Figure>,
 }
 
+/// The size of the log in which everybody writes.
+const ORDINARY_MB: u64 = 1000;
+
 #[derive(Clone, Copy, Subcommand)]
 enum Figure {
     /// From a line's write to the kernel's acknowledgement of the ban, in a network namespace of its own.
@@ -21,6 +24,12 @@ enum Figure {
     DayModel,
     /// How fast an old log is read.
     Replay,
+    /// How fast lines are understood, and beside it what others need.
+    Understanding {
+        /// How large a log is made for it.
+        #[arg(long, value_name = "MB", default_value_t = ORDINARY_MB)]
+        size: u64,
+    },
 }
 
 fn main() -> Result<()> {
@@ -31,7 +40,9 @@ fn main() -> Result<()> {
         Some(Figure::BanLatency) => latency::measure(),
         Some(Figure::DayModel) => day::measure(),
         Some(Figure::Replay) => replay::measure(),
+        Some(Figure::Understanding { size }) => understanding::measure(size * 1_000_000),
         None => {
+            understanding::measure(ORDINARY_MB * 1_000_000)?;
             replay::measure()?;
             latency::measure()
         }

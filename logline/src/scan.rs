@@ -1,7 +1,7 @@
 //! Reading a line from left to right. Each step takes what it names or refuses the line.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
+use std::str::FromStr as _;
 
 /// What is left of a line. Every method consumes from the front and gives `None` where the line is another's.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +31,12 @@ impl<'a> Scan<'a> {
     }
 
     /// Takes a decimal number and the byte after it, which must be `delimiter`.
-    pub(crate) fn number<N: FromStr>(&mut self, delimiter: u8) -> Option<N> {
+    pub(crate) fn number<N: TryFrom<u64>>(&mut self, delimiter: u8) -> Option<N> {
         number(self.until(delimiter)?)
     }
 
     /// Takes the rest of the line as a decimal number.
-    pub(crate) fn last_number<N: FromStr>(&mut self) -> Option<N> {
+    pub(crate) fn last_number<N: TryFrom<u64>>(&mut self) -> Option<N> {
         number(std::mem::take(&mut self.0))
     }
 }
@@ -60,11 +60,18 @@ pub(crate) fn split_only<'a>(text: &'a [u8], word: &[u8]) -> Option<(&'a [u8], &
 }
 
 /// Reads decimal digits and nothing else: no sign, no space.
-pub(crate) fn number<N: FromStr>(digits: &[u8]) -> Option<N> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+pub(crate) fn number<N: TryFrom<u64>>(digits: &[u8]) -> Option<N> {
+    if digits.is_empty() {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let number = digits.iter().try_fold(0u64, |number, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    });
+    N::try_from(number?).ok()
 }
 
 /// Reads an IPv4 or IPv6 address. IPv4 is read by hand: it is nearly all that stands in a log.

@@ -78,11 +78,13 @@ impl Timestamp {
         else {
             return Err(TimestampError::Shape);
         };
-        let (seconds, nanos) = digits.split_at(16);
-        let label = hex_number(seconds).ok_or(TimestampError::Shape)?;
-        let nanos = hex_number(nanos).ok_or(TimestampError::Shape)?;
+        let &[high, low, nanos] = digits.as_chunks().0 else { return Err(TimestampError::Shape) };
+        let [Some(high), Some(low), Some(nanos)] = [high, low, nanos].map(hex_number) else {
+            return Err(TimestampError::Shape);
+        };
+        let label = u64::from(high) << 32 | u64::from(low);
         let seconds = i64::try_from(label).map_err(|_| TimestampError::Range)?;
-        let nanos = i64::try_from(nanos).map_err(|_| TimestampError::Range)?;
+        let nanos = i64::from(nanos);
         if nanos >= NANOS_PER_SECOND {
             return Err(TimestampError::Range);
         }
@@ -145,16 +147,30 @@ impl fmt::Display for Tai64n {
     }
 }
 
-fn hex_number(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0u64, |number, &digit| {
-        let value = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            b'A'..=b'F' => digit - b'A' + 10,
-            _ => return None,
-        };
-        Some(number << 4 | u64::from(value))
-    })
+/// Eight hexadecimal digits, all at once: such a stamp stands before every line of multilog's.
+fn hex_number(digits: [u8; 8]) -> Option<u32> {
+    const fn each(byte: u8) -> u64 {
+        u64::from_le_bytes([byte; 8])
+    }
+    let text = u64::from_le_bytes(digits);
+    // In lower case; a digit, which has that bit already, stays as it is. Not so for a byte above 0x7f, which is none.
+    let lower = text | each(0x20);
+    // The high bit of each byte where it is at least `from`, for bytes below 0x80: no sum overflows its byte.
+    let least = |from: u8| (lower & each(0x7f)) + each(0x80 - from);
+    let is_digit = least(b'0') & !least(b'9' + 1);
+    let is_letter = least(b'a') & !least(b'f' + 1);
+    // Every one a digit or a letter, none above 0x7f, and none that only the change of case made a digit.
+    let good = (is_digit & text << 2) | is_letter;
+    if good & !text & each(0x80) != each(0x80) {
+        return None;
+    }
+    // A letter is 9 more than its low four bits.
+    let values = (lower & each(0x0f)) + 9 * (is_letter >> 7 & each(0x01));
+    // The first byte is the highest digit: pairs, then fours, then all eight.
+    let values = values.swap_bytes();
+    let pairs = (values | values >> 4) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    u32::try_from((fours | fours >> 16) & 0xffff_ffff).ok()
 }
 
 #[cfg(test)]
@@ -186,6 +202,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn hexadecimal_digits_are_read_as_the_standard_library_reads_them(
+            digits in prop::array::uniform8(prop_oneof![8 => prop::sample::select(b"09afAF58".as_slice()), 1 => any::<u8>()]),
+        ) {
+            let number = std::str::from_utf8(&digits).ok().filter(|text| !text.starts_with('+'));
+            let number = number.and_then(|text| u32::from_str_radix(text, 16).ok());
+            prop_assert_eq!(hex_number(digits), number);
+        }
+
         #[test]
         fn every_instant_reads_back_equal(nanos: i64) {
             let time = Timestamp::from_nanos(nanos);

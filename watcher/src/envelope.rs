@@ -6,10 +6,13 @@
 mod civil;
 pub(crate) mod json;
 pub(crate) mod second;
+pub(crate) mod stamp;
 mod syslog;
 
 use jiff::tz::{Offset, TimeZone};
 use logline::Timestamp;
+
+use stamp::Stamp;
 
 pub(crate) use syslog::{LAST_MESSAGE, SPLOGGER_TEXT_BYTES};
 
@@ -95,49 +98,82 @@ pub struct Around {
 impl<'a> Envelope<'a> {
     /// Takes `line` out of its envelope.
     pub fn open(line: &'a [u8], clock: &Clock, around: Around) -> Self {
-        let opened = match line.first() {
-            Some(b'@') => tai64n(line),
-            Some(b'0'..=b'9') => iso(line, clock, around),
-            Some(b'A'..=b'S') => syslog::rfc3164(line, clock, around),
-            Some(b'<') => syslog::with_priority(line, clock, around),
-            _ => None,
-        };
-        opened.unwrap_or(Envelope { time: None, offset: None, ..bare(EnvelopeKind::None, line) })
+        let opened = Opened::read(line);
+        opened.at(opened.stamp.instant(&clock.zone, around))
+    }
+
+    /// The same, its time aside.
+    pub(crate) fn opened(&self) -> Opened<'a> {
+        let Envelope { kind, time, offset, program, pid, message, continues } = *self;
+        let stamp = time.map_or(Stamp::None, Stamp::Instant);
+        Opened { kind, stamp, offset, program, pid, message, continues }
     }
 }
 
-/// An envelope that names no program; stamped in UTC unless told otherwise.
-fn bare(kind: EnvelopeKind, message: &[u8]) -> Envelope<'_> {
-    let offset = Some(Offset::UTC);
-    Envelope { kind, time: None, offset, program: None, pid: None, message, continues: false }
+/// What can be told from a line alone: all but the place of its stamp on the time line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened<'a> {
+    pub(crate) kind: EnvelopeKind,
+    pub(crate) stamp: Stamp,
+    pub(crate) offset: Option<Offset>,
+    pub(crate) program: Option<&'a [u8]>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) message: &'a [u8],
+    pub(crate) continues: bool,
 }
 
-fn tai64n(line: &[u8]) -> Option<Envelope<'_>> {
+impl<'a> Opened<'a> {
+    /// Takes `line` out of its envelope.
+    pub(crate) fn read(line: &'a [u8]) -> Self {
+        let opened = match line.first() {
+            Some(b'@') => tai64n(line),
+            Some(b'0'..=b'9') => iso(line),
+            Some(b'A'..=b'S') => syslog::rfc3164(line),
+            Some(b'<') => syslog::with_priority(line),
+            _ => None,
+        };
+        opened.unwrap_or(Opened { offset: None, ..bare(EnvelopeKind::None, line) })
+    }
+
+    /// The envelope, once its time is known.
+    pub(crate) fn at(&self, time: Option<Timestamp>) -> Envelope<'a> {
+        let Opened { kind, stamp: _, offset, program, pid, message, continues } = *self;
+        Envelope { kind, time, offset, program, pid, message, continues }
+    }
+}
+
+/// An envelope that names no program and no time; in UTC unless told otherwise.
+fn bare(kind: EnvelopeKind, message: &[u8]) -> Opened<'_> {
+    let offset = Some(Offset::UTC);
+    Opened { kind, stamp: Stamp::None, offset, program: None, pid: None, message, continues: false }
+}
+
+fn tai64n(line: &[u8]) -> Option<Opened<'_>> {
     let time = Timestamp::parse_tai64n(line).ok()?;
     let message = line.get(Timestamp::TAI64N_BYTES..)?.strip_prefix(b" ")?;
-    Some(Envelope { time: Some(time), ..bare(EnvelopeKind::Tai64n, message) })
+    Some(Opened { stamp: Stamp::Instant(time), ..bare(EnvelopeKind::Tai64n, message) })
 }
 
 /// `2023-06-28 16:17:26.501278543 message`, `2023-06-28_16:17:26.50127 message` or
 /// `2025-01-10T18:56:48.748493+01:00 host program[pid]: message`.
-fn iso<'a>(line: &'a [u8], clock: &Clock, around: Around) -> Option<Envelope<'a>> {
+fn iso(line: &[u8]) -> Option<Opened<'_>> {
     let (civil, rest) = civil::iso_date_time(line)?;
     if line.get(10) == Some(&b' ') {
-        let time = civil::instant(civil, &clock.zone, around);
+        let stamp = civil.map_or(Stamp::None, Stamp::Local);
         let message = rest.strip_prefix(b" ")?;
-        return Some(Envelope { time, offset: None, ..bare(EnvelopeKind::Local, message) });
+        return Some(Opened { stamp, offset: None, ..bare(EnvelopeKind::Local, message) });
     }
     let (offset, rest) = civil::offset(rest)?;
     let rest = rest.strip_prefix(b" ")?;
     match offset {
         Some(offset) => {
-            let time = civil::instant(civil, &TimeZone::fixed(offset), around);
-            Some(Envelope { offset: Some(offset), ..syslog::body(EnvelopeKind::Rfc3339, time, rest) })
+            let stamp = civil::in_zone(civil, offset);
+            Some(Opened { offset: Some(offset), ..syslog::body(EnvelopeKind::Rfc3339, stamp, rest) })
         }
         // Only svlogd writes such a stamp without a zone, and means UTC.
         None => {
-            let time = civil::instant(civil, &TimeZone::UTC, around);
-            Some(Envelope { time, ..bare(EnvelopeKind::Svlogd, rest) })
+            let stamp = civil::in_zone(civil, Offset::UTC);
+            Some(Opened { stamp, ..bare(EnvelopeKind::Svlogd, rest) })
         }
     }
 }
@@ -230,5 +266,7 @@ mod tests {
     fn a_stamp_that_names_no_instant_gives_none() {
         check("Feb 30 00:00:00 h p: m", EnvelopeKind::Rfc3164, None, Some("p"), "m");
         check("2023-13-28 16:17:26.5 m", EnvelopeKind::Local, None, None, "m");
+        let beyond = "Nov  5 12:00:47 mx p: 9415185247.952694 m";
+        check(beyond, EnvelopeKind::Rfc3164, Some("2025-11-05T12:00:47Z"), Some("p"), "9415185247.952694 m");
     }
 }

@@ -16,6 +16,7 @@ mod set;
 pub use file::load;
 pub use programs::Programs;
 pub use proof::{Failure, Proof, prove};
+pub(crate) use rule::GroupFinder;
 pub use rule::{Condition, Matcher, Pattern, PatternProof, Rule};
 pub use set::{Filters, SHIPPED};
 
@@ -36,6 +37,13 @@ pub struct Filter {
     pub rules: Vec<Rule>,
     /// What proves it.
     pub samples: Vec<Sample>,
+}
+
+impl Filter {
+    /// Whether a line of this program's may be one of those that the filter is about; one that names no program may.
+    pub fn hears(&self, program: Option<&[u8]>) -> bool {
+        self.programs.cover(program)
+    }
 }
 
 /// A line and what it must mean.

@@ -7,27 +7,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::{Offset, TimeZone};
-use logline::{Record, SessionId, Tcpserver, Text, Timestamp};
-use regex::bytes::RegexSet;
+use logline::{SessionId, Tcpserver, Timestamp};
 
 use crate::connections::{Claim, Connections};
-use crate::envelope::{Around, Clock, Envelope, EnvelopeKind, json, second};
-use crate::event::{Event, Kind};
+use crate::envelope::stamp::{Calendar, Stamp};
+use crate::envelope::{Around, Envelope, EnvelopeKind, Opened};
+use crate::event::Event;
 use crate::fact::View;
-use crate::filter::{Filter, Matcher, Rule};
+use crate::filter::{Filter, Rule};
 use crate::messages::Step;
 
+#[cfg(test)]
+mod equality;
+mod facts;
 mod origin;
 mod parts;
+mod patterns;
+mod reader;
+#[cfg(test)]
+mod reference;
 mod repeats;
 mod sessions;
+mod shape;
 #[cfg(test)]
 mod tests;
 
+use facts::Place;
 use origin::{Gate, Origin, Trust};
 use parts::{Part, Parts};
+use patterns::Found;
+pub(crate) use reader::{Reader, Scratch, Sight};
+use reader::{Said, Stated, What};
 use repeats::{Last, Repeat};
-use sessions::{Name, Sessions};
+use sessions::Sessions;
 
 /// A stamp may be so far ahead of the line's arrival; one that is further says nothing.
 pub const AHEAD_MAX: Duration = Duration::from_secs(60);
@@ -69,17 +81,22 @@ pub struct Reading {
 /// Reads the lines of one source.
 #[derive(Debug)]
 pub struct Interpreter {
-    filters: Vec<Arc<Filter>>,
-    /// The patterns of all filters, to find the few that can match; and where each stands.
-    patterns: RegexSet,
-    places: Vec<(usize, usize)>,
-    clock: Clock,
+    /// What a line says by itself.
+    reader: Arc<Reader>,
+    scratch: Scratch,
     /// Who is connected.
     pub connections: Connections,
-    /// Among which lines they are told of.
+    course: Course,
+}
+
+/// What the lines before a line tell about it.
+#[derive(Debug)]
+struct Course {
+    calendar: Calendar,
+    /// Among which lines connections are told of.
     gate: Gate,
-    /// What the line that was read last says of a message's way, for who follows it.
-    pub step: Option<Step>,
+    /// What the line that was read last says of a message's way.
+    step: Option<Step>,
     /// The stamp of the line before.
     previous: Option<Timestamp>,
     /// The line before, if it came through syslog, and may be repeated.
@@ -93,82 +110,68 @@ pub struct Interpreter {
 /// Who is told of the events.
 type Sink<'s> = dyn FnMut(&Event<'_>, &Rule) + 's;
 
+/// Where a line came from, and when.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    bytes: &'a [u8],
+    arrival: Timestamp,
+    /// A stamp that is later says nothing.
+    latest: Option<Timestamp>,
+    /// Its envelope, where it was opened elsewhere.
+    sent: Option<Opened<'a>>,
+}
+
 impl Interpreter {
     /// Reads with these filters; stamps in local time are in `zone`.
     pub fn new(filters: impl IntoIterator<Item = Arc<Filter>>, zone: TimeZone) -> Self {
-        let filters: Vec<Arc<Filter>> = filters.into_iter().collect();
-        let patterns = filters.iter().enumerate().flat_map(|(f, filter)| {
-            filter.rules.iter().enumerate().filter_map(move |(r, rule)| match &rule.matcher {
-                Matcher::Pattern(pattern) => Some(((f, r), pattern.as_str().to_owned())),
-                Matcher::Fact(..) => None,
-            })
-        });
-        let (places, texts): (Vec<_>, Vec<_>) = patterns.unzip();
-        let set = regex::bytes::RegexSetBuilder::new(&texts).unicode(false).size_limit(64 << 20).build();
-        let patterns =
-            set.expect("each pattern was compiled alone, and the set's limit is far above their sum");
+        let (gate, last, parts) = (Gate::default(), Last::default(), Parts::default());
         Interpreter {
-            filters,
-            patterns,
-            places,
-            clock: Clock { zone },
+            reader: Arc::new(Reader::of(filters.into_iter().collect())),
+            scratch: Scratch::default(),
             connections: Connections::default(),
-            gate: Gate::default(),
-            step: None,
-            previous: None,
-            last: Last::default(),
-            parts: Parts::default(),
-            sessions: Sessions::default(),
+            course: Course {
+                calendar: Calendar::new(zone),
+                gate,
+                step: None,
+                previous: None,
+                last,
+                parts,
+                sessions: Sessions::default(),
+            },
         }
     }
 
     /// The same sessions, and the same place in the log, under other filters.
     pub fn with_filters(self, filters: impl IntoIterator<Item = Arc<Filter>>, zone: TimeZone) -> Self {
-        let Interpreter { connections, gate, previous, last, parts, sessions, .. } = self;
-        let new = Interpreter::new(filters, zone);
-        Interpreter { connections, gate, previous, last, parts, sessions, ..new }
+        let Interpreter { connections, course, .. } = self;
+        let course = Course { calendar: Calendar::new(zone.clone()), ..course };
+        Interpreter { connections, course, ..Interpreter::new(filters, zone) }
     }
 
-    /// The same filters, as they would read the first line of another log.
-    #[cfg(test)]
-    pub(crate) fn forget(&mut self) {
+    /// Forgets all that the lines before told, as if another log began.
+    pub fn forget(&mut self) {
         self.connections = Connections::default();
-        self.sessions = Sessions::default();
-        self.previous = None;
-        self.last = Last::default();
-        self.parts = Parts::default();
+        let Course { calendar: _, gate, step, previous, last, parts, sessions } = &mut self.course;
+        (*gate, *step, *previous) = (Gate::default(), None, None);
+        (*last, *parts, *sessions) = (Last::default(), Parts::default(), Sessions::default());
+    }
+
+    /// What the line that was read last says of a message's way, for who follows it.
+    pub fn take_step(&mut self) -> Option<Step> {
+        self.course.step.take()
     }
 
     /// Reads one line and gives its events to `sink`, each with the rule that made it.
     pub fn read(&mut self, line: &[u8], arrival: Timestamp, sink: &mut Sink<'_>) -> Reading {
-        self.read_until(line, arrival, None, sink)
+        self.read_until(Line { bytes: line, arrival, latest: None, sent: None }, sink)
     }
 
     /// As [`Interpreter::read`], for a line that came in just now: a stamp that is further ahead than [`AHEAD_MAX`] is
     /// replaced by the arrival. One that is far behind is not: the line may have been on its way, or in a file that was
     /// moved here, for so long, and its offence is as old as it says.
     pub fn read_live(&mut self, line: &[u8], arrival: Timestamp, sink: &mut Sink<'_>) -> Reading {
-        self.read_until(line, arrival, Some(arrival + AHEAD_MAX), sink)
-    }
-
-    fn read_until(
-        &mut self,
-        line: &[u8],
-        arrival: Timestamp,
-        latest: Option<Timestamp>,
-        sink: &mut Sink<'_>,
-    ) -> Reading {
-        let is_ahead = |time: Timestamp| latest.is_some_and(|latest| time > latest);
-        // A carriage return before the line feed is the writer's line end, not part of what it says.
-        let text = line.strip_suffix(b"\r").unwrap_or(line);
-        if let Some((time, record)) = json::read(text) {
-            return self.json(&record, time, line, arrival, latest, sink);
-        }
-        let envelope = Envelope::open(text, &self.clock, Around { arrival, previous: self.previous });
-        if envelope.time.is_some() {
-            self.previous = envelope.time.filter(|time| !is_ahead(*time)).or(Some(arrival));
-        }
-        self.opened(&envelope, line, arrival, latest, sink)
+        let latest = Some(arrival + AHEAD_MAX);
+        self.read_until(Line { bytes: line, arrival, latest, sent: None }, sink)
     }
 
     /// As [`Interpreter::read_live`], for a message whose envelope was opened where it came from.
@@ -180,138 +183,188 @@ impl Interpreter {
         sink: &mut Sink<'_>,
     ) -> Reading {
         let latest = Some(arrival + AHEAD_MAX);
-        match json::read(envelope.message) {
-            Some((time, record)) => self.json(&record, time, line, arrival, latest, sink),
-            None => self.opened(envelope, line, arrival, latest, sink),
-        }
+        self.read_until(Line { bytes: line, arrival, latest, sent: Some(envelope.opened()) }, sink)
     }
 
-    fn json(
-        &mut self,
-        record: &Record<'_>,
-        time: Timestamp,
-        line: &[u8],
-        arrival: Timestamp,
-        latest: Option<Timestamp>,
-        sink: &mut Sink<'_>,
-    ) -> Reading {
-        let replaced = latest.is_some_and(|latest| time > latest);
-        let at = if replaced { arrival } else { time };
-        let (envelope, offset) = (EnvelopeKind::Json, Some(Offset::UTC));
-        let origin = Origin { kind: envelope, program: None };
-        let meaning = self.record(&View::of(record), origin, at, line, sink);
-        Reading { meaning, envelope, at, stamped: true, replaced, offset }
-    }
-
-    fn opened(
-        &mut self,
-        envelope: &Envelope<'_>,
-        line: &[u8],
-        arrival: Timestamp,
-        latest: Option<Timestamp>,
-        sink: &mut Sink<'_>,
-    ) -> Reading {
-        let replaced = envelope.time.is_some_and(|time| latest.is_some_and(|latest| time > latest));
-        let at = envelope.time.filter(|_| !replaced).unwrap_or(arrival);
-        let meaning = if envelope.kind.is_syslog() {
-            self.syslog(envelope, at, line, sink)
-        } else {
-            self.last.forget();
-            self.message(envelope, at, line, sink)
+    fn read_until(&mut self, line: Line<'_>, sink: &mut Sink<'_>) -> Reading {
+        let Interpreter { reader, scratch, connections, course } = self;
+        let sight = match &line.sent {
+            Some(opened) => reader.look_sent(scratch, opened),
+            None => reader.look(scratch, line.bytes),
         };
-        let (kind, stamped) = (envelope.kind, envelope.time.is_some());
-        Reading { meaning, envelope: kind, at, stamped, replaced, offset: envelope.offset }
+        InOrder { reader, scratch, connections, course }.take(sight, line, sink)
     }
 
-    /// A line that a syslog daemon, or splogger, may have cut or stand for several.
-    fn syslog(
+    /// What reads lines by themselves, for threads that come back with [`Interpreter::settle`].
+    pub(crate) fn reader(&self) -> Arc<Reader> {
+        Arc::clone(&self.reader)
+    }
+
+    /// The second half of [`Interpreter::read`], for the line that is next in its log: `sight` is what this
+    /// interpreter's reader saw in it.
+    pub(crate) fn settle(
         &mut self,
-        envelope: &Envelope<'_>,
-        at: Timestamp,
+        sight: Sight<'_>,
         line: &[u8],
+        arrival: Timestamp,
+        sink: &mut Sink<'_>,
+    ) -> Reading {
+        let Interpreter { reader, scratch, connections, course } = self;
+        let line = Line { bytes: line, arrival, latest: None, sent: None };
+        InOrder { reader, scratch, connections, course }.take(sight, line, sink)
+    }
+}
+
+/// The half of reading that goes by the order of the lines: it gives a line its time, its session and its parts.
+struct InOrder<'i> {
+    reader: &'i Reader,
+    scratch: &'i mut Scratch,
+    connections: &'i mut Connections,
+    course: &'i mut Course,
+}
+
+impl InOrder<'_> {
+    fn take(&mut self, sight: Sight<'_>, line: Line<'_>, sink: &mut Sink<'_>) -> Reading {
+        let Sight { kind, program, pid, stamp, offset, what } = sight;
+        let Line { arrival, latest, .. } = line;
+        let time = self.time(kind, stamp, &line);
+        let replaced = time.is_some_and(|time| latest.is_some_and(|latest| time > latest));
+        let at = time.filter(|_| !replaced).unwrap_or(arrival);
+        let meaning = match what {
+            What::Belongs(opened) => self.belonging(&opened, at, &line, sink),
+            What::Said(said) => {
+                match &line.sent {
+                    _ if kind == EnvelopeKind::Json => {}
+                    _ if !kind.is_syslog() => self.course.last.forget(),
+                    Some(opened) => self.course.last.keep_sent(opened, line.bytes),
+                    None => self.course.last.keep(line.bytes),
+                }
+                self.tell(said, Origin { kind, program, pid }, at, line.bytes, sink)
+            }
+        };
+        Reading { meaning, envelope: kind, at, stamped: time.is_some(), replaced, offset }
+    }
+
+    /// The time of a line, which stands for that of the line before when the next one comes.
+    fn time(&mut self, kind: EnvelopeKind, stamp: Stamp, line: &Line<'_>) -> Option<Timestamp> {
+        let Course { calendar, previous, .. } = &mut self.course;
+        let around = Around { arrival: line.arrival, previous: *previous };
+        let time = calendar.instant(stamp, around);
+        if time.is_some() && kind != EnvelopeKind::Json && line.sent.is_none() {
+            let is_ahead = |time: &Timestamp| line.latest.is_some_and(|latest| *time > latest);
+            *previous = time.filter(|time| !is_ahead(time)).or(Some(line.arrival));
+        }
+        time
+    }
+
+    /// A line that its logger cut, or that stands for several.
+    fn belonging(
+        &mut self,
+        opened: &Opened<'_>,
+        at: Timestamp,
+        line: &Line<'_>,
         sink: &mut Sink<'_>,
     ) -> Meaning {
-        match self.parts.take(envelope, line) {
-            Part::None => {}
-            Part::More => {
-                self.last.forget();
-                return Meaning::Part;
-            }
-            Part::Lost => return Meaning::Ambiguous,
-            Part::Last(whole) => {
-                let message = whole.message();
-                return self.message(&Envelope { message, ..*envelope }, at, whole.line(), sink);
-            }
+        if Parts::concerns(opened) {
+            return match self.course.parts.take(opened, line.bytes) {
+                Part::More => {
+                    self.course.last.forget();
+                    Meaning::Part
+                }
+                Part::Lost => Meaning::Ambiguous,
+                Part::Last(whole) => {
+                    let message = whole.message();
+                    self.times(1, &Opened { message, ..*opened }, at, whole.line(), sink)
+                }
+            };
         }
-        match Repeat::parse(envelope.message) {
-            None => {
-                self.last.keep(envelope, line);
-                self.message(envelope, at, line, sink)
-            }
+        match Repeat::parse(opened.message) {
+            None => Meaning::Unknown,
             Some(Repeat::Quoted { times, message }) => {
-                self.last.forget();
-                let quoted = Envelope { message, ..*envelope };
-                self.times(times, |this| this.message(&quoted, at, line, sink))
+                self.course.last.forget();
+                self.times(times, &Opened { message, ..*opened }, at, line.bytes, sink)
             }
             Some(Repeat::Last { times }) => {
                 // Taken out while it is read again; it may be repeated once more.
-                let last = std::mem::take(&mut self.last);
-                let meaning = match last.said_by(envelope) {
-                    Some(said) => self.times(times, |this| this.message(&said, at, last.line(), sink)),
+                let last = std::mem::take(&mut self.course.last);
+                let meaning = match last.said_by(opened) {
+                    Some(said) => self.times(times, &said, at, last.line(), sink),
                     None => Meaning::Ambiguous,
                 };
-                self.last = last;
+                self.course.last = last;
                 meaning
             }
         }
     }
 
-    fn times(&mut self, times: u32, mut read: impl FnMut(&mut Self) -> Meaning) -> Meaning {
-        (0..times).map(|_| read(self)).reduce(Meaning::and).unwrap_or(Meaning::Nothing)
-    }
-
-    fn message(
+    /// A message that came so often.
+    fn times(
         &mut self,
-        envelope: &Envelope<'_>,
+        times: u32,
+        opened: &Opened<'_>,
         at: Timestamp,
         line: &[u8],
         sink: &mut Sink<'_>,
     ) -> Meaning {
-        let named = |program| Record::parse_of(program, envelope.pid.map(SessionId), envelope.message);
-        let record = envelope.program.and_then(named).or_else(|| Record::parse(envelope.message));
-        let Some(record) = record else {
-            return if self.is_doubled(envelope) {
-                Meaning::Ambiguous
-            } else {
-                self.pattern(envelope, at, line, sink)
-            };
-        };
-        // A session's number decides whose a line is, whatever a client has written into it.
-        let view = View::of(&record);
-        if view.is_doubtful() || (view.pid.is_none() && view.claimed.is_some() && self.is_doubled(envelope)) {
-            return Meaning::Ambiguous;
-        }
-        match self.record(&view, Origin::of(envelope), at, line, sink) {
-            // Somebody's own filter may know more of a line of another writer than any rule about its fact.
-            Meaning::Nothing if view.is_foreign() && self.is_doubled(envelope) => Meaning::Ambiguous,
-            Meaning::Nothing if view.is_foreign() => {
-                Meaning::Nothing.and(self.pattern(envelope, at, line, sink))
+        let said = self.reader.say(self.scratch, opened);
+        let origin = Origin { kind: opened.kind, program: opened.program, pid: opened.pid };
+        let meanings = (0..times).map(|_| self.tell(said.clone(), origin, at, line, sink));
+        meanings.reduce(Meaning::and).unwrap_or(Meaning::Nothing)
+    }
+
+    /// Makes events of what a message says.
+    fn tell(
+        &mut self,
+        said: Said<'_>,
+        origin: Origin<'_>,
+        at: Timestamp,
+        line: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Meaning {
+        match said {
+            Said::Unknown => Meaning::Unknown,
+            Said::Nothing => Meaning::Nothing,
+            Said::Doubled => Meaning::Ambiguous,
+            Said::Shape(found) => self.shape(found, origin, at, line, sink),
+            Said::Fact(stated) => {
+                let Stated { record, held, shape } = *stated;
+                let meaning = self.record(&View::of(&record), &held, origin, at, line, sink);
+                match shape {
+                    Some(found) => meaning.and(self.shape(found, origin, at, line, sink)),
+                    None => meaning,
+                }
             }
-            meaning => meaning,
         }
     }
 
-    /// Whether a second line, envelope and all, stands in the message of a line that had one.
-    fn is_doubled(&self, envelope: &Envelope<'_>) -> bool {
-        envelope.kind != EnvelopeKind::None
-            && second::stands_in(envelope.message, &self.clock, |inner| {
-                Record::parse(inner).is_some() || self.patterns.is_match(inner)
-            })
+    fn shape(
+        &mut self,
+        found: Found<'_>,
+        origin: Origin<'_>,
+        at: Timestamp,
+        line: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Meaning {
+        let Some((filter, rule)) = self.reader.rule(found.place) else { return Meaning::Unknown };
+        let trust = origin.trust(filter, &self.course.gate, self.connections);
+        let Some(trust) = trust else { return Meaning::Unknown };
+        let is_doubtful = |address| self.connections.client(None, Some(address)) == Claim::Ambiguous;
+        if trust == Trust::Connected && found.address.is_some_and(is_doubtful) {
+            return Meaning::Ambiguous;
+        }
+        match shape::event(&mut self.course.sessions, (filter, rule), origin, found, at, line) {
+            Ok(event) => {
+                sink(&event, rule);
+                Meaning::Events(1)
+            }
+            Err(why) => why,
+        }
     }
 
     fn record(
         &mut self,
         view: &View<'_, '_>,
+        held: &[Place],
         origin: Origin<'_>,
         at: Timestamp,
         line: &[u8],
@@ -319,7 +372,7 @@ impl Interpreter {
     ) -> Meaning {
         let connection = view.connection();
         if let Some(Tcpserver::Connect { pid, address }) = connection.map(|connection| connection.said) {
-            self.gate.stands_in(origin);
+            self.course.gate.stands_in(origin);
             if connection.is_some_and(|connection| connection.tells_ends) {
                 self.connections.open(*pid, *address, at);
             } else {
@@ -327,21 +380,15 @@ impl Interpreter {
             }
         }
         let mut meaning = Meaning::Nothing;
-        for filter in &self.filters {
-            let Some(trust) = origin.trust(filter, &self.gate, &self.connections) else { continue };
-            for rule in &filter.rules {
-                let Matcher::Fact(fact, conditions) = &rule.matcher else { continue };
-                if *fact != view.fact || !conditions.iter().all(|condition| condition.holds(view)) {
-                    continue;
-                }
-                let found = fact_event(&mut self.connections, rule, view, trust, at, line);
-                if let Ok(event) = &found {
-                    sink(event, rule);
-                }
-                meaning = meaning.and(found.map_or_else(|why| why, |_| Meaning::Events(1)));
+        for (filter, rule) in held.iter().filter_map(|place| self.reader.rule(*place)) {
+            let Some(trust) = origin.trust(filter, &self.course.gate, self.connections) else { continue };
+            let found = fact_event(self.connections, rule, view, trust, at, line);
+            if let Ok(event) = &found {
+                sink(event, rule);
             }
+            meaning = meaning.and(found.map_or_else(|why| why, |_| Meaning::Events(1)));
         }
-        self.step = Step::of(view.record(), &self.connections, at);
+        self.course.step = Step::of(view.record(), self.connections, at);
         match connection.map(|connection| connection.said) {
             Some(Tcpserver::End { pid, .. }) => self.connections.close(*pid),
             Some(Tcpserver::Status { open: 0, .. }) => self.connections.close_all(),
@@ -349,49 +396,6 @@ impl Interpreter {
         }
         meaning
     }
-
-    fn pattern(
-        &mut self,
-        envelope: &Envelope<'_>,
-        at: Timestamp,
-        line: &[u8],
-        sink: &mut Sink<'_>,
-    ) -> Meaning {
-        let mut meaning = Meaning::Unknown;
-        for index in &self.patterns.matches(envelope.message) {
-            let Some((filter, rule)) = rule(&self.filters, &self.places, index) else { continue };
-            let Matcher::Pattern(pattern) = &rule.matcher else { continue };
-            let trust = Origin::of(envelope).trust(filter, &self.gate, &self.connections);
-            let Some(trust) = trust else { continue };
-            let Some(fields) = pattern.captures(envelope.message) else { continue };
-            match pattern_event(&mut self.sessions, (filter, rule), envelope, fields, at, line) {
-                Ok(event) => {
-                    if trust == Trust::Connected
-                        && event.address.is_some()
-                        && self.connections.client(None, event.address) == Claim::Ambiguous
-                    {
-                        return Meaning::Ambiguous;
-                    }
-                    sink(&event, rule);
-                    return Meaning::Events(1);
-                }
-                // The first rule that knows the line decides, also where it says that it is nothing.
-                Err(Meaning::Nothing) => return Meaning::Nothing,
-                Err(why) => meaning = meaning.and(why),
-            }
-        }
-        meaning
-    }
-}
-
-fn rule<'f>(
-    filters: &'f [Arc<Filter>],
-    places: &[(usize, usize)],
-    index: usize,
-) -> Option<(&'f Filter, &'f Rule)> {
-    let (filter, rule) = places.get(index)?;
-    let filter = filters.get(*filter)?;
-    Some((filter, filter.rules.get(*rule)?))
 }
 
 impl Meaning {
@@ -434,46 +438,10 @@ fn fact_event<'e>(
     {
         return Err(Meaning::Repeated);
     }
-    let fields = view.fact.fields().iter().filter_map(|name| Some((*name, view.field(name)?))).collect();
+    let names = view.fact.fields();
+    let mut fields = Vec::with_capacity(names.len());
+    fields.extend(names.iter().filter_map(|name| Some((*name, view.field(name)?))));
     Ok(Event { kind, at, address, weight: 1, fields, line })
-}
-
-/// The event that a rule makes of what its pattern captured, or why there is none.
-fn pattern_event<'e>(
-    sessions: &mut Sessions,
-    (filter, rule): (&'e Filter, &Rule),
-    envelope: &Envelope<'_>,
-    mut fields: Vec<(&'e str, Text<'e>)>,
-    at: Timestamp,
-    line: &'e [u8],
-) -> Result<Event<'e>, Meaning> {
-    let kind = rule.kind.ok_or(Meaning::Nothing)?;
-    let claimed = fields.iter().position(|(name, _)| *name == "address").map(|at| fields.swap_remove(at).1);
-    let session = fields.iter().find(|(name, _)| *name == "session");
-    let session = session.and_then(|(_, text)| Name::captured(&filter.name, text.bytes()));
-    let address = match (claimed, &session) {
-        // What stands where an address should and is none is another line than it looked.
-        (Some(text), _) => Some(read_address(text.bytes()).ok_or(Meaning::Unknown)?),
-        (None, Some(session)) => Some(sessions.client(session).ok_or(Meaning::Ambiguous)?),
-        (None, None) => None,
-    };
-    let weight = Event::weight_of(&fields);
-    let mut event = Event { kind, at, address, weight, fields, line };
-    match (kind, &session, address) {
-        (Kind::Connect, Some(session), Some(address)) => sessions.open(session.clone(), address),
-        (Kind::Disconnect, Some(session), _) => sessions.close(session),
-        _ => {}
-    }
-    let process = || Some(Name::of_process(&filter.name, envelope.program, envelope.pid?, address?));
-    if filter.counts_attempts
-        && let Some(name) = session.or_else(process)
-    {
-        event.weight = sessions.news(name, &event);
-        if event.weight == 0 {
-            return Err(Meaning::Repeated);
-        }
-    }
-    Ok(event)
 }
 
 fn client(
@@ -485,9 +453,4 @@ fn client(
         Claim::Confirmed(address) => Ok(address),
         Claim::Ambiguous => Err(Meaning::Ambiguous),
     }
-}
-
-fn read_address(text: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(text).ok()?;
-    text.parse().ok().map(|address: IpAddr| address.to_canonical())
 }

@@ -76,6 +76,17 @@ pub enum Step {
 }
 
 impl Step {
+    /// True for a record that [`Step::of`] may make a step of.
+    pub fn is_in(record: &Record<'_>) -> bool {
+        match record {
+            Record::Qlog(qlog) => qlog.phase == Phase::Received && qlog.verdict == Verdict::Accepted,
+            Record::Queue(Queue::Info { .. } | Queue::Starting { .. } | Queue::Delivery { .. }) => true,
+            Record::Foreign(Foreign::Gate(Gate::Received { .. })) => true,
+            Record::Foreign(Foreign::Queue(QueueNote::Starting { .. })) => true,
+            _ => false,
+        }
+    }
+
     /// What a record says of a message's way; whose it is the connection table says.
     pub fn of(record: &Record<'_>, connections: &Connections, at: Timestamp) -> Option<Step> {
         let taken = |pid: SessionId, claimed, qp, id: Option<&Text<'_>>, sender| {

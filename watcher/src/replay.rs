@@ -1,10 +1,14 @@
 //! The same engine over old logs, in the time of their lines: who would be banned, when and why. It touches no firewall
 //! and no database.
 
+mod crew;
 mod logs;
 mod merge;
 mod report;
+#[cfg(test)]
+mod tests;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,9 +17,10 @@ use logline::Timestamp;
 
 use crate::config::Config;
 use crate::engine::{Ban, Engine, Exemptions, Input, Output};
-use crate::interpret::Interpreter;
+use crate::interpret::{Interpreter, Reading, Sight};
 use crate::watch::{Counts, Now, Watch};
 
+use crew::Crew;
 pub use logs::LogError;
 pub use merge::Progress;
 pub use report::{json, text};
@@ -40,7 +45,11 @@ impl Outcome {
     }
 }
 
-/// Reads the logs as one source, in the order in which their lines were written.
+/// So many bytes of lines does a thread read at a time: a share that is worth the handing over.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Reads the logs as one source, in the order in which their lines were written, with as many threads as the machine has
+/// processors.
 ///
 /// # Errors
 /// A log cannot be read.
@@ -49,14 +58,48 @@ pub fn replay(
     logs: &[PathBuf],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, LogError> {
+    let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    replay_with(config, logs, threads, progress)
+}
+
+/// As [`replay`], with so many threads; the outcome is the same for any number.
+///
+/// # Errors
+/// A log cannot be read.
+pub fn replay_with(
+    config: &Config,
+    logs: &[PathBuf],
+    threads: NonZero<usize>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, LogError> {
+    read(config, logs, threads, BLOCK_BYTES, progress)
+}
+
+fn read(
+    config: &Config,
+    logs: &[PathBuf],
+    threads: NonZero<usize>,
+    block_bytes: usize,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, LogError> {
     let source = config.sources.first();
     let zone = source.map_or_else(TimeZone::system, |source| source.zone.clone());
     let interpreter = Interpreter::new(config.filters.iter().cloned(), zone.clone());
+    let reader = interpreter.reader();
     // This machine's own addresses say nothing about the machine that wrote an old log.
     let exemptions = Exemptions::new(&config.exempt, &[], config.private);
     let mut replay =
         Replay::new(Watch::new(vec![interpreter], Engine::new(config.jails.clone(), exemptions)));
-    merge::read(logs, &zone, &mut replay, progress)?;
+    match NonZero::new(threads.get() - 1) {
+        None => merge::read(logs, &zone, &mut replay, progress)?,
+        Some(helpers) => std::thread::scope(|scope| {
+            let crew = Crew::start(scope, helpers.get(), reader, block_bytes);
+            let mut threaded = Threaded { crew, replay: &mut replay };
+            merge::read(logs, &zone, &mut threaded, progress)?;
+            threaded.finish();
+            Ok(())
+        })?,
+    }
     Ok(replay.finish())
 }
 
@@ -88,7 +131,18 @@ impl Replay {
 
     /// The next line.
     pub fn line(&mut self, line: &[u8]) {
-        let Some(reading) = self.watch.line(0, line, Now::Lines(self.now), &mut self.out) else { return };
+        let reading = self.watch.line(0, line, Now::Lines(self.now), &mut self.out);
+        self.read(reading);
+    }
+
+    /// The next line, which was looked at by another thread.
+    fn looked(&mut self, line: &[u8], sight: Sight<'_>) {
+        let reading = self.watch.looked(0, sight, line, self.now, &mut self.out);
+        self.read(reading);
+    }
+
+    fn read(&mut self, reading: Option<Reading>) {
+        let Some(reading) = reading else { return };
         if self.first.is_none() {
             self.first = Some(reading.at);
             self.now = reading.at;
@@ -126,5 +180,29 @@ impl merge::Sink for Replay {
 
     fn line(&mut self, line: &[u8]) {
         Replay::line(self, line);
+    }
+}
+
+/// A replay whose lines are looked at by several threads.
+struct Threaded<'r> {
+    crew: Crew,
+    replay: &'r mut Replay,
+}
+
+impl Threaded<'_> {
+    fn finish(self) {
+        let Threaded { mut crew, replay } = self;
+        crew.finish(&mut |line, sight| replay.looked(line, sight));
+    }
+}
+
+impl merge::Sink for Threaded<'_> {
+    fn starts(&mut self, written: Timestamp) {
+        self.replay.now = written;
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let Threaded { crew, replay } = self;
+        crew.line(line, &mut |line, sight| replay.looked(line, sight));
     }
 }

@@ -7,7 +7,7 @@ use crate::engine::{Engine, Input, Output};
 use crate::event::{Event, Kind};
 use crate::feed::Sent;
 use crate::filter::Rule;
-use crate::interpret::{Interpreter, Meaning, Reading};
+use crate::interpret::{Interpreter, Meaning, Reading, Sight};
 use crate::messages::Messages;
 use crate::twins::Twins;
 
@@ -96,6 +96,20 @@ impl Watch {
         })
     }
 
+    /// Takes in one line of an old log, which was looked at by a thread of its own.
+    pub(crate) fn looked(
+        &mut self,
+        source: usize,
+        sight: Sight<'_>,
+        line: &[u8],
+        latest: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Option<Reading> {
+        self.take(source, Now::Lines(latest), out, |interpreter, arrival, sink| {
+            interpreter.settle(sight, line, arrival, sink)
+        })
+    }
+
     /// Takes in one message whose envelope is open.
     pub fn sent(
         &mut self,
@@ -132,7 +146,7 @@ impl Watch {
         };
         let interpreter = interpreters.get_mut(source)?;
         let reading = read(interpreter, arrival, &mut sink);
-        if let Some(step) = interpreter.step.take() {
+        if let Some(step) = interpreter.take_step() {
             messages.take(step);
         }
         let count = counts.sources.get_mut(source)?;

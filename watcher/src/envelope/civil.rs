@@ -7,6 +7,7 @@ use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use logline::Timestamp;
 
 use super::Around;
+use super::stamp::Stamp;
 
 /// A stamp without a year is at most so far ahead of the line's arrival: clocks and zones that are set wrong.
 const AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -21,14 +22,26 @@ const FRESH: Duration = Duration::from_secs(2 * 3600);
 const DISORDER_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// A date and time as written; none where the numbers name no day or time (30 February, 25 o'clock).
-pub(super) type Civil = Option<DateTime>;
+pub(crate) type Civil = Option<DateTime>;
 
 /// Month, day and time of day, without a year.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Yearless {
+pub(crate) struct Yearless {
     month: i8,
     day: i8,
     time: Option<Time>,
+}
+
+impl Yearless {
+    /// The same in a year; none where that year has no such day, or the day no such time.
+    pub(super) fn in_year(self, year: i16) -> Civil {
+        Some(Date::new(year, self.month, self.day).ok()?.to_datetime(self.time?))
+    }
+
+    /// Whether it is the day and month of this date.
+    pub(super) fn is_of(self, date: Date) -> bool {
+        (self.month, self.day) == (date.month(), date.day())
+    }
 }
 
 /// Reads `2023-06-28 16:17:26.501278543` (the byte between date and time may be a space, `T` or `_`).
@@ -104,18 +117,24 @@ pub(super) fn offset(text: &[u8]) -> Option<(Option<Offset>, &[u8])> {
     Some((Some(Offset::from_seconds(seconds).ok()?), rest))
 }
 
+/// A time at a fixed distance from UTC, where every time is one instant.
+pub(super) fn in_zone(civil: Civil, offset: Offset) -> Stamp {
+    let instant = civil.and_then(|civil| timestamp(offset.to_timestamp(civil).ok()?));
+    instant.map_or(Stamp::None, Stamp::Instant)
+}
+
 /// The instant of a local time. In the hour that a clock change skips, the time is shifted forward; of the two instants
 /// in the hour that it repeats, [`later_of_fold`] tells.
-pub(super) fn instant(civil: Civil, zone: &TimeZone, around: Around) -> Option<Timestamp> {
-    let ambiguous = zone.to_ambiguous_timestamp(civil?);
+pub(super) fn instant(civil: DateTime, zone: &TimeZone, around: Around) -> Option<Timestamp> {
+    let ambiguous = zone.to_ambiguous_timestamp(civil);
     let (first, second) = match ambiguous.offset() {
         AmbiguousOffset::Fold { before, after } => (before, after),
         AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => {
             return timestamp(ambiguous.compatible().ok()?);
         }
     };
-    let first = timestamp(first.to_timestamp(civil?).ok()?)?;
-    let second = timestamp(second.to_timestamp(civil?).ok()?)?;
+    let first = timestamp(first.to_timestamp(civil).ok()?)?;
+    let second = timestamp(second.to_timestamp(civil).ok()?)?;
     Some(if later_of_fold(first, second, around) { second } else { first })
 }
 
@@ -131,24 +150,20 @@ fn later_of_fold(first: Timestamp, second: Timestamp, around: Around) -> bool {
     }
 }
 
-fn timestamp(instant: jiff::Timestamp) -> Option<Timestamp> {
+/// An instant of jiff's as one of ours.
+pub(super) fn timestamp(instant: jiff::Timestamp) -> Option<Timestamp> {
     Some(Timestamp::from_nanos(i64::try_from(instant.as_nanosecond()).ok()?))
 }
 
 /// The instant of a yearless stamp: of the years in which there is such a day, the one nearest to the line's arrival, but
 /// none more than a day after it.
 pub(super) fn with_nearest_year(stamp: Yearless, zone: &TimeZone, around: Around) -> Option<Timestamp> {
-    let here = jiff::Timestamp::from_nanosecond(around.arrival.nanos().into()).ok()?;
-    let this_year = zone.to_datetime(here).year();
-    let of_year = |year| {
-        let date = Date::new(year, stamp.month, stamp.day).ok()?;
-        instant(Some(date.to_datetime(stamp.time?)), zone, around)
-    };
+    let this_year = date(around.arrival, zone)?.year();
+    let of_year = |year| instant(stamp.in_year(year)?, zone, around);
     let distance = |time: &Timestamp| time.nanos().abs_diff(around.arrival.nanos());
     let possible = |time: &Timestamp| *time <= around.arrival + AHEAD_MAX;
     let near = of_year(this_year).filter(possible);
-    // Nearer than half a year, no other year can be nearer.
-    if near.is_some_and(|time| distance(&time) < HALF_A_YEAR_NANOS) {
+    if near.is_some_and(|time| is_certain(time, around)) {
         return near;
     }
     [this_year.saturating_sub(1), this_year.saturating_add(1)]
@@ -157,6 +172,17 @@ pub(super) fn with_nearest_year(stamp: Yearless, zone: &TimeZone, around: Around
         .filter(possible)
         .chain(near)
         .min_by_key(distance)
+}
+
+/// Whether a time in the year of the line's arrival is so near to it that no other year can be nearer: by half a year.
+pub(super) fn is_certain(time: Timestamp, around: Around) -> bool {
+    time <= around.arrival + AHEAD_MAX && time.nanos().abs_diff(around.arrival.nanos()) < HALF_A_YEAR_NANOS
+}
+
+/// The day that it is in a zone.
+pub(super) fn date(time: Timestamp, zone: &TimeZone) -> Option<Date> {
+    let time = jiff::Timestamp::from_nanosecond(time.nanos().into()).ok()?;
+    Some(zone.to_datetime(time).date())
 }
 
 fn digits(tens: u8, ones: u8) -> Option<i8> {

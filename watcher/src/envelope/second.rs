@@ -1,26 +1,23 @@
 //! A second envelope inside a line: two lines that a writer glued together, or a client who wrote a line of his own
 //! choosing into somebody's log. Nobody can tell which.
 
-use logline::Timestamp;
-
-use super::{Around, Clock, Envelope, EnvelopeKind};
+use super::{EnvelopeKind, Opened};
 
 /// What looks like a stamp is looked at so often. Nobody writes more of them into one line by chance; a client who does
 /// is not to make the line expensive.
 const CANDIDATES_MAX: usize = 8;
 
 /// Whether somewhere in `message` an envelope begins whose text `reads` as something.
-pub(crate) fn stands_in(message: &[u8], clock: &Clock, reads: impl Fn(&[u8]) -> bool) -> bool {
-    let around = Around { arrival: Timestamp::from_nanos(0), previous: None };
+pub(crate) fn stands_in(message: &[u8], mut reads: impl FnMut(&[u8]) -> bool) -> bool {
     let mut candidates = 0;
     for start in beginnings(message) {
         let inner = message.get(start..).unwrap_or_default();
-        let envelope = Envelope::open(inner, clock, around);
-        if envelope.kind == EnvelopeKind::None {
+        let opened = Opened::read(inner);
+        if opened.kind == EnvelopeKind::None {
             continue;
         }
         candidates += 1;
-        if candidates > CANDIDATES_MAX || reads(envelope.message) {
+        if candidates > CANDIDATES_MAX || reads(opened.message) {
             return true;
         }
     }

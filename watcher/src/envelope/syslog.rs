@@ -1,9 +1,10 @@
 //! What syslog daemons write: RFC 3164 in its many dialects, RFC 5424, and qmail's splogger within them.
 
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::Offset;
 use logline::Timestamp;
 
-use super::{Around, Clock, Envelope, EnvelopeKind, bare, civil, iso};
+use super::stamp::Stamp;
+use super::{EnvelopeKind, Opened, bare, civil, iso};
 
 /// The text that splogger gives to syslog at once; the rest of a longer line follows in lines of their own (qmail
 /// splogger.c: a buffer of 800 bytes, of which the last is for the NUL).
@@ -16,7 +17,7 @@ const SPLOGGER_STAMP_BYTES: usize = 17;
 pub(crate) const LAST_MESSAGE: &[u8] = b"last message repeated ";
 
 /// `<22>` before any of the others: as the protocol has it, and files that keep what came over the network.
-pub(super) fn with_priority<'a>(line: &'a [u8], clock: &Clock, around: Around) -> Option<Envelope<'a>> {
+pub(super) fn with_priority(line: &[u8]) -> Option<Opened<'_>> {
     let end = line.iter().take(5).position(|byte| *byte == b'>')?;
     let digits = line.get(1..end)?;
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -24,29 +25,27 @@ pub(super) fn with_priority<'a>(line: &'a [u8], clock: &Clock, around: Around) -
     }
     let rest = line.get(end + 1..)?;
     if let Some(rest) = rest.strip_prefix(b"1 ") {
-        return rfc5424(rest, around);
+        return rfc5424(rest);
     }
-    rfc3164(rest, clock, around)
-        .or_else(|| iso(rest, clock, around).filter(|envelope| envelope.kind == EnvelopeKind::Rfc3339))
+    rfc3164(rest).or_else(|| iso(rest).filter(|opened| opened.kind == EnvelopeKind::Rfc3339))
 }
 
 /// `Aug 12 11:52:52 host program[pid]: message`.
-pub(super) fn rfc3164<'a>(line: &'a [u8], clock: &Clock, around: Around) -> Option<Envelope<'a>> {
+pub(super) fn rfc3164(line: &[u8]) -> Option<Opened<'_>> {
     let (yearless, rest) = civil::month_day_time(line)?;
-    let time = civil::with_nearest_year(yearless, &clock.zone, around);
-    Some(body(EnvelopeKind::Rfc3164, time, rest.strip_prefix(b" ")?))
+    Some(body(EnvelopeKind::Rfc3164, Stamp::Yearless(yearless), rest.strip_prefix(b" ")?))
 }
 
 /// `2025-01-10T18:56:48.748493+01:00 host program pid msgid [data] message`; `-` stands for what is not known.
-fn rfc5424(text: &[u8], around: Around) -> Option<Envelope<'_>> {
+fn rfc5424(text: &[u8]) -> Option<Opened<'_>> {
     let (stamp, rest) = word(text)?;
-    let (time, offset) = match stamp {
-        b"-" => (None, None),
+    let (stamp, offset) = match stamp {
+        b"-" => (Stamp::None, None),
         stamp => {
             let (civil, zone) = civil::iso_date_time(stamp)?;
             let (offset, rest) = civil::offset(zone)?;
             let offset = offset.filter(|_| rest.is_empty())?;
-            (civil::instant(civil, &TimeZone::fixed(offset), around), Some(offset))
+            (civil::in_zone(civil, offset), Some(offset))
         }
     };
     let (_host, rest) = word(rest)?;
@@ -56,13 +55,13 @@ fn rfc5424(text: &[u8], around: Around) -> Option<Envelope<'_>> {
     let rest = after_structured_data(rest)?;
     let message = rest.strip_prefix(b" ").unwrap_or(rest);
     let message = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);
-    let known = Envelope {
-        time,
+    let known = Opened {
+        stamp,
         program: (program != b"-").then_some(program),
         pid: number(pid),
         ..bare(EnvelopeKind::Rfc5424, message)
     };
-    Some(Envelope { offset, ..splogger(known) })
+    Some(Opened { offset, ..splogger(known) })
 }
 
 /// The text up to a space, and what follows the space.
@@ -95,17 +94,15 @@ fn after_structured_data(text: &[u8]) -> Option<&[u8]> {
 
 /// `host program[pid]: message`. Where there is no program, all of it is message; but for syslogd's own word on lines
 /// that say the same, which stands behind the host.
-pub(super) fn body(kind: EnvelopeKind, time: Option<Timestamp>, rest: &[u8]) -> Envelope<'_> {
-    let unnamed = Envelope { time, offset: None, ..bare(kind, rest) };
+pub(super) fn body(kind: EnvelopeKind, stamp: Stamp, rest: &[u8]) -> Opened<'_> {
+    let unnamed = Opened { stamp, offset: None, ..bare(kind, rest) };
     let Some((host, text)) = word(rest) else { return unnamed };
     // A program on this machine names no host (syslog(3)); an IPv6 address that ends in a colon has others before it.
     let is_program = memchr::memchr(b':', host).is_some_and(|colon| colon + 1 == host.len());
     let text = if is_program { rest } else { text };
     match tag(text) {
-        Some((program, pid, message)) => {
-            splogger(Envelope { program: Some(program), pid, message, ..unnamed })
-        }
-        None if text.starts_with(LAST_MESSAGE) => Envelope { message: text, ..unnamed },
+        Some((program, pid, message)) => splogger(Opened { program: Some(program), pid, message, ..unnamed }),
+        None if text.starts_with(LAST_MESSAGE) => Opened { message: text, ..unnamed },
         None => unnamed,
     }
 }
@@ -134,24 +131,26 @@ fn number(digits: &[u8]) -> Option<u32> {
 
 /// splogger's own stamp stands at the beginning of the message, where no client's text can stand, and is finer than
 /// syslog's: it is the line's time.
-fn splogger(envelope: Envelope<'_>) -> Envelope<'_> {
-    let Some((stamp, rest)) = envelope.message.split_at_checked(SPLOGGER_STAMP_BYTES) else {
-        return envelope;
+fn splogger(opened: Opened<'_>) -> Opened<'_> {
+    let Some((stamp, rest)) = opened.message.split_at_checked(SPLOGGER_STAMP_BYTES) else {
+        return opened;
     };
     let (continues, message) = match rest.split_first() {
         Some((b' ', text)) => (false, text),
         Some((b'+', text)) => (true, text),
-        _ => return envelope,
+        _ => return opened,
     };
-    let Some(time) = splogger_stamp(stamp) else { return envelope };
+    let Some(time) = splogger_stamp(stamp) else { return opened };
     let (kind, offset) = (EnvelopeKind::Splogger, Some(Offset::UTC));
-    Envelope { kind, time: Some(time), offset, message, continues, ..envelope }
+    Opened { kind, stamp: Stamp::Instant(time), offset, message, continues, ..opened }
 }
 
 fn splogger_stamp(stamp: &[u8]) -> Option<Timestamp> {
     let (seconds, micros) = (stamp.get(..10)?, stamp.get(10..)?.strip_prefix(b".")?);
-    let micros_of = |digits: &[u8]| {
+    let digits_of = |digits: &[u8]| {
         digits.iter().try_fold(0i64, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
     };
-    Some(Timestamp::from_nanos(micros_of(seconds)? * 1_000_000_000 + micros_of(micros)? * 1_000))
+    // Ten digits of seconds reach beyond the years that an instant can have.
+    let nanos = digits_of(seconds)?.checked_mul(1_000_000_000)?.checked_add(digits_of(micros)? * 1_000)?;
+    Some(Timestamp::from_nanos(nanos))
 }

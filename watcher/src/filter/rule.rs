@@ -1,12 +1,22 @@
 //! One rule of a filter: when it applies, and what it makes of a line.
 
+use std::sync::OnceLock;
+
 use logline::Text;
-use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::dfa::onepass;
+use regex_automata::nfa::thompson;
+use regex_automata::util::primitives::NonMaxUsize;
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input};
 use settings::Place;
 
 use crate::event::Kind;
 use crate::fact::{Fact, View};
 use crate::filter::anchor;
+
+/// The group that every pattern has.
+const ADDRESS: &str = "address";
 
 /// A compiled pattern may take this much memory, and its lazy automaton as much again.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
@@ -28,7 +38,7 @@ impl Rule {
     /// Whether a line can tell of several failed logins at once.
     pub fn counts_attempts(&self) -> bool {
         match &self.matcher {
-            Matcher::Pattern(pattern) => pattern.groups().any(|name| name == "attempts"),
+            Matcher::Pattern(pattern) => pattern.names().any(|name| name == "attempts"),
             Matcher::Fact(..) => false,
         }
     }
@@ -72,10 +82,16 @@ pub enum PatternProof {
 #[derive(Debug)]
 pub struct Pattern {
     regex: Regex,
-    /// Index and name of each named group.
+    /// Index and name of each named group; the address is not among them.
     groups: Vec<(usize, String)>,
-    locations: CaptureLocations,
+    address: Option<usize>,
+    /// The same pattern as an automaton that finds its groups in one pass; none where it is not of that kind. Most are
+    /// never needed, so it is built for the first line that is.
+    one_pass: OnceLock<Option<Box<onepass::DFA>>>,
 }
+
+/// The address, and the named groups beside it.
+type Groups<'p, 'a> = (Option<&'a [u8]>, Vec<(&'p str, Text<'a>)>);
 
 impl Pattern {
     /// Compiles a pattern that says where the line begins, where it ends and where in it the address stands, or the
@@ -94,9 +110,11 @@ impl Pattern {
             .build()
             .map_err(|error| format!("this pattern cannot be used: {error}"))?;
         let named = regex.capture_names().enumerate();
-        let groups = named.filter_map(|(index, name)| Some((index, name?.to_owned()))).collect();
-        let locations = regex.capture_locations();
-        Ok(Pattern { regex, groups, locations })
+        let (addresses, groups): (Vec<_>, Vec<_>) = named
+            .filter_map(|(index, name)| Some((index, name?.to_owned())))
+            .partition(|(_, name)| name == ADDRESS);
+        let address = addresses.first().map(|(index, _)| *index);
+        Ok(Pattern { regex, groups, address, one_pass: OnceLock::new() })
     }
 
     /// The pattern as written.
@@ -105,8 +123,8 @@ impl Pattern {
     }
 
     /// The names of its groups.
-    pub fn groups(&self) -> impl Iterator<Item = &str> {
-        self.groups.iter().map(|(_, name)| name.as_str())
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|(_, name)| name.as_str()).chain(self.address.map(|_| ADDRESS))
     }
 
     /// The names of its groups that a client could write an address into.
@@ -114,14 +132,66 @@ impl Pattern {
         anchor::forgeable(self.as_str())
     }
 
-    /// The named groups of a message that has this shape.
-    pub fn captures<'p, 'a>(&'p self, message: &'a [u8]) -> Option<Vec<(&'p str, Text<'a>)>> {
-        let mut locations = self.locations.clone();
+    /// Whether a message has this shape.
+    pub fn fits(&self, message: &[u8]) -> bool {
+        self.regex.is_match(message)
+    }
+
+    /// The address in a message that has this shape, and the other named groups.
+    pub fn groups<'p, 'a>(&'p self, message: &'a [u8]) -> Option<Groups<'p, 'a>> {
+        let mut locations = self.regex.capture_locations();
         self.regex.captures_read(&mut locations, message)?;
-        let group = |(index, name): &'p (usize, String)| {
-            let (start, end) = locations.get(*index)?;
-            Some((name.as_str(), Text::from(message.get(start..end)?)))
+        self.named(message, |index| locations.get(index))
+    }
+
+    fn named<'p, 'a>(
+        &'p self,
+        message: &'a [u8],
+        place: impl Fn(usize) -> Option<(usize, usize)>,
+    ) -> Option<Groups<'p, 'a>> {
+        let text = |index| place(index).and_then(|(start, end)| message.get(start..end));
+        let mut fields = Vec::with_capacity(self.groups.len());
+        for (index, name) in &self.groups {
+            fields.extend(text(*index).map(|text| (name.as_str(), Text::from(text))));
+        }
+        Some((self.address.and_then(text), fields))
+    }
+
+    fn one_pass(&self) -> Option<&onepass::DFA> {
+        let build = || {
+            onepass::DFA::builder()
+                .syntax(syntax::Config::new().unicode(false).utf8(false))
+                .thompson(thompson::Config::new().utf8(false))
+                .configure(onepass::DFA::config().size_limit(Some(PATTERN_BYTES_MAX)))
+                .build(self.as_str())
+                .ok()
+                .map(Box::new)
         };
-        Some(self.groups.iter().filter_map(group).collect())
+        self.one_pass.get_or_init(build).as_deref()
+    }
+}
+
+/// Memory to find groups in, used again for each message.
+#[derive(Debug, Default)]
+pub(crate) struct GroupFinder {
+    cache: Option<onepass::Cache>,
+    slots: Vec<Option<NonMaxUsize>>,
+}
+
+impl GroupFinder {
+    /// What [`Pattern::groups`] gives, faster.
+    pub(crate) fn find<'p, 'a>(&mut self, pattern: &'p Pattern, message: &'a [u8]) -> Option<Groups<'p, 'a>> {
+        let Some(dfa) = pattern.one_pass() else { return pattern.groups(message) };
+        let cache = self.cache.get_or_insert_with(|| dfa.create_cache());
+        cache.reset(dfa);
+        self.slots.clear();
+        self.slots.resize(dfa.get_nfa().group_info().slot_len(), None);
+        let input = Input::new(message).anchored(Anchored::Yes);
+        match dfa.try_search_slots(cache, &input, &mut self.slots) {
+            Ok(found) => found?,
+            Err(_) => return pattern.groups(message),
+        };
+        let slot = |at: usize| Some(self.slots.get(at).copied()??.get());
+        pattern.named(message, |index| Some((slot(2 * index)?, slot(2 * index + 1)?)))
     }
 }

@@ -5,14 +5,15 @@
 //! program that writes under its own name, as syslog has it, is believed by itself: no client can put a line under it.
 
 use crate::connections::Connections;
-use crate::envelope::{Envelope, EnvelopeKind};
+use crate::envelope::EnvelopeKind;
 use crate::filter::Filter;
 
-/// The envelope of a line and the program it names.
+/// The envelope of a line, and the program and process it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Origin<'l> {
     pub(super) kind: EnvelopeKind,
     pub(super) program: Option<&'l [u8]>,
+    pub(super) pid: Option<u32>,
 }
 
 /// Among which lines connections are told of.
@@ -28,14 +29,10 @@ pub(super) enum Trust {
     Connected,
 }
 
-impl<'l> Origin<'l> {
-    pub(super) fn of(envelope: &Envelope<'l>) -> Self {
-        Origin { kind: envelope.kind, program: envelope.program }
-    }
-
+impl Origin<'_> {
     /// What an address needs in a line that a filter reads; none where the line is another program's.
     pub(super) fn trust(self, filter: &Filter, gate: &Gate, connections: &Connections) -> Option<Trust> {
-        if !filter.programs.cover(self.program) {
+        if !filter.hears(self.program) {
             return None;
         }
         let is_named = self.program.is_some() && filter.programs.are_named();

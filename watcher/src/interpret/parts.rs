@@ -5,7 +5,8 @@
 
 use logline::Timestamp;
 
-use crate::envelope::{Envelope, EnvelopeKind, SPLOGGER_TEXT_BYTES};
+use crate::envelope::stamp::Stamp;
+use crate::envelope::{EnvelopeKind, Opened, SPLOGGER_TEXT_BYTES};
 use crate::tail::LINE_BYTES_MAX;
 
 /// The line whose rest is to come.
@@ -31,8 +32,6 @@ pub(super) struct Whole {
 /// What a line is among the parts of another.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// It is no part.
-    None,
     /// There is more to come.
     More,
     /// It is the last one.
@@ -52,29 +51,27 @@ impl Whole {
 }
 
 impl Parts {
-    /// Takes the line in, if it is a part. A beginning that another beginning follows is forgotten: at most one line is
-    /// held, of at most [`LINE_BYTES_MAX`].
-    pub(super) fn take(&mut self, envelope: &Envelope<'_>, line: &[u8]) -> Part {
-        if envelope.kind != EnvelopeKind::Splogger {
-            return Part::None;
-        }
-        let is_full = envelope.message.len() >= SPLOGGER_TEXT_BYTES;
-        if !envelope.continues {
-            if !is_full {
-                return Part::None;
-            }
+    /// Whether a line is a part of a longer one.
+    pub(super) fn concerns(opened: &Opened<'_>) -> bool {
+        opened.kind == EnvelopeKind::Splogger && (opened.continues || is_full(opened))
+    }
+
+    /// Takes a part in. A beginning that another beginning follows is forgotten: at most one line is held, of at most
+    /// [`LINE_BYTES_MAX`].
+    pub(super) fn take(&mut self, part: &Opened<'_>, line: &[u8]) -> Part {
+        if !part.continues {
             let text = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
-            let whole = Whole { message_at: text.len() - envelope.message.len(), line: text };
-            let program = envelope.program.map(<[u8]>::to_vec);
-            self.held = Some(Held { time: envelope.time, program, whole });
+            let whole = Whole { message_at: text.len() - part.message.len(), line: text };
+            let program = part.program.map(<[u8]>::to_vec);
+            self.held = Some(Held { time: time(part), program, whole });
             return Part::More;
         }
-        let Some(mut held) = self.held.take_if(|held| held.goes_on_in(envelope)) else { return Part::Lost };
-        if held.whole.line.len() + envelope.message.len() > LINE_BYTES_MAX {
+        let Some(mut held) = self.held.take_if(|held| held.goes_on_in(part)) else { return Part::Lost };
+        if held.whole.line.len() + part.message.len() > LINE_BYTES_MAX {
             return Part::Lost;
         }
-        held.whole.line.extend_from_slice(envelope.message);
-        if is_full {
+        held.whole.line.extend_from_slice(part.message);
+        if is_full(part) {
             self.held = Some(held);
             return Part::More;
         }
@@ -83,7 +80,19 @@ impl Parts {
 }
 
 impl Held {
-    fn goes_on_in(&self, part: &Envelope<'_>) -> bool {
-        self.time == part.time && self.program.as_deref() == part.program
+    fn goes_on_in(&self, part: &Opened<'_>) -> bool {
+        self.time == time(part) && self.program.as_deref() == part.program
+    }
+}
+
+fn is_full(part: &Opened<'_>) -> bool {
+    part.message.len() >= SPLOGGER_TEXT_BYTES
+}
+
+/// splogger's own stamp, which all parts of a line have.
+fn time(part: &Opened<'_>) -> Option<Timestamp> {
+    match part.stamp {
+        Stamp::Instant(time) => Some(time),
+        Stamp::None | Stamp::Local(_) | Stamp::Yearless(_) => None,
     }
 }

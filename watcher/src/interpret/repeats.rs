@@ -2,7 +2,7 @@
 //!
 //! Each counts as that many events, or guessing passwords fast would count less than guessing them slowly.
 
-use crate::envelope::{Envelope, EnvelopeKind, LAST_MESSAGE};
+use crate::envelope::{LAST_MESSAGE, Opened};
 
 /// One line stands for at most so many.
 const TIMES_MAX: u32 = crate::event::WEIGHT_MAX;
@@ -42,27 +42,28 @@ pub(super) struct Last {
     kept: Option<Kept>,
 }
 
-/// What of the line's envelope counts, and where in the line it stands.
-#[derive(Clone, Debug)]
-struct Kept {
-    kind: EnvelopeKind,
-    program: Option<std::ops::Range<usize>>,
-    pid: Option<u32>,
-    message_at: usize,
+#[derive(Debug)]
+enum Kept {
+    /// A line of a file, which says all itself.
+    Whole,
+    /// A message whose envelope was opened where it came from; the line ends in it.
+    Sent { program: Option<Vec<u8>>, pid: Option<u32>, message_at: usize },
 }
 
 impl Last {
     /// This is the line before the next one. The memory is used again and again; a line is at most 64 KiB.
-    pub(super) fn keep(&mut self, envelope: &Envelope<'_>, line: &[u8]) {
-        let text = line.strip_suffix(b"\r").unwrap_or(line);
+    pub(super) fn keep(&mut self, line: &[u8]) {
         self.line.clear();
-        self.line.extend_from_slice(text);
-        let program = envelope.program.and_then(|program| {
-            let start = memchr::memmem::find(text, program)?;
-            Some(start..start + program.len())
-        });
-        let message_at = text.len() - envelope.message.len();
-        self.kept = Some(Kept { kind: envelope.kind, program, pid: envelope.pid, message_at });
+        self.line.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        self.kept = Some(Kept::Whole);
+    }
+
+    /// The same for a message that was sent.
+    pub(super) fn keep_sent(&mut self, opened: &Opened<'_>, line: &[u8]) {
+        self.keep(line);
+        let message_at = self.line.len().saturating_sub(opened.message.len());
+        let program = opened.program.map(<[u8]>::to_vec);
+        self.kept = Some(Kept::Sent { program, pid: opened.pid, message_at });
     }
 
     /// The next line is not this one's to repeat.
@@ -76,13 +77,17 @@ impl Last {
 
     /// What `repeat` repeats; none where that names another program or process, or nothing is known. syslogd itself names
     /// none.
-    pub(super) fn said_by<'l>(&'l self, repeat: &Envelope<'l>) -> Option<Envelope<'l>> {
-        let kept = self.kept.as_ref()?;
-        let program = kept.program.clone().and_then(|range| self.line.get(range));
-        if repeat.program.is_some() && (repeat.program != program || repeat.pid != kept.pid) {
+    pub(super) fn said_by<'l>(&'l self, repeat: &Opened<'l>) -> Option<Opened<'l>> {
+        let said = match self.kept.as_ref()? {
+            Kept::Whole => Opened::read(&self.line),
+            Kept::Sent { program, pid, message_at } => {
+                let message = self.line.get(*message_at..)?;
+                Opened { program: program.as_deref(), pid: *pid, message, ..*repeat }
+            }
+        };
+        if repeat.program.is_some() && (repeat.program != said.program || repeat.pid != said.pid) {
             return None;
         }
-        let message = self.line.get(kept.message_at..)?;
-        Some(Envelope { kind: kept.kind, program, pid: kept.pid, message, continues: false, ..*repeat })
+        Some(said)
     }
 }

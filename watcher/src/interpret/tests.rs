@@ -1,3 +1,5 @@
+use logline::Record;
+
 use super::*;
 use crate::filter::Filters;
 

@@ -1,0 +1,226 @@
+//! How fast lines are understood: from the bytes of a log to events, all shipped filters together, on one core. Beside it, on
+//! the same bytes, a bare search for line feeds, and what others need who read such logs for offences.
+
+use std::fs::File;
+use std::io::{BufWriter, Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::tz::TimeZone;
+use settings::Document;
+use watcher::filter::{Filter, Filters};
+use watcher::interpret::{Interpreter, Meaning};
+use watcher::tail::LineSplitter;
+
+use crate::journal::START;
+use crate::mixed::{self, Mix};
+
+/// The best of so many runs counts: what disturbs a run makes it slower, never faster.
+const RUNS: usize = 3;
+
+/// As the tailer and replay read.
+const BLOCK_BYTES: usize = 256 << 10;
+
+/// The others are given so many bytes of the same log: all of it would take them minutes.
+const SSHGUARD_BYTES: u64 = 64 << 20;
+/// And fail2ban so many.
+const FAIL2BAN_BYTES: u64 = 2 << 20;
+
+/// Filters that are added to the shipped ones to see what one more costs.
+const MORE_FILTERS: usize = 10;
+
+/// Makes logs of this size, reads them, and says how fast.
+///
+/// # Errors
+/// A log cannot be written or read, or a peer is not installed.
+pub fn measure(bytes: u64) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut out = std::io::stdout();
+    let start = Instant::now();
+    let filters = shipped()?;
+    let loaded = start.elapsed();
+    writeln!(out, "understanding: all {} shipped filters, one core", filters.len())?;
+    writeln!(out, "  filters loaded and checked in {:.1} ms", loaded.as_secs_f64() * 1e3)?;
+    let ordinary = Log::new(&directory.path().join("ordinary"), Mix::Ordinary, bytes)?;
+    let attack = Log::new(&directory.path().join("attack"), Mix::Attack, bytes / 4)?;
+    let split = ordinary.best(split)?;
+    ordinary.show(&mut out, "search for line feeds", split)?;
+    let mut read = 0;
+    for (name, log) in [("one line in ten is an offence", &ordinary), ("every line is an offence", &attack)] {
+        let mut events = 0;
+        let took = log.best(|path| {
+            let (lines, found) = understand(path, &filters)?;
+            events = found;
+            Ok(lines)
+        })?;
+        log.show(&mut out, name, took)?;
+        writeln!(out, "    {:.1} % of the lines are events", 100.0 * events as f64 / log.lines as f64)?;
+        if read == 0 {
+            read = per_second(log.lines, took);
+        }
+    }
+    peers(&mut out, directory.path(), read)?;
+    one_more(&mut out, &ordinary, &filters)
+}
+
+fn per_second(lines: u64, took: Duration) -> u64 {
+    (lines as f64 / took.as_secs_f64()) as u64
+}
+
+/// A log in a file that was just written, and is in the page cache.
+struct Log {
+    path: std::path::PathBuf,
+    lines: u64,
+    bytes: u64,
+}
+
+impl Log {
+    fn new(path: &Path, mix: Mix, bytes: u64) -> Result<Self> {
+        let mut file = BufWriter::new(File::create(path)?);
+        let lines = mixed::write(mix, bytes, &mut file)?;
+        file.flush()?;
+        Ok(Log { path: path.to_owned(), lines, bytes: path.metadata()?.len() })
+    }
+
+    /// The shortest time that reading all lines takes.
+    fn best(&self, mut read: impl FnMut(&Path) -> Result<u64>) -> Result<Duration> {
+        let mut best = Duration::MAX;
+        for _ in 0..RUNS {
+            let start = Instant::now();
+            let lines = read(&self.path)?;
+            best = best.min(start.elapsed());
+            ensure!(lines == self.lines, "{lines} lines instead of {}", self.lines);
+        }
+        Ok(best)
+    }
+
+    fn show(&self, out: &mut impl std::io::Write, name: &str, took: Duration) -> Result<()> {
+        let seconds = took.as_secs_f64();
+        writeln!(
+            out,
+            "  {name:<34}{:>8.2} M lines/s {:>8.0} MB/s {:>8.0} ns a line",
+            self.lines as f64 / seconds / 1e6,
+            self.bytes as f64 / seconds / 1e6,
+            seconds * 1e9 / self.lines as f64
+        )?;
+        Ok(())
+    }
+}
+
+fn shipped() -> Result<Vec<Arc<Filter>>> {
+    let filters = Filters::shipped().map_err(|mistakes| anyhow::anyhow!("{mistakes}"))?;
+    Ok(filters.iter().cloned().collect())
+}
+
+fn blocks(path: &Path, mut each: impl FnMut(&[u8])) -> Result<()> {
+    let mut file = File::open(path)?;
+    let mut block = vec![0; BLOCK_BYTES];
+    loop {
+        let length = file.read(&mut block)?;
+        if length == 0 {
+            return Ok(());
+        }
+        each(block.get(..length).unwrap_or_default());
+    }
+}
+
+fn split(path: &Path) -> Result<u64> {
+    let mut lines = 0;
+    blocks(path, |block| lines += memchr::memchr_iter(b'\n', block).count() as u64)?;
+    Ok(lines)
+}
+
+/// Reads a log with these filters; how many lines it has, and how many are events.
+fn understand(path: &Path, filters: &[Arc<Filter>]) -> Result<(u64, u64)> {
+    let mut interpreter = Interpreter::new(filters.iter().cloned(), TimeZone::UTC);
+    let mut splitter = LineSplitter::at(0);
+    let (mut lines, mut events, mut told, mut now) = (0, 0, 0u64, START);
+    blocks(path, |block| {
+        splitter.feed(block, |line| {
+            let reading = interpreter.read(line.bytes, now, &mut |_, _| told += 1);
+            lines += 1;
+            events += u64::from(matches!(reading.meaning, Meaning::Events(_)));
+            now = now.max(reading.at);
+        });
+    })?;
+    ensure!(told >= events, "an event that nobody was told of");
+    Ok((lines, events))
+}
+
+/// What others need for the same lines.
+fn peers(out: &mut impl std::io::Write, directory: &Path, ours: u64) -> Result<()> {
+    let log = Log::new(&directory.join("sshguard"), Mix::Ordinary, SSHGUARD_BYTES)?;
+    let took = log.best(|path| {
+        let status = Command::new("/usr/libexec/sshguard/sshg-parser")
+            .stdin(File::open(path)?)
+            .stdout(Stdio::null())
+            .status()
+            .context("sshguard is not installed")?;
+        ensure!(status.success(), "sshg-parser: {status}");
+        Ok(log.lines)
+    })?;
+    log.show(out, "sshg-parser", took)?;
+    writeln!(out, "    we are {:.1} times as fast", ours as f64 / per_second(log.lines, took) as f64)?;
+    let log = Log::new(&directory.join("fail2ban"), Mix::Ordinary, FAIL2BAN_BYTES)?;
+    let took = log.best(|path| {
+        let status = Command::new("fail2ban-regex")
+            .args([path.as_os_str(), "/etc/fail2ban/filter.d/sshd.conf".as_ref()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .context("fail2ban is not installed")?;
+        ensure!(status.success(), "fail2ban-regex: {status}");
+        Ok(log.lines)
+    })?;
+    log.show(out, "fail2ban-regex, its filter sshd", took)?;
+    writeln!(out, "    we are {:.0} times as fast", ours as f64 / per_second(log.lines, took) as f64)?;
+    Ok(())
+}
+
+/// What one more filter costs: the time with ten more, by turns with the time without.
+fn one_more(out: &mut impl std::io::Write, log: &Log, filters: &[Arc<Filter>]) -> Result<()> {
+    let more: Vec<Arc<Filter>> = filters.iter().cloned().chain(another()?).collect();
+    let (mut without, mut with) = (Duration::MAX, Duration::MAX);
+    for _ in 0..RUNS {
+        for (filters, best) in [(filters, &mut without), (more.as_slice(), &mut with)] {
+            let start = Instant::now();
+            understand(&log.path, filters)?;
+            *best = start.elapsed().min(*best);
+        }
+    }
+    let cost = with.as_secs_f64() / without.as_secs_f64() - 1.0;
+    writeln!(
+        out,
+        "  with {MORE_FILTERS} more filters, of 5 patterns each: {:+.1} % time, {:+.2} % a filter",
+        100.0 * cost,
+        100.0 * cost / MORE_FILTERS as f64
+    )?;
+    Ok(())
+}
+
+/// Filters for programs that write to this log, and for all of them.
+fn another() -> Result<Vec<Arc<Filter>>> {
+    let mut filters = Vec::new();
+    for n in 0..MORE_FILTERS {
+        let program = match n % 5 {
+            0 => "program = \"sshd\"\n",
+            1 => "program = \"postfix/smtpd\"\n",
+            2 => "program = \"dovecot\"\n",
+            3 => "program = \"another\"\n",
+            _ => "",
+        };
+        let mut text = format!("about = \"another\"\n{program}");
+        for rule in 0..5 {
+            text += &format!(
+                "[[rule]]\nkind = \"failure\"\npattern = '^(?:error|warning): rule {rule} of {n}: client=(?<address>[0-9a-f.:]{{2,45}}) user=(?<user>[^ ]*) failed$'\n"
+            );
+        }
+        let name = format!("another-{n}");
+        let filter = Filters::single(&name, Document::parse(&name, &text));
+        filters.extend(filter.map_err(|mistakes| anyhow::anyhow!("{mistakes}"))?.iter().cloned());
+    }
+    Ok(filters)
+}
