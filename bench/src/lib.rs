@@ -1,7 +1,9 @@
 //! Produces every figure that is published, each beside what bounds it, in the same run and on the same machine: a
 //! ratio travels better than a number.
 
+pub mod counting;
 pub mod day;
+pub mod fail2ban;
 pub mod journal;
 pub mod latency;
 pub mod mixed;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{day, latency, replay, understanding};
+use bench::{counting, day, fail2ban, latency, replay, understanding};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -20,8 +20,12 @@ const ORDINARY_MB: u64 = 1000;
 enum Figure {
     /// From a line's write to the kernel's acknowledgement of the ban, in a network namespace of its own.
     BanLatency,
+    /// How fast the engine counts a million addresses, and in how much memory.
+    Counting,
     /// What a blocklist is asked in a day, with an old server and with ours.
     DayModel,
+    /// How fast fail2ban's filters run here, and with fail2ban itself.
+    Fail2ban,
     /// How fast an old log is read.
     Replay,
     /// How fast lines are understood, and beside it what others need.
@@ -38,12 +42,16 @@ fn main() -> Result<()> {
     e2e::namespace::enter()?;
     match arguments.figure {
         Some(Figure::BanLatency) => latency::measure(),
+        Some(Figure::Counting) => counting::measure(),
         Some(Figure::DayModel) => day::measure(),
+        Some(Figure::Fail2ban) => fail2ban::measure(),
         Some(Figure::Replay) => replay::measure(),
         Some(Figure::Understanding { size }) => understanding::measure(size * 1_000_000),
         None => {
             understanding::measure(ORDINARY_MB * 1_000_000)?;
             replay::measure()?;
+            counting::measure()?;
+            fail2ban::measure()?;
             latency::measure()
         }
     }

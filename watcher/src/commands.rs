@@ -1,5 +1,6 @@
 //! What `postern-watcher` does without a daemon: check, replay, match.
 
+mod import;
 mod lines;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -12,8 +13,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
 use crate::filter::{self, Failure, Proof};
+use crate::quota::Quota;
 use crate::replay::{self, Progress};
 
+pub use import::ImportFail2ban;
 pub use lines::Match;
 
 /// Diagnostics go to standard error; `RUST_LOG` says how much. The journal stamps what it is given: a second stamp inside
@@ -52,9 +55,13 @@ pub fn check(file: Option<&Path>) -> anyhow::Result<()> {
     }
     mistakes.into_result(())?;
     let (jails, filters) = (config.jails.iter().count(), config.filters.names().len());
+    let imported = match config.sources.iter().map(|source| source.fail2ban.len()).sum() {
+        0 => String::new(),
+        count => format!("; {count} filters of fail2ban"),
+    };
     writeln!(
         io::stdout(),
-        "the configuration is right: {jails} jails, {filters} filters, {rules} rules proven by {samples} samples"
+        "the configuration is right: {jails} jails, {filters} filters, {rules} rules proven by {samples} samples{imported}"
     )?;
     Ok(())
 }
@@ -70,6 +77,8 @@ pub enum Format {
     Text,
     /// For a program.
     Json,
+    /// A page for a browser.
+    Html,
 }
 
 /// `replay`: who would have been banned by old logs.
@@ -78,6 +87,12 @@ pub struct Replay {
     /// The configuration; /etc/postern/watcher.toml where it exists, the defaults where not.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A budget of a blocklist: so many queries of this zone a day.
+    #[arg(long = "quota", value_name = "ZONE=N", value_parser = quota)]
+    quotas: Vec<(String, u64)>,
+    /// Another configuration: ban by ban, what it would do differently.
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
     /// How the result is told.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -92,17 +107,50 @@ impl Replay {
     /// # Errors
     /// The configuration is wrong, or a log cannot be read.
     pub fn run(self) -> anyhow::Result<()> {
-        let config = Config::load(self.config.as_deref())?;
+        let config = self.load(self.config.as_deref())?;
+        // Both are read before the first log is: a mistake is told at once.
+        let other = self.compare.as_deref().map(|file| self.load(Some(file))).transpose()?;
         let bar = bar();
-        let outcome = replay::replay(&config, &self.logs, &mut |progress| show(&bar, progress))?;
+        let mut replay =
+            |config: &Config| replay::replay(config, &self.logs, &mut |progress| show(&bar, progress));
+        let outcome = replay(&config)?;
+        let other = other.as_ref().map(&mut replay).transpose()?;
         bar.finish_and_clear();
+        let difference = other.map(|other| replay::Difference::of(&outcome, &other));
         let mut out = io::stdout().lock();
-        match self.format {
-            Format::Text => write!(out, "{}", replay::text(&outcome))?,
-            Format::Json => writeln!(out, "{:#}", replay::json(&outcome))?,
+        match (self.format, &difference) {
+            (Format::Text, None) => write!(out, "{}", replay::text(&outcome))?,
+            (Format::Text, Some(difference)) => write!(out, "{}", difference.text())?,
+            (Format::Json, None) => writeln!(out, "{:#}", replay::json(&outcome))?,
+            (Format::Json, Some(difference)) => {
+                let mut told = replay::json(&outcome);
+                if let Some(keys) = told.as_object_mut() {
+                    keys.insert("compare".to_owned(), difference.json());
+                }
+                writeln!(out, "{told:#}")?;
+            }
+            (Format::Html, difference) => write!(out, "{}", replay::html(&outcome, difference.as_ref()))?,
         }
         Ok(())
     }
+
+    /// A configuration, with the budgets that were typed.
+    fn load(&self, file: Option<&Path>) -> anyhow::Result<Config> {
+        let mut config = Config::load(file)?;
+        for (zone, limit) in &self.quotas {
+            match config.quotas.iter_mut().find(|quota| quota.zone == *zone) {
+                Some(quota) => quota.limit = *limit,
+                None => config.quotas.push(Quota::daily(zone, *limit)),
+            }
+        }
+        Ok(config)
+    }
+}
+
+fn quota(text: &str) -> Result<(String, u64), String> {
+    let (zone, limit) = text.split_once('=').ok_or("a budget is ZONE=N")?;
+    let limit = limit.replace('_', "").parse().map_err(|_| "the budget is no whole number")?;
+    Ok((zone.to_ascii_lowercase(), limit))
 }
 
 /// How far a long replay has come; on a terminal only.

@@ -86,6 +86,8 @@ pub struct Interpreter {
     scratch: Scratch,
     /// Who is connected.
     pub connections: Connections,
+    /// What the line that was read last says of a message's way, for who follows it.
+    pub step: Option<Step>,
     course: Course,
 }
 
@@ -95,8 +97,6 @@ struct Course {
     calendar: Calendar,
     /// Among which lines connections are told of.
     gate: Gate,
-    /// What the line that was read last says of a message's way.
-    step: Option<Step>,
     /// The stamp of the line before.
     previous: Option<Timestamp>,
     /// The line before, if it came through syslog, and may be repeated.
@@ -129,10 +129,10 @@ impl Interpreter {
             reader: Arc::new(Reader::of(filters.into_iter().collect())),
             scratch: Scratch::default(),
             connections: Connections::default(),
+            step: None,
             course: Course {
                 calendar: Calendar::new(zone),
                 gate,
-                step: None,
                 previous: None,
                 last,
                 parts,
@@ -148,17 +148,14 @@ impl Interpreter {
         Interpreter { connections, course, ..Interpreter::new(filters, zone) }
     }
 
-    /// Forgets all that the lines before told, as if another log began.
-    pub fn forget(&mut self) {
-        self.connections = Connections::default();
-        let Course { calendar: _, gate, step, previous, last, parts, sessions } = &mut self.course;
-        (*gate, *step, *previous) = (Gate::default(), None, None);
-        (*last, *parts, *sessions) = (Last::default(), Parts::default(), Sessions::default());
-    }
-
-    /// What the line that was read last says of a message's way, for who follows it.
-    pub fn take_step(&mut self) -> Option<Step> {
-        self.course.step.take()
+    /// Forgets all that was read: what comes next is another log.
+    #[cfg(test)]
+    pub(crate) fn forget(&mut self) {
+        let Interpreter { connections, step, course, .. } = self;
+        (*connections, *step) = (Connections::default(), None);
+        let Course { calendar: _, gate, previous, last, parts, sessions } = course;
+        (*gate, *previous, *last) = (Gate::default(), None, Last::default());
+        (*parts, *sessions) = (Parts::default(), Sessions::default());
     }
 
     /// Reads one line and gives its events to `sink`, each with the rule that made it.
@@ -187,12 +184,12 @@ impl Interpreter {
     }
 
     fn read_until(&mut self, line: Line<'_>, sink: &mut Sink<'_>) -> Reading {
-        let Interpreter { reader, scratch, connections, course } = self;
+        let Interpreter { reader, scratch, connections, step, course } = self;
         let sight = match &line.sent {
             Some(opened) => reader.look_sent(scratch, opened),
             None => reader.look(scratch, line.bytes),
         };
-        InOrder { reader, scratch, connections, course }.take(sight, line, sink)
+        InOrder { reader, scratch, connections, step, course }.take(sight, line, sink)
     }
 
     /// What reads lines by themselves, for threads that come back with [`Interpreter::settle`].
@@ -209,9 +206,9 @@ impl Interpreter {
         arrival: Timestamp,
         sink: &mut Sink<'_>,
     ) -> Reading {
-        let Interpreter { reader, scratch, connections, course } = self;
+        let Interpreter { reader, scratch, connections, step, course } = self;
         let line = Line { bytes: line, arrival, latest: None, sent: None };
-        InOrder { reader, scratch, connections, course }.take(sight, line, sink)
+        InOrder { reader, scratch, connections, step, course }.take(sight, line, sink)
     }
 }
 
@@ -220,6 +217,7 @@ struct InOrder<'i> {
     reader: &'i Reader,
     scratch: &'i mut Scratch,
     connections: &'i mut Connections,
+    step: &'i mut Option<Step>,
     course: &'i mut Course,
 }
 
@@ -388,7 +386,7 @@ impl InOrder<'_> {
             }
             meaning = meaning.and(found.map_or_else(|why| why, |_| Meaning::Events(1)));
         }
-        self.course.step = Step::of(view.record(), self.connections, at);
+        *self.step = Step::of(view.record(), self.connections, at);
         match connection.map(|connection| connection.said) {
             Some(Tcpserver::End { pid, .. }) => self.connections.close(*pid),
             Some(Tcpserver::Status { open: 0, .. }) => self.connections.close_all(),

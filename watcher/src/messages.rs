@@ -76,13 +76,17 @@ pub enum Step {
 }
 
 impl Step {
-    /// True for a record that [`Step::of`] may make a step of.
+    /// Whether a record can tell of a message's way.
     pub fn is_in(record: &Record<'_>) -> bool {
         match record {
-            Record::Qlog(qlog) => qlog.phase == Phase::Received && qlog.verdict == Verdict::Accepted,
-            Record::Queue(Queue::Info { .. } | Queue::Starting { .. } | Queue::Delivery { .. }) => true,
-            Record::Foreign(Foreign::Gate(Gate::Received { .. })) => true,
-            Record::Foreign(Foreign::Queue(QueueNote::Starting { .. })) => true,
+            Record::Queue(queue) => {
+                matches!(queue, Queue::Info { .. } | Queue::Starting { .. } | Queue::Delivery { .. })
+            }
+            Record::Qlog(qlog) => qlog.phase == Phase::Received,
+            Record::Foreign(foreign) => matches!(
+                foreign,
+                Foreign::Gate(Gate::Received { .. }) | Foreign::Queue(QueueNote::Starting { .. })
+            ),
             _ => false,
         }
     }

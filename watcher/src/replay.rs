@@ -1,7 +1,10 @@
 //! The same engine over old logs, in the time of their lines: who would be banned, when and why. It touches no firewall
 //! and no database.
 
+mod compare;
 mod crew;
+mod html;
+mod judge;
 mod logs;
 mod merge;
 mod report;
@@ -16,14 +19,19 @@ use jiff::tz::TimeZone;
 use logline::Timestamp;
 
 use crate::config::Config;
-use crate::engine::{Ban, Engine, Exemptions, Input, Output};
+use crate::engine::{Ban, Engine, Exemption, Exemptions, Input, Output};
+use crate::fail2ban::{Foreign, Imported};
 use crate::interpret::{Interpreter, Reading, Sight};
 use crate::watch::{Counts, Now, Watch};
 
-use crew::Crew;
+pub use compare::Difference;
+pub use html::html;
+pub use judge::{Customer, JailJudgement, Judge, Judgement, ZoneJudgement};
 pub use logs::LogError;
 pub use merge::Progress;
 pub use report::{json, text};
+
+use crew::Crew;
 
 /// What a replay came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +44,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// The first stamp and the last one.
     pub span: Option<(Timestamp, Timestamp)>,
+    /// Whether the bans were right and worth it.
+    pub judgement: Judgement,
 }
 
 impl Outcome {
@@ -87,9 +97,17 @@ fn read(
     let interpreter = Interpreter::new(config.filters.iter().cloned(), zone.clone());
     let reader = interpreter.reader();
     // This machine's own addresses say nothing about the machine that wrote an old log.
-    let exemptions = Exemptions::new(&config.exempt, &[], config.private);
-    let mut replay =
-        Replay::new(Watch::new(vec![interpreter], Engine::new(config.jails.clone(), exemptions)));
+    let configured = config.exempt.iter().map(|network| (*network, Exemption::Configured));
+    let listed = config.exempt_listed.iter().map(|network| (*network, Exemption::File));
+    let exemptions = Exemptions::of(configured.chain(listed), config.private);
+    let engine = Engine::new(config.jails.clone(), exemptions)
+        .with_quotas(&config.quotas)
+        .with_counters_max(config.counters_max)
+        .unsaved();
+    let mut watch = Watch::new(vec![interpreter], engine);
+    watch.judge = Some(Box::default());
+    watch.foreign = vec![Foreign::new(&imported(config))];
+    let mut replay = Replay::new(watch);
     match NonZero::new(threads.get() - 1) {
         None => merge::read(logs, &zone, &mut replay, progress)?,
         Some(helpers) => std::thread::scope(|scope| {
@@ -101,6 +119,17 @@ fn read(
         })?,
     }
     Ok(replay.finish())
+}
+
+/// The filters of fail2ban that any source has, each name once.
+fn imported(config: &Config) -> Vec<Imported> {
+    let mut all: Vec<Imported> = Vec::new();
+    for imported in config.sources.iter().flat_map(|source| &source.fail2ban) {
+        if !all.iter().any(|known| known.name == imported.name) {
+            all.push(imported.of_files());
+        }
+    }
+    all
 }
 
 /// Gives every line of one log, as [`replay`] reads it.
@@ -158,15 +187,28 @@ impl Replay {
     /// What it came to.
     pub fn finish(self) -> Outcome {
         let span = self.first.map(|first| (first, self.now));
-        Outcome { bans: self.bans, spared: self.spared, counts: self.watch.counts, span }
+        let judge = self.watch.judge.as_ref();
+        let judgement = judge.map(|judge| judge.judgement(&self.watch.engine, self.now)).unwrap_or_default();
+        Outcome { bans: self.bans, spared: self.spared, counts: self.watch.counts, span, judgement }
     }
 
     fn take(&mut self) {
         for output in self.out.drain(..) {
             match output {
-                Output::Banned(ban) => self.bans.push(ban),
+                Output::Banned(ban) => {
+                    if let Some(judge) = &mut self.watch.judge {
+                        judge.ban(&ban);
+                    }
+                    self.bans.push(ban);
+                }
                 Output::Spared { .. } => self.spared += 1,
-                Output::Enforce { .. } | Output::Admit { .. } | Output::Ended { .. } => {}
+                Output::Enforce { .. }
+                | Output::Admit { .. }
+                | Output::Ended { .. }
+                | Output::Asked(_)
+                | Output::Allowed { .. }
+                | Output::Disallowed { .. }
+                | Output::Zone(_) => {}
             }
         }
     }

@@ -4,10 +4,12 @@
 mod answer;
 mod daemon;
 mod enforcer;
+mod exempting;
 mod own;
 mod publish;
 mod reload;
 mod saver;
+mod sessions;
 mod signals;
 
 use std::collections::BTreeMap;
@@ -22,7 +24,8 @@ use tokio::sync::Notify;
 
 use crate::config::{Config, Origin, Source};
 use crate::control::{Commands, Server, Wake};
-use crate::engine::{Engine, Exemptions};
+use crate::engine::Engine;
+use crate::fail2ban::Foreign;
 use crate::feed::Feed;
 use crate::interpret::Interpreter;
 use crate::journal::Journal;
@@ -34,6 +37,7 @@ use crate::watch::Watch;
 
 use daemon::Daemon;
 use enforcer::Enforcer;
+use own::{Resolver, Surroundings};
 use saver::Saver;
 use signals::Signals;
 
@@ -54,9 +58,15 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     let (store, saved) = Store::open(&config.database)?;
     let metrics = Arc::new(Metrics::new());
     let now = clock();
-    let own = own::addresses();
-    let exemptions = Exemptions::new(&config.exempt, &own, config.private);
-    let mut watch = Watch::new(interpreters(&config), Engine::new(config.jails.clone(), exemptions));
+    let surroundings = Surroundings::look(&config, &Surroundings::default());
+    let exemptions = surroundings.exemptions(&config);
+    let seed = saved.seed();
+    let engine = Engine::new(config.jails.clone(), exemptions)
+        .with_quotas(&config.quotas)
+        .with_seed(seed)
+        .with_counters_max(config.counters_max);
+    let mut watch = Watch::new(interpreters(&config), engine);
+    watch.foreign = config.sources.iter().map(|source| Foreign::new(&source.fail2ban)).collect();
     let mut tailer = Tailer::new().context("cannot watch files (inotify)")?;
     let mut feeds = BTreeMap::new();
     restore(&mut watch, &config, &saved, now);
@@ -67,6 +77,8 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     }
     config.jails.iter().for_each(|jail| metrics.prepare_jail(&jail.name));
     let wake = Wake::new().context("cannot make an event descriptor")?;
+    let resolver =
+        Resolver::start(&config.exempt_hosts, wake.clone()).context("cannot start looking up hosts")?;
     let (commands, questions) = Commands::channel(wake.clone());
     let stop = Arc::new(Notify::new());
     let control = server
@@ -80,11 +92,13 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         tailer,
         feeds,
         enforcer,
-        saver: Saver::new(store),
+        saver: Saver::new(store, seed),
         metrics,
         questions,
         wake,
-        own,
+        surroundings,
+        resolver,
+        dropped: 0,
         started: now,
         read_again: None,
     };
@@ -149,14 +163,18 @@ fn follow(tailer: &mut Tailer, id: SourceId, source: &Source, saved: &Saved) -> 
 
 /// Takes up where the last run was: bans, counters in flight, open sessions.
 fn restore(watch: &mut Watch, config: &Config, saved: &Saved, now: Timestamp) {
+    // Exemptions by hand come before the bans that they keep from coming back.
+    for (key, row) in &saved.state {
+        watch.engine.restore_state(key, row);
+    }
     for (subject, lease) in &saved.bans {
-        let exempt = subject.network().is_some_and(|network| watch.engine.exemption(network).is_some());
+        let exempt = subject.network().is_some_and(|network| watch.engine.exemption(network, now).is_some());
         if !exempt {
             watch.engine.restore_ban(now, subject.clone(), lease.clone());
         }
     }
     for (key, row) in &saved.counters {
-        watch.engine.restore_counter(key.clone(), row.clone());
+        watch.engine.restore_counter(key, row.clone());
     }
     for (name, pid, session) in &saved.sessions {
         let index = config.sources.iter().position(|source| source.name == *name);

@@ -20,6 +20,7 @@ mod family;
 mod generation;
 mod head;
 mod notify;
+mod packed;
 mod pattern;
 mod replay;
 mod sibling;

@@ -9,6 +9,8 @@ mod blocklist;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod forgery;
 #[cfg(test)]
 mod guessing;

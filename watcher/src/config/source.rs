@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use settings::Table;
+use settings::{Mistakes, Table};
 
 use crate::config::absolute;
+use crate::fail2ban::Imported;
 use crate::filter::{Filter, Filters};
 use crate::journal::Selection;
 use crate::syslog::Address;
@@ -20,6 +21,8 @@ pub struct Source {
     pub origin: Origin,
     /// `filter`: what the lines may mean; every filter unless some are named.
     pub filters: Vec<Arc<Filter>>,
+    /// `[[source.fail2ban]]`: filters of fail2ban that read it too.
+    pub fail2ban: Vec<Imported>,
     /// `timezone`: of stamps in local time; the system's unless named.
     pub zone: TimeZone,
 }
@@ -35,7 +38,7 @@ pub enum Origin {
     Syslog(Address),
 }
 
-pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>) -> Option<Source> {
+pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>, mistakes: &mut Mistakes) -> Option<Source> {
     let origins = [
         table.path("file").map(absolute).map(Origin::File),
         journal(table).map(Origin::Journal),
@@ -66,13 +69,40 @@ pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>) -> Option<Sourc
             })
             .ok()
     });
-    let origin = origins.into_iter().flatten().next()?;
+    let origin = origins.into_iter().flatten().next();
+    let sent = !table.contains("file");
+    let imported = table.tables("fail2ban");
+    let local = zone.clone().unwrap_or(TimeZone::UTC);
+    let fail2ban =
+        imported.iter().filter_map(|table| imported_filter(table, &local, sent, mistakes)).collect();
+    let origin = origin?;
     Some(Source {
         name: origin.to_string(),
         origin,
         filters: filters?.iter().cloned().collect(),
+        fail2ban,
         zone: zone?,
     })
+}
+
+/// `[[source.fail2ban]]`: `filter` is the file, `name` how its failures are called, `set` its parameters.
+fn imported_filter(
+    table: &Table<'_>,
+    zone: &TimeZone,
+    sent: bool,
+    mistakes: &mut Mistakes,
+) -> Option<Imported> {
+    let file = table.path("filter").map(absolute);
+    let name = table.get::<String>("name");
+    let set = if table.contains("set") { table.string_map("set") } else { Vec::new() };
+    let Some(file) = file else {
+        table.mistake("filter", "the file of a filter, as \"/etc/fail2ban/filter.d/sshd.conf\"");
+        return None;
+    };
+    let stem = || file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = name.or_else(stem).unwrap_or_default();
+    let imported = Imported::load(&name, &file, &set, zone, sent);
+    imported.map_err(|found| mistakes.merge(Err(found))).ok()
 }
 
 fn journal(table: &Table<'_>) -> Option<Selection> {
@@ -158,6 +188,7 @@ impl Source {
             name: path.display().to_string(),
             origin: Origin::File(path.clone()),
             filters: filters.iter().cloned().collect(),
+            fail2ban: Vec::new(),
             zone: TimeZone::system(),
         };
         USUAL.iter().map(PathBuf::from).filter(|path| path.exists()).map(|path| source(&path)).collect()

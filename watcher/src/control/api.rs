@@ -6,9 +6,10 @@ use std::time::Duration;
 use logline::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Evidence, Lease};
+use crate::engine::{Asked, Evidence, Explanation, Lease};
 use crate::jail::{Mode, Ports};
 use crate::messages;
+use crate::quota::ZoneView;
 use crate::subject::Subject;
 
 /// `GET /v1/status`
@@ -125,6 +126,15 @@ pub struct Why {
     pub standing: Vec<Standing>,
     /// Why he is never banned, if so.
     pub exempt: Option<String>,
+    /// So many accounts logged in from there within 30 days, for an hour at least.
+    #[serde(default)]
+    pub accounts: u32,
+    /// Whether there is a good history: logins, or mail that was accepted.
+    #[serde(default)]
+    pub known: bool,
+    /// Whether a ban waits for the administrator's word.
+    #[serde(default)]
+    pub asked: bool,
     /// The mail that was taken from him lately, the latest first.
     #[serde(default)]
     pub messages: Vec<MessageView>,
@@ -156,6 +166,140 @@ pub struct Standing {
     pub count: u32,
     /// So many are too many.
     pub threshold: u32,
+    /// In so much time.
+    #[serde(default)]
+    pub within_seconds: u64,
+    /// The jail's other windows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<StandingWindow>,
+    /// When the last of it was, RFC 3339.
+    #[serde(default)]
+    pub last: Option<String>,
+}
+
+/// How far somebody is from a ban in a further window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingWindow {
+    /// So many were counted.
+    pub count: u32,
+    /// So many are too many.
+    pub threshold: u32,
+    /// In so much time.
+    pub within_seconds: u64,
+}
+
+/// `GET /v1/allow`, and what a change of it changed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Allows {
+    /// The exemptions by hand.
+    pub allowed: Vec<AllowView>,
+    /// What could not be done, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refusal>,
+}
+
+/// An exemption by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowView {
+    /// Whom.
+    pub subject: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Until when, RFC 3339; none: until it is removed.
+    pub until: Option<String>,
+    /// The administrator's words.
+    pub note: Option<String>,
+}
+
+/// `POST /v1/allow`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllowRequest {
+    /// Whom: addresses or networks.
+    pub subjects: Vec<String>,
+    /// For how long; without end unless told otherwise.
+    #[serde(default)]
+    pub for_seconds: Option<u64>,
+    /// Why.
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
+/// `POST /v1/disallow`, and `POST /v1/confirm`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubjectsRequest {
+    /// Whom.
+    pub subjects: Vec<String>,
+    /// For `confirm`: false, where they are not to be banned.
+    #[serde(default = "yes")]
+    pub ban: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `GET /v1/asked`: bans that wait for the administrator's word.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AskedList {
+    /// Each of them.
+    pub asked: Vec<AskedView>,
+}
+
+/// A ban that waits for the administrator's word.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AskedView {
+    /// Whom.
+    pub subject: Subject,
+    /// Which jail wants it.
+    pub jail: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// How long the ban would be.
+    pub for_seconds: u64,
+    /// So many accounts log in from there.
+    pub accounts: u32,
+    /// The lines that led to it.
+    pub evidence: Vec<EvidenceView>,
+}
+
+/// `GET /v1/quota`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Quotas {
+    /// The zones.
+    pub zones: Vec<ZoneView>,
+}
+
+/// `POST /v1/explain`: what an event would be to every jail.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainRequest {
+    /// Its kind.
+    pub kind: String,
+    /// Whose it is.
+    pub address: String,
+    /// Its fields.
+    #[serde(default)]
+    pub fields: std::collections::BTreeMap<String, String>,
+}
+
+/// What an event would be to every jail.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Explained {
+    /// One a jail.
+    pub jails: Vec<ExplainedJail>,
+}
+
+/// What an event would be to one jail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedJail {
+    /// Which.
+    pub jail: String,
+    /// How it would stand, where it counts.
+    pub standing: Option<Standing>,
+    /// Why it does not count.
+    pub reason: Option<String>,
 }
 
 /// `POST /v1/bans`
@@ -211,10 +355,22 @@ pub struct JailView {
     pub threshold: u32,
     /// … in so much time.
     pub within_seconds: u64,
+    /// Further windows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<JailWindow>,
     /// The first ban's length.
     pub ban_seconds: u64,
     /// Its bans in force.
     pub active: usize,
+}
+
+/// A further window of a jail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JailWindow {
+    /// So many are too many …
+    pub threshold: u32,
+    /// … in so much time.
+    pub within_seconds: u64,
 }
 
 /// `POST /v1/reload`, and every answer that is an error.
@@ -257,6 +413,48 @@ impl MessageView {
             sender: message.sender.clone(),
             qp: message.qp,
             outcome: message.outcome.map(|outcome| outcome.name().to_owned()),
+        }
+    }
+}
+
+impl Standing {
+    /// As the engine tells it.
+    pub fn of(standing: &crate::engine::Standing) -> Self {
+        let window = |(count, threshold, within): &(u32, u32, Duration)| StandingWindow {
+            count: *count,
+            threshold: *threshold,
+            within_seconds: within.as_secs(),
+        };
+        Standing {
+            jail: standing.jail.to_string(),
+            count: standing.count,
+            threshold: standing.threshold,
+            within_seconds: standing.within.as_secs(),
+            also: standing.also.iter().map(window).collect(),
+            last: standing.last.map(rfc3339),
+        }
+    }
+}
+
+impl ExplainedJail {
+    /// As the engine tells it.
+    pub fn of(explanation: &Explanation) -> Self {
+        let standing = explanation.outcome.as_ref().ok().map(Standing::of);
+        let reason = explanation.outcome.as_ref().err().map(ToString::to_string);
+        ExplainedJail { jail: explanation.jail.to_string(), standing, reason }
+    }
+}
+
+impl AskedView {
+    /// As the engine tells it.
+    pub fn of(asked: &Asked) -> Self {
+        AskedView {
+            subject: asked.subject.clone(),
+            jail: asked.lease.jail.to_string(),
+            since: rfc3339(asked.lease.from),
+            for_seconds: asked.lease.until.since(asked.lease.from).as_secs(),
+            accounts: asked.accounts,
+            evidence: asked.evidence.iter().map(EvidenceView::of).collect(),
         }
     }
 }

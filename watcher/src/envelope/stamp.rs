@@ -37,7 +37,7 @@ impl Stamp {
 
 /// Places the stamps of one log, one after the other. It gives what [`Stamp::instant`] gives; but the lines of a day come
 /// together, and in a day without a change of clocks it needs no look at the zone's rules.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Calendar {
     zone: TimeZone,
     day: Option<Day>,

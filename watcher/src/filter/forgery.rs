@@ -40,19 +40,19 @@ fn accused(interpreter: &mut Interpreter, before: &[Vec<u8>], lines: &[Vec<u8>])
     found
 }
 
-fn reads(filters: &[Arc<Filter>]) -> Interpreter {
-    Interpreter::new(filters.iter().cloned(), TimeZone::UTC)
-}
-
 fn shipped() -> Vec<Arc<Filter>> {
     Filters::shipped().unwrap().iter().cloned().collect()
 }
 
-/// All shipped filters together, and each alone, by name.
+fn reading(filters: &[Arc<Filter>]) -> Interpreter {
+    Interpreter::new(filters.iter().cloned(), TimeZone::UTC)
+}
+
+/// All shipped filters together, and each alone, with its name.
 fn casts() -> Vec<(String, Interpreter)> {
     let all = shipped();
-    let alone = all.iter().map(|filter| (filter.name.clone(), reads(std::slice::from_ref(filter))));
-    std::iter::once(("all".to_owned(), reads(&all))).chain(alone).collect()
+    let alone = all.iter().map(|filter| (filter.name.clone(), reading(std::slice::from_ref(filter))));
+    std::iter::once(("all".to_owned(), reading(&all))).chain(alone).collect()
 }
 
 #[derive(Default)]
@@ -121,7 +121,7 @@ fn no_forgery_of_the_corpus_accuses_another() {
                 let before: Vec<Vec<u8>> = before.collect();
                 for (name, interpreter) in &mut casts {
                     let found = accused(interpreter, &before, &lines);
-                    assert!(found.is_empty(), "{found:?} of {name:?} in {}", lines[0].escape_ascii());
+                    assert!(found.is_empty(), "{found:?} of {name} in {}", lines[0].escape_ascii());
                     read += 1;
                 }
             }
@@ -166,9 +166,9 @@ fn goes_on(line: &str, end: usize, address: &str, victim: &str) -> Vec<String> {
 #[test]
 fn no_value_of_a_sample_that_goes_on_as_its_line_does_accuses_another() {
     let (filters, mut read) = (shipped(), 0);
-    let mut all = reads(&filters);
+    let mut all = reading(&filters);
     for filter in &filters {
-        let mut alone = reads(std::slice::from_ref(filter));
+        let mut alone = reading(std::slice::from_ref(filter));
         for sample in &filter.samples {
             let Expected::Event(values) = &sample.expected else { continue };
             let address = values.iter().find(|(name, _)| name == "address").map(|(_, value)| value.as_str());
@@ -266,9 +266,9 @@ proptest! {
         dialect in select(dialects()),
         texts in prop::collection::vec(text(), 6),
     ) {
-        thread_local!(static SHIPPED: RefCell<Interpreter> = RefCell::new(reads(&shipped())));
-        let mut texts = texts.iter();
+        thread_local!(static ALL: RefCell<Interpreter> = RefCell::new(reading(&shipped())));
         let mut line = Vec::new();
+        let mut texts = texts.iter();
         for (at, part) in dialect.split("{}").enumerate() {
             if at > 0 {
                 line.extend_from_slice(texts.next().map_or(b"", |text| &text[..]));
@@ -277,7 +277,7 @@ proptest! {
         }
         let before = ["tcpserver: pid 8155 from 198.51.100.7", "tcpserver: pid 7 from 203.0.113.66", "tcpserver: pid 8 from 2001:db8:bad::66"];
         let before = before.map(|line| line.as_bytes().to_vec());
-        let found = SHIPPED.with_borrow_mut(|interpreter| accused(interpreter, &before, std::slice::from_ref(&line)));
+        let found = ALL.with_borrow_mut(|all| accused(all, &before, std::slice::from_ref(&line)));
         prop_assert!(found.is_empty(), "{:?} in {}", found, line.escape_ascii());
     }
 }

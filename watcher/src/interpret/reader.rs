@@ -123,11 +123,17 @@ impl Reader {
         };
         // A session's number decides whose a line is, whatever a client has written into it.
         let view = View::of(&record);
-        let is_nobodys = view.pid.is_none() && (view.claimed.is_some() || view.is_foreign());
-        if view.is_doubtful() || (is_nobodys && self.is_doubled(scratch, opened)) {
+        if view.is_doubtful()
+            || (view.pid.is_none() && view.claimed.is_some() && self.is_doubled(scratch, opened))
+        {
             return Said::Doubled;
         }
-        self.state(record, program, || self.patterns.find(&mut scratch.0, program, message))
+        let is_foreign = view.is_foreign();
+        let said = self.state(record, program, || self.patterns.find(&mut scratch.0, program, message));
+        match said {
+            Said::Nothing | Said::Shape(_) if is_foreign && self.is_doubled(scratch, opened) => Said::Doubled,
+            said => said,
+        }
     }
 
     /// What a record says; where no rule is about it, somebody's own filter may know more of a line of another writer.
@@ -146,10 +152,10 @@ impl Reader {
             }
             Some(Tcpserver::Status { .. } | Tcpserver::Ok(_) | Tcpserver::Deny(_)) | None => false,
         };
-        let matters = connects || Step::is_in(&record);
+        let is_followed = connects || Step::is_in(&record);
         match shape {
-            None if held.is_empty() && !matters => Said::Nothing,
-            Some(found) if !matters => Said::Shape(found),
+            None if held.is_empty() && !is_followed => Said::Nothing,
+            Some(found) if !is_followed => Said::Shape(found),
             shape => Said::Fact(Box::new(Stated { record, held, shape })),
         }
     }

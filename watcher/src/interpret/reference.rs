@@ -2,6 +2,7 @@
 //! by the zone's rules. What the interpreter does faster must come to the same.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use jiff::tz::{Offset, TimeZone};
@@ -23,7 +24,7 @@ use crate::filter::{Filter, Matcher};
 pub(super) struct Reference {
     filters: Vec<Arc<Filter>>,
     /// The pattern of each rule of each filter, where it has one.
-    patterns: Vec<Vec<Option<Regex>>>,
+    patterns: Rc<Vec<Vec<Option<Regex>>>>,
     clock: Clock,
     connections: Connections,
     gate: Gate,
@@ -47,7 +48,7 @@ impl Reference {
             .collect();
         Reference {
             filters,
-            patterns,
+            patterns: Rc::new(patterns),
             clock: Clock { zone },
             connections: Connections::default(),
             gate: Gate::default(),
@@ -146,8 +147,9 @@ impl Reference {
         line: &[u8],
         sink: &mut Sink<'_>,
     ) -> Meaning {
+        let patterns = Rc::clone(&self.patterns);
         let is_doubled = || {
-            let fits = |inner: &[u8]| self.patterns.iter().flatten().flatten().any(|p| p.is_match(inner));
+            let fits = |inner: &[u8]| patterns.iter().flatten().flatten().any(|p| p.is_match(inner));
             envelope.kind != EnvelopeKind::None
                 && second::stands_in(envelope.message, |inner| Record::parse(inner).is_some() || fits(inner))
         };
@@ -159,11 +161,11 @@ impl Reference {
             return if doubled { Meaning::Ambiguous } else { self.pattern(envelope, at, line, sink) };
         };
         let view = View::of(&record);
-        let is_nobodys = view.pid.is_none() && (view.claimed.is_some() || view.is_foreign());
-        if view.is_doubtful() || (is_nobodys && is_doubled()) {
+        if view.is_doubtful() || (view.pid.is_none() && view.claimed.is_some() && is_doubled()) {
             return Meaning::Ambiguous;
         }
         match self.record(&view, origin, at, line, sink) {
+            Meaning::Nothing if view.is_foreign() && is_doubled() => Meaning::Ambiguous,
             Meaning::Nothing if view.is_foreign() => {
                 Meaning::Nothing.and(self.pattern(envelope, at, line, sink))
             }

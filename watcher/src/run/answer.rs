@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::config::Source;
 use crate::control::Command;
 use crate::control::api::{
-    BanRequest, BanView, Bans, JailList, JailView, MessageView, Refusal, SourceStatus, Standing, Status,
-    UnbanRequest, Why, rfc3339,
+    BanRequest, BanView, Bans, JailList, JailView, JailWindow, MessageView, Refusal, SourceStatus, Standing,
+    Status, UnbanRequest, Why, rfc3339,
 };
 use crate::engine::{Input, Lease, Order, Output, Release};
 use crate::feed::Feed;
@@ -32,6 +32,13 @@ impl Daemon {
                 Command::Why(subject, back) => drop(back.send(self.why(subject))),
                 Command::Ban(request, back) => drop(back.send(self.ban(request))),
                 Command::Unban(request, back) => drop(back.send(self.unban(&request))),
+                Command::Allowed(back) => drop(back.send(self.allowed())),
+                Command::Allow(request, back) => drop(back.send(self.allow(request))),
+                Command::Disallow(request, back) => drop(back.send(self.disallow(&request))),
+                Command::Asked(back) => drop(back.send(self.asked())),
+                Command::Confirm(request, back) => drop(back.send(self.confirm(&request))),
+                Command::Quota(back) => drop(back.send(self.quota())),
+                Command::Explain(request, back) => drop(back.send(self.explain(&request))),
                 Command::Jails(back) => drop(back.send(self.jails())),
                 Command::Reload(back) => drop(back.send(self.reload())),
                 Command::Publish(back) => {
@@ -92,7 +99,17 @@ impl Daemon {
             let asked = [subject.clone()];
             let bans = self.watch.engine.bans_on(&asked, now).into_iter();
             let bans = bans.map(|(subject, lease)| BanView::of(subject, lease, &[], now)).collect();
-            return Why { subject, bans, standing: Vec::new(), exempt: None, messages: Vec::new() };
+            let standing = self.watch.engine.standing(&subject, now).iter().map(Standing::of).collect();
+            return Why {
+                subject,
+                bans,
+                standing,
+                exempt: None,
+                messages: Vec::new(),
+                accounts: 0,
+                known: false,
+                asked: false,
+            };
         };
         let around = network.and_around();
         let bans = self.watch.engine.bans_on(&around, now).into_iter();
@@ -103,14 +120,21 @@ impl Daemon {
             counted.push(Network::around(network.net().addr(), 32, 64));
         }
         counted.dedup();
-        let all = counted.iter().flat_map(|network| self.watch.engine.standing(*network, now));
-        let standing = all
-            .map(|(jail, count, threshold)| Standing { jail: jail.to_string(), count, threshold })
-            .collect();
-        let exempt = self.watch.engine.exemption(network).map(|why| why.to_string());
+        let subjects = counted.iter().map(|network| Subject::Network(*network));
+        let mut standing: Vec<Standing> = Vec::new();
+        for found in subjects.flat_map(|subject| self.watch.engine.standing(&subject, now)) {
+            let found = Standing::of(&found);
+            if !standing.contains(&found) {
+                standing.push(found);
+            }
+        }
+        let credit = self.watch.engine.credit(network, now);
+        let asked = self.watch.engine.asked().any(|asked| around.contains(&asked.subject));
+        let exempt = self.watch.engine.exemption(network, now).map(|why| why.to_string());
         let messages = self.watch.messages.latest(|address| network.contains(address));
         let messages = messages.take(MESSAGES_TOLD).map(MessageView::of).collect();
-        Why { subject, bans, standing, exempt, messages }
+        let (accounts, known) = (credit.accounts, credit.good);
+        Why { subject, bans, standing, exempt, messages, accounts, known, asked }
     }
 
     fn ban(&mut self, request: BanRequest) -> Bans {
@@ -143,7 +167,13 @@ impl Daemon {
                     let why = format!("{exemption}: never banned");
                     answer.refused.push(Refusal { subject: subject.to_string(), why });
                 }
-                Output::Enforce { .. } | Output::Admit { .. } | Output::Ended { .. } => {}
+                Output::Enforce { .. }
+                | Output::Admit { .. }
+                | Output::Ended { .. }
+                | Output::Asked(_)
+                | Output::Allowed { .. }
+                | Output::Disallowed { .. }
+                | Output::Zone(_) => {}
             }
         }
         self.act(out, now);
@@ -210,6 +240,10 @@ impl Daemon {
         let now = clock();
         let active =
             |jail: &Jail| self.watch.engine.bans(now).filter(|(_, lease)| lease.jail == jail.name).count();
+        let window = |window: &crate::jail::Window| JailWindow {
+            threshold: window.threshold,
+            within_seconds: window.within.as_secs(),
+        };
         let view = |jail: &std::sync::Arc<Jail>| JailView {
             name: jail.name.to_string(),
             about: jail.about.clone(),
@@ -217,6 +251,7 @@ impl Daemon {
             on: jail.on.iter().map(ToString::to_string).collect(),
             threshold: jail.threshold,
             within_seconds: jail.within.as_secs(),
+            also: jail.also.iter().map(window).collect(),
             ban_seconds: jail.ban.first.as_secs(),
             active: active(jail),
         };

@@ -15,19 +15,20 @@ use crate::engine::{End, Exemptions, Input, Output};
 use crate::feed::Feed;
 use crate::jail::Mode;
 use crate::metrics::Metrics;
+use crate::quota::Notice;
+use crate::run::clock;
 use crate::run::enforcer::Enforcer;
+use crate::run::own::{Resolver, Surroundings};
 use crate::run::saver::Saver;
 use crate::run::signals::Signals;
-use crate::run::{clock, own};
 use crate::store::Position;
-use crate::subject::Network;
 use crate::tail::{Progress, SourceId, Stats, Tailer};
 use crate::watch::{Now, Watch};
 
 /// So much is read before questions and signals are looked at again: some milliseconds of work.
 const READ_BYTES: usize = 4 << 20;
 
-/// The addresses of this machine are looked up again so often.
+/// The addresses of this machine, and who is logged in to it, are looked up again so often.
 const OWN_ADDRESSES: Duration = Duration::from_secs(60);
 
 /// A log that could not be read is tried again so often.
@@ -45,7 +46,11 @@ pub(super) struct Daemon {
     pub(super) metrics: Arc<Metrics>,
     pub(super) questions: Receiver<Command>,
     pub(super) wake: Wake,
-    pub(super) own: Vec<Network>,
+    /// What is exempt by what stands around.
+    pub(super) surroundings: Surroundings,
+    pub(super) resolver: Resolver,
+    /// Packets of the banned that were dropped, when it was last asked.
+    pub(super) dropped: u64,
     pub(super) started: Timestamp,
     /// When a log that could not be read is tried again.
     pub(super) read_again: Option<Instant>,
@@ -72,11 +77,13 @@ impl Daemon {
                 let _ = self.reload();
             }
             self.answer();
+            self.take_host_addresses();
             self.expire();
             self.look_after();
             if addresses_due <= Instant::now() {
                 addresses_due = Instant::now() + OWN_ADDRESSES;
-                self.look_up_own_addresses();
+                self.look_around();
+                self.count_dropped();
                 self.tick();
             }
             if self.saver.is_due() {
@@ -212,10 +219,24 @@ impl Daemon {
         self.metrics.set_drift.set(i64::try_from(repair.missing).unwrap_or(i64::MAX));
     }
 
-    fn look_up_own_addresses(&mut self) {
-        let own = own::addresses();
-        if own != self.own {
-            self.own = own;
+    fn look_around(&mut self) {
+        let around = Surroundings::look(&self.config, &self.surroundings);
+        self.surround(around);
+    }
+
+    /// The addresses of exempt hosts that were looked up meanwhile.
+    fn take_host_addresses(&mut self) {
+        let answers: Vec<_> = self.resolver.answers().collect();
+        if !answers.is_empty() {
+            let mut around = self.surroundings.clone();
+            answers.into_iter().for_each(|answer| around.resolved(answer));
+            self.surround(around);
+        }
+    }
+
+    fn surround(&mut self, around: Surroundings) {
+        if around != self.surroundings {
+            self.surroundings = around;
             let exemptions = self.exemptions();
             let (now, jails, mut out) = (clock(), self.config.jails.clone(), Vec::new());
             self.watch.engine.reconfigure(now, jails, exemptions, &mut out);
@@ -223,8 +244,19 @@ impl Daemon {
         }
     }
 
+    /// What the kernel dropped tells how many look-ups the bans have spared.
+    fn count_dropped(&mut self) {
+        let Some((packets, _)) = self.enforcer.dropped() else { return };
+        let more = packets.saturating_sub(self.dropped);
+        // The kernel's counter begins anew with its table; what was there before our start is not ours.
+        if more > 0 && self.dropped > 0 {
+            self.watch.engine.handle(clock(), Input::Dropped { packets: more }, &mut Vec::new());
+        }
+        self.dropped = packets;
+    }
+
     pub(super) fn exemptions(&self) -> Exemptions {
-        Exemptions::new(&self.config.exempt, &self.own, self.config.private)
+        self.surroundings.exemptions(&self.config)
     }
 
     pub(super) fn act(&mut self, out: Vec<Output>, now: Timestamp) {
@@ -288,6 +320,32 @@ fn tell(output: &Output, metrics: &Metrics) {
             metrics.spared.inc();
             tracing::info!("{subject} earned a ban in {jail} and has none: {exemption}");
         }
+        Output::Asked(asked) => {
+            metrics.asked.inc();
+            let (subject, jail) = (&asked.subject, &asked.lease.jail);
+            tracing::warn!(
+                "{subject} earned a ban in {jail}, and {} accounts log in from there: banctl confirm {subject}",
+                asked.accounts
+            );
+        }
+        Output::Allowed { network } => tracing::info!("{network} is exempt from now on"),
+        Output::Disallowed { network } => tracing::info!("{network} is exempt no longer"),
+        Output::Zone(notice) => tell_zone(notice),
         Output::Enforce { .. } | Output::Admit { .. } => {}
+    }
+}
+
+fn tell_zone(notice: &Notice) {
+    match notice {
+        Notice::Off { zone, why } => {
+            tracing::error!("{zone} answers with errors, its listings do not count until it answers: {why}");
+        }
+        Notice::On { zone } => tracing::info!("{zone} answers again"),
+        Notice::Low { zone, used, limit } => {
+            tracing::warn!("{zone}: {used} of {limit} queries are used, and they will not last the period");
+        }
+        Notice::Spent { zone, limit } => {
+            tracing::error!("{zone}: all {limit} queries of this period are used");
+        }
     }
 }

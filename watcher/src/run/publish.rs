@@ -1,6 +1,8 @@
 //! Bringing the exported values up to date.
 
 use crate::event::Kind;
+use crate::fail2ban::Foreign;
+use crate::quota::ZoneView;
 use crate::run::clock;
 use crate::run::daemon::Daemon;
 use crate::tail::SourceId;
@@ -17,6 +19,8 @@ impl Daemon {
             raise(&self.metrics.ambiguous.with_label_values(name), counts.ambiguous);
             raise(&self.metrics.repeated.with_label_values(name), counts.repeated);
             raise(&self.metrics.replaced.with_label_values(name), counts.ahead);
+            let refused = self.watch.foreign.get(usize::from(id)).map_or(0, Foreign::refused);
+            raise(&self.metrics.refused.with_label_values(name), refused);
             let stats = self.stats(SourceId(id));
             raise(&self.metrics.cut.with_label_values(name), stats.cut_lines);
             let behind = i64::try_from(stats.behind_bytes).unwrap_or(i64::MAX);
@@ -31,11 +35,35 @@ impl Daemon {
         }
         self.metrics.bans_active.set(i64::try_from(self.watch.engine.bans_len(now)).unwrap_or(i64::MAX));
         self.metrics.counted.set(i64::try_from(self.watch.engine.counters_len()).unwrap_or(i64::MAX));
+        for zone in self.watch.engine.book().view(now) {
+            // A zone that the log alone names is no label.
+            if self.watch.engine.book().is_configured(&zone.zone) {
+                self.publish_zone(&zone);
+            }
+        }
         raise(&self.metrics.store_errors, self.saver.failures());
         if let Some((packets, bytes)) = self.enforcer.dropped() {
             raise(&self.metrics.dropped_packets, packets);
             raise(&self.metrics.dropped_bytes, bytes);
         }
+    }
+}
+
+impl Daemon {
+    fn publish_zone(&self, view: &ZoneView) {
+        let (metrics, zone) = (&self.metrics, &[view.zone.as_str()]);
+        metrics.prepare_zone(&view.zone);
+        raise(&metrics.dnsbl_queries.with_label_values(zone), view.queries);
+        raise(&metrics.dnsbl_listings.with_label_values(zone), view.listed);
+        raise(&metrics.dnsbl_errors.with_label_values(zone), view.errors);
+        let avoided = &view.avoided;
+        for (by, count) in [("ban", avoided.bans), ("cache", avoided.cache), ("known", avoided.known)] {
+            raise(&metrics.dnsbl_avoided.with_label_values(&[view.zone.as_str(), by]), count);
+        }
+        let left = view.left.map_or(i64::MAX, |left| i64::try_from(left).unwrap_or(i64::MAX));
+        metrics.dnsbl_remaining.with_label_values(zone).set(left);
+        metrics.dnsbl_exhausted.with_label_values(zone).set(view.forecast.spent.unwrap_or(0));
+        metrics.dnsbl_off.with_label_values(zone).set(i64::from(view.off.is_some()));
     }
 }
 

@@ -180,7 +180,82 @@ fn a_log_that_is_copied_and_truncated_is_read_on() {
     lab.copy_and_truncate("log", "log.1");
     lab.write("log", "c\n");
     lab.expect(&["c"]);
+    lab.expect_losses(&[]);
+}
+
+#[test]
+fn a_log_written_to_between_copy_and_truncation_is_counted_as_a_loss() {
+    let long = "a".repeat(300);
+    let mut lab = Lab::new("log", |_| {});
+    lab.write("log", &format!("{long}\n"));
+    lab.expect(&[&long]);
+    fs::copy(lab.path("log"), lab.path("log.1")).unwrap();
+    // This line is read; whether there was a second one nobody can know.
+    lab.write("log", "b\n");
+    lab.expect(&["b"]);
+    lab.truncate("log", 0);
+    lab.write("log", "c\n");
+    lab.expect(&["c"]);
     lab.expect_losses(&[(Loss::Race, 1)]);
+}
+
+#[test]
+fn a_line_that_its_writer_took_back_is_no_loss_and_the_next_one_is_whole() {
+    for written_before in ["a", &"a".repeat(300)] {
+        let mut lab = Lab::new("log", |_| {});
+        lab.write("log", &format!("{written_before}\n"));
+        let size = written_before.len() as u64 + 1;
+        lab.write("log", "half of a li");
+        lab.expect(&[written_before]);
+        lab.truncate("log", size);
+        lab.write("log", "another line\n");
+        lab.expect(&["another line"]);
+        lab.write("log", "half");
+        lab.expect(&[]);
+        lab.truncate("log", size + 13);
+        lab.expect(&[]);
+        lab.write("log", "b\n");
+        lab.expect(&["b"]);
+        lab.expect_losses(&[]);
+    }
+}
+
+#[test]
+fn a_copy_is_read_before_what_the_log_held_since_whatever_they_are_called_by_then() {
+    let mut lab = Lab::new("log", |_| {});
+    lab.write("log", "a\nb\nc\n");
+    lab.read_bytes(2);
+    lab.copy_and_truncate("log", "log.1");
+    lab.write("log", "d\n");
+    lab.read_bytes(1);
+    lab.while_down(|lab| {
+        lab.rename("log.1", "log.2");
+        lab.rename("log", "log.1");
+        lab.write("log", "e\n");
+    });
+    lab.expect(&["a", "b", "c", "d", "e"]);
+}
+
+#[test]
+fn numbers_that_grow_with_time_are_read_in_the_order_of_time() {
+    let mut lab = Lab::new("log", |_| {});
+    lab.write("log", "0\n");
+    lab.expect(&["0"]);
+    lab.while_down(|lab| {
+        for number in 1..5 {
+            lab.write("log", &format!("{number}\n"));
+            lab.rename("log", &format!("log.{number}"));
+            // Births are as exact as the kernel's clock; this one must tick.
+            let before = fs::metadata(lab.path(&format!("log.{number}"))).unwrap().modified().unwrap();
+            while {
+                lab.write("tick", "");
+                let now = fs::metadata(lab.path("tick")).unwrap().created().unwrap();
+                lab.remove("tick");
+                now <= before
+            } {}
+        }
+    });
+    lab.expect(&["1", "2", "3", "4"]);
 }
 
 #[test]
