@@ -23,6 +23,7 @@ pub mod journal;
 pub mod messages;
 pub mod metrics;
 pub mod overlay;
+pub mod pace;
 pub mod quota;
 pub mod replay;
 pub mod run;

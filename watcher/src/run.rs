@@ -30,6 +30,7 @@ use crate::feed::Feed;
 use crate::interpret::Interpreter;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::store::{Position, Saved, Store};
 use crate::syslog::Listener;
 use crate::tail::{SourceId, Start, Tailer, Target};
@@ -101,6 +102,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         dropped: 0,
         started: now,
         read_again: None,
+        pace: Pace::default(),
     };
     let ended = daemon.run(&signals);
     stop.notify_one();
