@@ -1,10 +1,11 @@
 //! Any bytes as a log: envelope, grammar, patterns and connection table do not panic.
 #![no_main]
 
+use std::cell::RefCell;
+
 use jiff::tz::TimeZone;
 use libfuzzer_sys::fuzz_target;
 use logline::Timestamp;
-use std::cell::RefCell;
 use watcher::filter::Filters;
 use watcher::interpret::Interpreter;
 
