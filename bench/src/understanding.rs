@@ -86,7 +86,8 @@ pub fn measure(bytes: u64) -> Result<()> {
 }
 
 fn per_second(lines: u64, took: Duration) -> u64 {
-    (lines as f64 / took.as_secs_f64()) as u64
+    let nanos = took.as_nanos().max(1);
+    u64::try_from(u128::from(lines) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
 }
 
 /// A log in a file that was just written, and is in the page cache.
