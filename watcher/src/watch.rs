@@ -99,6 +99,7 @@ enum Raw<'r> {
 }
 
 /// What fail2ban's filters are given of a line.
+#[derive(Clone, Copy)]
 enum Heard<'r> {
     Line(&'r [u8]),
     Sent(&'r Sent<'r>),

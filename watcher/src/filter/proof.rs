@@ -58,7 +58,7 @@ pub fn prove(filter: &Arc<Filter>) -> Proof {
             proof.failures.push(failure(sample.place, message));
             continue;
         }
-        forged.extend(found.iter().flat_map(|found| forgeries(found)));
+        forged.extend(found.iter().flat_map(forgeries));
         if !sample.forges.is_empty() && foreign(sample).is_empty() {
             let message = "a forgery needs an address in its line that is not the client's".to_owned();
             proof.failures.push(failure(sample.place, message));
