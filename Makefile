@@ -44,6 +44,6 @@ bench-day-model: ## what a blocklist is asked in a day, with an old server and w
 
 soak: ## 10,000 programs of rotations, then two hours of botnets: does anything grow, is anything lost or counted wrong
 	@scripts/packages test
-	TAIL_MODEL_PROGRAMS=10000 cargo test --locked --release -p watcher --test tail
+	TAIL_MODEL_PROGRAMS=10000 TAIL_LONG_LINE_BYTES=1073741824 cargo test --locked --release -p watcher --test tail
 	cargo build --locked --release -p smtpd -p watcher
 	cargo run --locked --release -p bench --bin soak

@@ -4,6 +4,7 @@
 use logline::Timestamp;
 
 use crate::engine::{Engine, Input, Output};
+use crate::envelope::EnvelopeKind;
 use crate::event::{Event, Kind};
 use crate::fail2ban::Foreign;
 use crate::fail2ban::foreign::Line;
@@ -83,6 +84,8 @@ pub struct SourceCounts {
     pub ahead: u64,
     /// When the last one was written.
     pub last: Option<Timestamp>,
+    /// The envelope it came in.
+    pub envelope: Option<EnvelopeKind>,
     /// How old it was when it was read.
     pub lag: std::time::Duration,
 }
@@ -221,6 +224,7 @@ impl Watch {
         let count = counts.sources.get_mut(source)?;
         count.lines += 1;
         count.last = Some(reading.at);
+        count.envelope = Some(reading.envelope);
         count.lag = arrival.since(reading.at);
         count.ahead += u64::from(reading.replaced);
         count.repeated += twice;

@@ -3,7 +3,7 @@
 mod fail2ban;
 mod unknown;
 
-use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::filter::{Filters, Miss, Nearest, Rule};
 use crate::interpret::{Interpreter, Meaning, Reading};
 use crate::replay;
+use crate::tail::{decompressed, read_lines};
 
 use unknown::Unknown;
 
@@ -41,7 +42,7 @@ pub struct Match {
     /// One JSON object a line; with --unknown one for all.
     #[arg(long)]
     json: bool,
-    /// A log, or - for standard input.
+    /// A log, plain or compressed, a directory of logs, or - for standard input.
     #[arg(value_name = "LOG")]
     log: PathBuf,
 }
@@ -53,7 +54,7 @@ impl Match {
     /// There is no such filter or log.
     pub fn run(self) -> anyhow::Result<()> {
         let now = self.now();
-        let mut out = io::BufWriter::new(io::stdout().lock());
+        let mut out = self.output();
         let Some(file) = &self.fail2ban else {
             let mut teller = Teller::new(&self.filters()?, self.json, now);
             if self.unknown {
@@ -79,6 +80,16 @@ impl Match {
         Ok(out.flush()?)
     }
 
+    /// Standard output. Who types lines wants to read what each means before typing the next.
+    fn output(&self) -> Box<dyn Write> {
+        let out = io::stdout().lock();
+        if self.log == Path::new("-") && io::stdin().is_terminal() {
+            Box::new(io::LineWriter::new(out))
+        } else {
+            Box::new(io::BufWriter::new(out))
+        }
+    }
+
     /// Gives each line of the log and its number, from 1.
     fn each_line(&self, each: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> anyhow::Result<()> {
         let mut number = 0u64;
@@ -90,12 +101,7 @@ impl Match {
             }
         };
         if self.log == Path::new("-") {
-            let mut input = BufReader::new(io::stdin().lock());
-            let mut line = Vec::new();
-            while input.read_until(b'\n', &mut line)? > 0 {
-                tell(line.strip_suffix(b"\n").unwrap_or(&line));
-                line.clear();
-            }
+            read_lines(decompressed(io::stdin().lock())?, |line| tell(line.bytes))?;
         } else {
             replay::lines_of(&self.log, &mut tell)?;
         }
@@ -194,11 +200,8 @@ impl Teller {
             Meaning::Part => "part of a line that goes on".to_owned(),
             Meaning::Events(_) => self.painted("32", &words(&event)),
         };
-        writeln!(
-            out,
-            "{number}: {what}\n    {}",
-            event.get("line").and_then(Value::as_str).unwrap_or_default()
-        )?;
+        let line = event.get("line").and_then(Value::as_str).unwrap_or_default();
+        writeln!(out, "{number}: {what}; envelope {}\n    {line}", reading.envelope.name())?;
         if let Some((column, Miss { rule, expected, .. })) = miss {
             writeln!(out, "    nearest: {rule} stopped at column {column}, where it wants {expected:?}")?;
         }

@@ -1,6 +1,5 @@
 //! The loop: waits for lines, questions, signals and the end of bans, and does what the engine says about each.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -13,7 +12,7 @@ use rustix::io::Errno;
 use crate::config::Config;
 use crate::control::{Command, Wake};
 use crate::engine::{End, Exemptions, Input, Output};
-use crate::feed::Feed;
+use crate::feed::{Arrival, Feed};
 use crate::interpret::Reading;
 use crate::jail::Mode;
 use crate::metrics::Metrics;
@@ -24,6 +23,7 @@ use crate::run::enforcer::Enforcer;
 use crate::run::own::{Resolver, Surroundings};
 use crate::run::saver::Saver;
 use crate::run::signals::Signals;
+use crate::run::sources::Sources;
 use crate::store::Position;
 use crate::tail::{Progress, SourceId, Stats, Tailer};
 use crate::watch::{Now, Watch};
@@ -42,8 +42,7 @@ pub(super) struct Daemon {
     pub(super) config: Config,
     pub(super) watch: Watch,
     pub(super) tailer: Tailer,
-    /// The sources that send.
-    pub(super) feeds: BTreeMap<SourceId, Feed>,
+    pub(super) sources: Sources,
     pub(super) enforcer: Enforcer,
     pub(super) saver: Saver,
     pub(super) metrics: Arc<Metrics>,
@@ -82,10 +81,12 @@ impl Daemon {
             self.take_host_addresses();
             self.expire();
             self.look_after();
+            self.look_at_sources();
             if addresses_due <= Instant::now() {
                 addresses_due = Instant::now() + OWN_ADDRESSES;
                 self.look_around();
                 self.count_dropped();
+                self.look_for_logs();
                 self.tick();
             }
             if self.saver.is_due() {
@@ -102,7 +103,7 @@ impl Daemon {
     /// else does, and what sends as well: its buffers are small, and it is held up or loses lines when they are full.
     fn wait(&mut self, signals: &Signals, addresses_due: Instant) -> anyhow::Result<()> {
         let (files, kernel) = (self.tailer.fd(), self.enforcer.watch());
-        let sent: Vec<_> = self.feeds.values().flat_map(Feed::fds).collect();
+        let sent: Vec<_> = self.sources.feeds.values().flat_map(Feed::fds).collect();
         let mut fds = vec![
             PollFd::new(&files, PollFlags::IN),
             PollFd::new(signals, PollFlags::IN),
@@ -135,8 +136,9 @@ impl Daemon {
     /// When something is to be done, whatever comes.
     fn due(&self, now: Instant, addresses_due: Instant) -> Instant {
         let end = self.watch.engine.next_end().map(|end| now + end.since(clock()));
-        let deadlines = [end, self.saver.due_at(), self.enforcer.retry_at(), self.read_again];
-        let feeds = self.feeds.values().filter_map(Feed::due);
+        let look_at = Some(self.sources.look_at);
+        let deadlines = [end, look_at, self.saver.due_at(), self.enforcer.retry_at(), self.read_again];
+        let feeds = self.sources.feeds.values().filter_map(Feed::due);
         deadlines.into_iter().flatten().chain(feeds).min().map_or(addresses_due, |due| due.min(addresses_due))
     }
 
@@ -174,14 +176,17 @@ impl Daemon {
 
     /// The sources that send.
     fn read_feeds(&mut self) -> Progress {
-        let Daemon { feeds, config, watch, enforcer, saver, metrics, .. } = self;
+        let Daemon { sources, config, watch, enforcer, saver, metrics, .. } = self;
         let (mut out, mut progress) = (Vec::new(), Progress::Idle);
-        for (id, feed) in feeds {
+        for (id, feed) in &mut sources.feeds {
             let index = usize::from(id.0);
             let Some(source) = config.sources.get(index) else { continue };
-            let read = feed.read(Instant::now(), clock(), &source.zone, &mut |sent| {
+            let read = feed.read(Instant::now(), clock(), &source.zone, &mut |arrival| {
                 let now = clock();
-                let reading = watch.sent(index, &sent, Now::Clock(now), &mut out);
+                let reading = match arrival {
+                    Arrival::Line(line) => watch.line(index, line, Now::Clock(now), &mut out),
+                    Arrival::Sent(sent) => watch.sent(index, &sent, Now::Clock(now), &mut out),
+                };
                 saver.touch();
                 act(enforcer, saver, metrics, &mut out, now, reading);
             });
@@ -194,12 +199,12 @@ impl Daemon {
 
     /// How a source stands.
     pub(super) fn stats(&self, id: SourceId) -> Stats {
-        self.feeds.get(&id).map_or_else(|| self.tailer.stats(id), |feed| feed.stats().clone())
+        self.sources.feeds.get(&id).map_or_else(|| self.tailer.stats(id), |feed| feed.stats().clone())
     }
 
     /// How far a source was read.
     pub(super) fn positions(&self, id: SourceId) -> Vec<Position> {
-        match self.feeds.get(&id) {
+        match self.sources.feeds.get(&id) {
             Some(feed) => feed.position().cloned().map(Position::Journal).into_iter().collect(),
             None => self.tailer.cursors(id).into_iter().map(Position::File).collect(),
         }
