@@ -3,11 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-<<<<<<< HEAD
-use bench::{counting, day, fail2ban, latency, replay, understanding};
-=======
 use bench::{counting, day, fail2ban, latency, load, replay, tailing, understanding, wake};
->>>>>>> main
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -67,16 +63,11 @@ fn main() -> Result<()> {
             tailing::measure()?;
             understanding::measure(ORDINARY_MB * 1_000_000)?;
             replay::measure()?;
-<<<<<<< HEAD
-            fail2ban::measure()?;
-            counting::measure()?;
-=======
             wake::measure()?;
             load::measure()?;
             load::measure_idle()?;
             counting::measure()?;
             fail2ban::measure()?;
->>>>>>> main
             latency::measure()
         }
     }

@@ -151,8 +151,7 @@ impl Interpreter {
     }
 
     /// Forgets all that was read: what comes next is another log.
-    #[cfg(test)]
-    pub(crate) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         let Interpreter { connections, step, course, .. } = self;
         (*connections, *step) = (Connections::default(), None);
         let Course { calendar: _, gate, previous, last, parts, sessions } = course;

@@ -15,6 +15,9 @@ use crate::messages::Messages;
 use crate::replay::Judge;
 use crate::twins::Twins;
 
+#[cfg(test)]
+mod tests;
+
 /// Interpreters, one a source, before one engine.
 #[derive(Debug)]
 pub struct Watch {

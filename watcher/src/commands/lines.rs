@@ -183,7 +183,7 @@ impl Teller {
         event.insert("n".into(), number.into());
         event.insert("line".into(), logline::Text::from(line).readable().to_string().into());
         event.insert("matched".into(), matches!(reading.meaning, Meaning::Events(_)).into());
-        event.insert("envelope".into(), json!(reading.envelope));
+        event.insert("envelope".into(), reading.envelope.name().into());
         event.insert("time".into(), time(&reading));
         event.insert("meaning".into(), word(reading.meaning).into());
         if let Some((column, Miss { rule, expected, .. })) = &miss {
@@ -200,8 +200,12 @@ impl Teller {
             Meaning::Part => "part of a line that goes on".to_owned(),
             Meaning::Events(_) => self.painted("32", &words(&event)),
         };
-        let line = event.get("line").and_then(Value::as_str).unwrap_or_default();
-        writeln!(out, "{number}: {what}; envelope {}\n    {line}", reading.envelope.name())?;
+        writeln!(
+            out,
+            "{number}: {what}; envelope {}\n    {}",
+            reading.envelope.name(),
+            event.get("line").and_then(Value::as_str).unwrap_or_default()
+        )?;
         if let Some((column, Miss { rule, expected, .. })) = miss {
             writeln!(out, "    nearest: {rule} stopped at column {column}, where it wants {expected:?}")?;
         }

@@ -10,11 +10,7 @@ use crate::engine::table::Hit;
 use crate::engine::window::Limits;
 use crate::engine::{Engine, Output, What, millis};
 use crate::event::Event;
-<<<<<<< HEAD
-use crate::fail2ban::foreign::FILTER;
-=======
 use crate::fail2ban;
->>>>>>> main
 use crate::jail::{Group, Jail, Per};
 use crate::subject::{Network, Subject};
 
@@ -66,11 +62,7 @@ impl Engine {
         at: Timestamp,
         event: &Event<'_>,
     ) -> Result<Weighed, Reason> {
-<<<<<<< HEAD
-        if !jail.counts(event.kind, event.field(FILTER)) {
-=======
         if !jail.counts(event.kind, event.field(fail2ban::foreign::FILTER)) {
->>>>>>> main
             return Err(Reason::OtherKind);
         }
         if is_temporary(event) {

@@ -10,11 +10,7 @@ use crate::engine::table::Hit;
 use crate::engine::window::Limits;
 use crate::engine::{Asked, Engine, Evidence, Lease, Output, SKEW_MAX, What, millis};
 use crate::event::{Event, Kind};
-<<<<<<< HEAD
-use crate::fail2ban::foreign::FILTER;
-=======
 use crate::fail2ban;
->>>>>>> main
 use crate::jail::{Jail, JailName, Mode, Per, SharedAction};
 use crate::subject::{Network, Subject};
 
@@ -53,11 +49,7 @@ impl Engine {
             if jail.forgive == Some(event.kind) {
                 self.forgive(*index, jail, event);
             }
-<<<<<<< HEAD
-            if !jail.counts(event.kind, event.field(FILTER)) {
-=======
             if !jail.counts(event.kind, event.field(fail2ban::foreign::FILTER)) {
->>>>>>> main
                 continue;
             }
             if jail.campaign.is_empty() {
@@ -95,11 +87,7 @@ impl Engine {
 
     /// What an event counts in a jail, or why it does not. Pure: it is what `explain` tells.
     pub(super) fn weigh(&self, jail: &Jail, at: Timestamp, event: &Event<'_>) -> Result<Weighed, Reason> {
-<<<<<<< HEAD
-        if !jail.counts(event.kind, event.field(FILTER)) {
-=======
         if !jail.counts(event.kind, event.field(fail2ban::foreign::FILTER)) {
->>>>>>> main
             return Err(Reason::OtherKind);
         }
         if is_temporary(event) {
