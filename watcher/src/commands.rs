@@ -1,6 +1,7 @@
 //! What `postern-watcher` does without a daemon: check, replay, match.
 
 mod detect;
+mod import;
 mod lines;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -17,18 +18,24 @@ use crate::quota::Quota;
 use crate::replay::{self, Progress};
 
 pub use detect::Detect;
+pub use import::ImportFail2ban;
 pub use lines::Match;
 
-/// Diagnostics go to standard error; `RUST_LOG` says how much.
+/// Diagnostics go to standard error; `RUST_LOG` says how much. The journal stamps what it is given: a second stamp inside
+/// a line would make a second line of it for whoever reads the journal as we do.
 pub fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(colours)
-        .with_target(false)
-        .init();
+        .with_target(false);
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        subscriber.without_time().init();
+    } else {
+        subscriber.init();
+    }
 }
 
 /// Loads everything, proves every filter by its samples, and starts nothing.
@@ -53,9 +60,13 @@ pub fn check(file: Option<&Path>) -> anyhow::Result<()> {
         tell_usual_sources()?;
     }
     let (jails, filters) = (config.jails.iter().count(), config.filters.names().len());
+    let imported = match config.sources.iter().map(|source| source.fail2ban.len()).sum() {
+        0 => String::new(),
+        count => format!("; {count} filters of fail2ban"),
+    };
     writeln!(
         io::stdout(),
-        "the configuration is right: {jails} jails, {filters} filters, {rules} rules proven by {samples} samples"
+        "the configuration is right: {jails} jails, {filters} filters, {rules} rules proven by {samples} samples{imported}"
     )?;
     Ok(())
 }

@@ -141,9 +141,10 @@ impl Config {
         let (exempt_listed, listed_mistakes) = exempt::files(&exempt);
         let exempt_hosts = exempt::hosts(&exempt);
         let known = filters.as_ref().ok();
+        let mut mistakes = Mistakes::new();
         let mut sources: Vec<Source> = Vec::new();
         for table in &root.tables("source") {
-            let Some(source) = source::read(table, known) else { continue };
+            let Some(source) = source::read(table, known, &mut mistakes) else { continue };
             if sources.iter().any(|other| other.name == source.name) {
                 table.mistake_at_table(format!("another source reads {} already", source.name));
             }
@@ -156,7 +157,6 @@ impl Config {
             root.mistake("counters_max", "at least 1000");
         }
         let jails = jails.map(|all| choose(&root, all, chosen));
-        let mut mistakes = Mistakes::new();
         mistakes.merge(document.finish());
         mistakes.merge(listed_mistakes.into_result(()));
         let firewall = firewall.unwrap_or(FirewallKind::DryRun);

@@ -7,7 +7,7 @@ mod set;
 
 use std::time::Duration;
 
-pub use ports::Ports;
+pub use ports::{Port, Ports};
 pub use rules::{BanTerms, Group, Method, Pressure, Rollup, Shared, SharedAction, Window};
 pub use set::{Jails, SHIPPED};
 
@@ -28,6 +28,8 @@ pub struct Jail {
     pub about: String,
     /// The kinds of event that it counts.
     pub on: Vec<Kind>,
+    /// Of failures, it counts those alone that this filter of fail2ban found.
+    pub filter: Option<String>,
     /// Whom it counts.
     pub per: Per,
     /// So many are too many; at least 1.
@@ -128,6 +130,11 @@ pub mod default {
 }
 
 impl Jail {
+    /// Whether it counts an event of this kind that this filter of fail2ban found; none where it is of no such filter.
+    pub fn counts(&self, kind: Kind, filter: Option<&[u8]>) -> bool {
+        self.on.contains(&kind) && self.filter.as_ref().is_none_or(|wanted| filter == Some(wanted.as_bytes()))
+    }
+
     /// How much an event counts here.
     pub fn weight(&self, kind: Kind, weight: u32) -> u32 {
         let times = self.weights.iter().find(|(k, _)| *k == kind).map_or(1, |(_, times)| *times);

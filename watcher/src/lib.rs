@@ -26,6 +26,7 @@ pub mod messages;
 pub mod metrics;
 pub mod notice;
 pub mod overlay;
+pub mod pace;
 pub mod quota;
 pub mod replay;
 pub mod run;

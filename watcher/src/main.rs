@@ -30,6 +30,9 @@ enum Command {
     Replay(commands::Replay),
     /// What each line means.
     Match(commands::Match),
+    /// The jails and filters of a fail2ban installation, as configuration of this.
+    #[command(name = "import-fail2ban")]
+    ImportFail2ban(commands::ImportFail2ban),
 }
 
 #[derive(clap::Args)]
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         },
         Command::Replay(replay) => replay.run(),
         Command::Match(lines) => lines.run(),
+        Command::ImportFail2ban(import) => import.run(),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     let mut stderr = std::io::stderr();

@@ -27,6 +27,8 @@ pub mod name {
         REPEATED = "watcher_repeated_lines_total";
         /// Lines whose stamp was too far ahead of their arrival to be believed, by source.
         REPLACED = "watcher_timestamps_replaced_total";
+        /// Patterns of fail2ban's filters that gave up for having taken too many steps, by source: no match.
+        REFUSED = "watcher_patterns_refused_total";
         /// Lines of which only the beginning was read, by source.
         CUT = "watcher_cut_lines_total";
         /// Messages of more than one line that were made one, by source.
@@ -112,6 +114,8 @@ pub struct Metrics {
     pub repeated: IntCounterVec,
     /// [`name::REPLACED`]
     pub replaced: IntCounterVec,
+    /// [`name::REFUSED`]
+    pub refused: IntCounterVec,
     /// [`name::CUT`]
     pub cut: IntCounterVec,
     /// [`name::ESCAPED`]
@@ -201,6 +205,12 @@ impl Metrics {
                 &registry,
                 name::REPEATED,
                 "Lines that repeat what another line of their session said.",
+                &["source"],
+            ),
+            refused: counters(
+                &registry,
+                name::REFUSED,
+                "Patterns of fail2ban's filters that gave up for having taken too many steps.",
                 &["source"],
             ),
             replaced: counters(
@@ -347,6 +357,7 @@ impl Metrics {
             &self.ambiguous,
             &self.repeated,
             &self.replaced,
+            &self.refused,
             &self.cut,
             &self.escaped,
         ] {

@@ -20,6 +20,7 @@ use logline::Timestamp;
 
 use crate::config::Config;
 use crate::engine::{Ban, Engine, Exemption, Exemptions, Input, Output};
+use crate::fail2ban::{Foreign, Imported};
 use crate::interpret::{Interpreter, Reading, Sight};
 use crate::watch::{Counts, Now, SourceCounts, Watch};
 
@@ -121,6 +122,8 @@ fn read(
         .unsaved();
     let mut watch = Watch::new(interpreters, engine);
     watch.judge = Some(Box::default());
+    let imported = imported(config);
+    watch.foreign = (0..sources).map(|_| Foreign::new(&imported)).collect();
     let mut replay = Replay::new(watch);
     match NonZero::new(threads.get() - 1) {
         None => merge::read(&logs, &zone, &mut replay, progress)?,
@@ -133,6 +136,17 @@ fn read(
         })?,
     }
     Ok(replay.finish())
+}
+
+/// The filters of fail2ban that any source has, each name once.
+fn imported(config: &Config) -> Vec<Imported> {
+    let mut all: Vec<Imported> = Vec::new();
+    for imported in config.sources.iter().flat_map(|source| &source.fail2ban) {
+        if !all.iter().any(|known| known.name == imported.name) {
+            all.push(imported.of_files());
+        }
+    }
+    all
 }
 
 /// Gives every line of a log, or of a directory of logs, as [`replay`] reads them; stamps in local time are in the

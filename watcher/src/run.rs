@@ -24,8 +24,10 @@ use tokio::sync::Notify;
 use crate::config::Config;
 use crate::control::{Commands, Server, Wake};
 use crate::engine::Engine;
+use crate::fail2ban::Foreign;
 use crate::interpret::Interpreter;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::store::{Saved, Store};
 use crate::tail::{SourceId, Tailer};
 use crate::watch::Watch;
@@ -59,6 +61,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         .with_seed(seed)
         .with_counters_max(config.counters_max);
     let mut watch = Watch::new(interpreters(&config), engine);
+    watch.foreign = config.sources.iter().map(|source| Foreign::new(&source.fail2ban)).collect();
     let mut tailer = Tailer::new().context("cannot watch files (inotify)")?;
     let mut sources = Sources::new();
     restore(&mut watch, &config, &saved, now);
@@ -92,6 +95,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         dropped: 0,
         started: now,
         read_again: None,
+        pace: Pace::default(),
     };
     let ended = daemon.run(&signals);
     stop.notify_one();

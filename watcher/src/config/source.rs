@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use settings::{DeValue, Table, Value, mismatch};
+use settings::{DeValue, Mistakes, Table, Value, mismatch};
 
 use crate::config::absolute;
+use crate::fail2ban::Imported;
 use crate::filter::{Filter, Filters};
 use crate::health::Patience;
 use crate::journal::Selection;
@@ -22,6 +23,8 @@ pub struct Source {
     pub origin: Origin,
     /// `filter`: what the lines may mean; every filter unless some are named.
     pub filters: Vec<Arc<Filter>>,
+    /// `[[source.fail2ban]]`: filters of fail2ban that read it too.
+    pub fail2ban: Vec<Imported>,
     /// `timezone`: of stamps in local time; the system's unless named.
     pub zone: TimeZone,
     /// `silent_after`: how long it may say nothing; learned unless a duration or `"off"` is given.
@@ -42,7 +45,7 @@ pub enum Origin {
     Input,
 }
 
-pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>) -> Option<Source> {
+pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>, mistakes: &mut Mistakes) -> Option<Source> {
     let origins = [
         table.path("file").map(absolute).map(Origin::File),
         journal(table).map(Origin::Journal),
@@ -81,14 +84,41 @@ pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>) -> Option<Sourc
             })
             .ok()
     });
-    let origin = origins.into_iter().flatten().next()?;
+    let origin = origins.into_iter().flatten().next();
+    let sent = !table.contains("file");
+    let imported = table.tables("fail2ban");
+    let local = zone.clone().unwrap_or(TimeZone::UTC);
+    let fail2ban =
+        imported.iter().filter_map(|table| imported_filter(table, &local, sent, mistakes)).collect();
+    let origin = origin?;
     Some(Source {
         name: origin.to_string(),
         origin,
         filters: filters?.iter().cloned().collect(),
+        fail2ban,
         zone: zone?,
         patience,
     })
+}
+
+/// `[[source.fail2ban]]`: `filter` is the file, `name` how its failures are called, `set` its parameters.
+fn imported_filter(
+    table: &Table<'_>,
+    zone: &TimeZone,
+    sent: bool,
+    mistakes: &mut Mistakes,
+) -> Option<Imported> {
+    let file = table.path("filter").map(absolute);
+    let name = table.get::<String>("name");
+    let set = if table.contains("set") { table.string_map("set") } else { Vec::new() };
+    let Some(file) = file else {
+        table.mistake("filter", "the file of a filter, as \"/etc/fail2ban/filter.d/sshd.conf\"");
+        return None;
+    };
+    let stem = || file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = name.or_else(stem).unwrap_or_default();
+    let imported = Imported::load(&name, &file, &set, zone, sent);
+    imported.map_err(|found| mistakes.merge(Err(found))).ok()
 }
 
 fn input(table: &Table<'_>) -> Option<Origin> {
@@ -235,6 +265,7 @@ impl Source {
             name: origin.to_string(),
             origin,
             filters: filters.iter().cloned().collect(),
+            fail2ban: Vec::new(),
             zone: TimeZone::system(),
             patience: Patience::Learned,
         }

@@ -10,6 +10,7 @@ use crate::engine::table::Hit;
 use crate::engine::window::Limits;
 use crate::engine::{Engine, Output, What, millis};
 use crate::event::Event;
+use crate::fail2ban;
 use crate::jail::{Group, Jail, Per};
 use crate::subject::{Network, Subject};
 
@@ -61,7 +62,7 @@ impl Engine {
         at: Timestamp,
         event: &Event<'_>,
     ) -> Result<Weighed, Reason> {
-        if !jail.on.contains(&event.kind) {
+        if !jail.counts(event.kind, event.field(fail2ban::foreign::FILTER)) {
             return Err(Reason::OtherKind);
         }
         if is_temporary(event) {

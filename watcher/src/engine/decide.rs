@@ -10,6 +10,7 @@ use crate::engine::table::Hit;
 use crate::engine::window::Limits;
 use crate::engine::{Asked, Engine, Evidence, Lease, Output, SKEW_MAX, What, millis};
 use crate::event::{Event, Kind};
+use crate::fail2ban;
 use crate::jail::{Jail, JailName, Mode, Per, SharedAction};
 use crate::subject::{Network, Subject};
 
@@ -48,7 +49,7 @@ impl Engine {
             if jail.forgive == Some(event.kind) {
                 self.forgive(*index, jail, event);
             }
-            if !jail.on.contains(&event.kind) {
+            if !jail.counts(event.kind, event.field(fail2ban::foreign::FILTER)) {
                 continue;
             }
             if jail.campaign.is_empty() {
@@ -86,7 +87,7 @@ impl Engine {
 
     /// What an event counts in a jail, or why it does not. Pure: it is what `explain` tells.
     pub(super) fn weigh(&self, jail: &Jail, at: Timestamp, event: &Event<'_>) -> Result<Weighed, Reason> {
-        if !jail.on.contains(&event.kind) {
+        if !jail.counts(event.kind, event.field(fail2ban::foreign::FILTER)) {
             return Err(Reason::OtherKind);
         }
         if is_temporary(event) {

@@ -22,6 +22,7 @@ pub(super) fn load(name: &str, document: &Document) -> Option<Jail> {
     let root = document.root();
     let about = root.require::<String>("about");
     let on = kinds(&root);
+    let filter = root.get::<String>("filter");
     let per = per(&root);
     let first = window(&root);
     let also: Vec<Window> = root.tables("also").iter().filter_map(window).collect();
@@ -46,6 +47,7 @@ pub(super) fn load(name: &str, document: &Document) -> Option<Jail> {
         name: name.into(),
         about: about?,
         on: on?,
+        filter,
         per: per?,
         threshold: first.threshold,
         within: first.within,

@@ -5,6 +5,7 @@ use logline::Timestamp;
 use crate::config::Source;
 use crate::envelope::EnvelopeKind;
 use crate::event::Kind;
+use crate::fail2ban::Foreign;
 use crate::feed::Feed;
 use crate::health::Health;
 use crate::quota::ZoneView;
@@ -26,6 +27,8 @@ impl Daemon {
             raise(&self.metrics.ambiguous.with_label_values(name), counts.ambiguous);
             raise(&self.metrics.repeated.with_label_values(name), counts.repeated);
             raise(&self.metrics.replaced.with_label_values(name), counts.ahead);
+            let refused = self.watch.foreign.get(usize::from(id)).map_or(0, Foreign::refused);
+            raise(&self.metrics.refused.with_label_values(name), refused);
             let stats = self.stats(SourceId(id));
             raise(&self.metrics.cut.with_label_values(name), stats.cut_lines);
             let behind = i64::try_from(stats.behind_bytes).unwrap_or(i64::MAX);

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Source};
 use crate::control::api::Message;
+use crate::fail2ban::Foreign;
 use crate::interpret::Interpreter;
 use crate::run::daemon::Daemon;
 use crate::run::own::Surroundings;
@@ -66,6 +67,7 @@ impl Daemon {
         let old: Vec<Source> = std::mem::take(&mut self.config.sources);
         let mut interpreters: Vec<Option<Interpreter>> =
             std::mem::take(&mut self.watch.interpreters).into_iter().map(Some).collect();
+        let mut foreign = std::mem::take(&mut self.watch.foreign);
         let counts = std::mem::take(&mut self.watch.counts.sources);
         let cursors: Vec<_> = (0..).zip(&old).map(|(id, _)| self.positions(SourceId(id))).collect();
         let mut feeds = std::mem::take(&mut self.sources.feeds);
@@ -85,6 +87,11 @@ impl Daemon {
                 Some(kept) => kept.with_filters(filters, zone),
                 None => Interpreter::new(filters, zone),
             });
+            let mut filters = Foreign::new(&source.fail2ban);
+            if let Some(before) = before.and_then(|index| foreign.get_mut(index)) {
+                filters.succeed(std::mem::take(before));
+            }
+            self.watch.foreign.push(filters);
             let count = before.and_then(|index| counts.get(index)).cloned();
             self.watch.counts.sources.push(count.unwrap_or_else(SourceCounts::default));
             let positions = before.and_then(|index| cursors.get(index)).into_iter().flatten();

@@ -139,7 +139,14 @@ impl Generation {
         let count = self.file().read_at(buffer, position)?;
         if count == 0 {
             self.unread = false;
-            return Ok(if self.breach()?.is_some() { Step::Broken } else { Step::End });
+            if self.breach()?.is_some() {
+                return Ok(Step::Broken);
+            }
+            if self.has_unfinished()? {
+                return Ok(Step::End);
+            }
+            self.read_line_again()?;
+            return Ok(Step::Read(0));
         }
         // Only now: were the file truncated and written anew between this look and the reading, the bytes would be of
         // another line than the one that they seem to continue.
@@ -208,11 +215,12 @@ impl Generation {
     }
 
     /// Begins with the file anew.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) -> io::Result<()> {
         self.truncated = true;
-        self.head = Head::EMPTY;
+        self.head = Head::of(self.file())?;
         self.splitter = LineSplitter::at(0);
         self.unread = true;
+        Ok(())
     }
 
     /// Goes back to where the line begins that is the last one now, unless it had not come so far.

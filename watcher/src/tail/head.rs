@@ -14,7 +14,7 @@ pub(crate) const HEAD_BYTES_MAX: usize = 256;
 
 /// A file's first bytes, as far as they have been seen.
 ///
-/// Of a file that is shorter, the whole lines count: half a line may be the beginning of many, and its writer may take
+/// Only whole lines count, unless the first is longer: half a line may be the beginning of many, and its writer may take
 /// it back.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {

@@ -283,7 +283,10 @@ impl Stream {
     pub(crate) fn cursors(&self) -> Vec<Cursor> {
         let youngest = self.generations.iter().map(|open| open.id.born_ns).max().unwrap_or(i64::MIN);
         let done = self.fates.values().filter_map(|fate| match fate {
-            Fate::Done(cursor) => Some(cursor).filter(|c| c.born_ns >= youngest.saturating_sub(TICK_NS)),
+            Fate::Done(cursor) => Some(cursor).filter(|done| {
+                let is_past = self.past.iter().any(|past| past.file() == done.file());
+                !is_past && done.born_ns >= youngest.saturating_sub(TICK_NS)
+            }),
             Fate::Copy | Fate::Passed => None,
         });
         // Those of files that have not been found yet are kept.
@@ -369,6 +372,7 @@ impl Stream {
     }
     /// Keeps in mind what a file held that is no more.
     fn remember(&mut self, cursor: Cursor) {
+        self.past.retain(|past| past.file() != cursor.file());
         if self.past.len() >= PAST_MAX {
             self.past.pop_front();
         }

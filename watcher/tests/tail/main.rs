@@ -10,11 +10,15 @@ mod lab;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod logrotate;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod multilog;
 #[cfg(test)]
 mod packing;
+#[cfg(test)]
+mod replacement;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
@@ -23,3 +27,5 @@ mod rotation;
 mod source;
 #[cfg(test)]
 mod trouble;
+#[cfg(test)]
+mod truncation;

@@ -202,3 +202,23 @@ fn the_second_copy_is_read_where_the_first_is_gone() {
     ];
     check(World::File, &program);
 }
+
+#[test]
+fn what_was_read_to_its_end_and_compressed_is_not_read_after_two_restarts() {
+    let compress = Action::Compress { log: 0, nth: 0, packer: Packer::Gzip };
+    let program = [
+        Action::Write { log: 0, lines: 1 },
+        compress,
+        compress,
+        compress,
+        compress,
+        Action::Write { log: 0, lines: 1 },
+        Action::Read { bytes: 1 },
+        compress,
+        Action::Read { bytes: 11 },
+        Action::Stop,
+        Action::Run,
+        Action::Stop,
+    ];
+    check(World::Archives, &program);
+}

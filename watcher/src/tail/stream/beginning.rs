@@ -58,19 +58,19 @@ impl Stream {
             return Ok(());
         }
         let last = cursors.last();
-        for cursor in cursors.iter().filter(|cursor| !is_here(cursor, scene)) {
-            if !cursor.is_over && self.adopt_copy(cursor, &scene.siblings)? {
-                continue;
+        for cursor in &cursors {
+            let is_here = is_here(cursor, scene);
+            if is_here && cursor.is_over {
+                self.fates.insert(cursor.file(), Fate::Done(cursor.clone()));
             }
-            self.remember(cursor.clone());
+            let is_found = is_here || (!cursor.is_over && self.adopt_copy(cursor, &scene.siblings)?);
+            if cursor.is_over || !is_found {
+                self.remember(cursor.clone());
+            }
             // Of older files the end had been read, as a rule, and then they are removed, as a rule.
-            if !cursor.is_over && Some(cursor) == last {
+            if !is_found && !cursor.is_over && Some(cursor) == last {
                 self.gone = Some(cursor.clone());
             }
-        }
-        for cursor in cursors.iter().filter(|cursor| cursor.is_over && is_here(cursor, scene)) {
-            self.fates.insert(cursor.file(), Fate::Done(cursor.clone()));
-            self.remember(cursor.clone());
         }
         self.past_ns = cursors.iter().map(|cursor| cursor.modified_ns).max().unwrap_or(i64::MIN);
         // A compressed file came to be when it was compressed, which says nothing of the log that it holds.

@@ -226,7 +226,7 @@ fn sort(siblings: &mut Vec<Sibling>) {
     for counted in siblings.chunk_by_mut(|a, b| is_counted(a) && is_counted(b)) {
         // Some programs count the other way. Then every file came to be, and was last written to, before the one that
         // seems older; of copies that is never true of both.
-        if counted.len() > 1 && counted.is_sorted_by(|a, b| a.is_younger_in_all(b)) {
+        if counted.len() > 1 && counted.is_sorted_by(Sibling::is_younger_in_all) {
             counted.reverse();
         }
     }

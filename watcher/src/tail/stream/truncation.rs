@@ -51,14 +51,14 @@ impl Stream {
             match breach {
                 // What is left may be a new beginning that is like the old; but then there would be a copy.
                 Breach::Shrunk(size) if count == 0 => generation.shrink(size)?,
-                Breach::Shrunk(_) | Breach::Restarted | Breach::TakenBack => generation.restart(),
+                Breach::Shrunk(_) | Breach::Restarted | Breach::TakenBack => generation.restart()?,
             }
         }
         Ok(count)
     }
 
     /// Finds the copy that was made of a file before it was truncated, to be read from where the file had been read;
-    /// and, where that is the log itself, the later copies, of what it held since. They are put at `at`; says how many.
+    /// and the later copies, of what it held since. They are put at `at`; says how many.
     /// `None` if there must be another look first.
     pub(super) fn take_copies(
         &mut self,
@@ -72,16 +72,23 @@ impl Stream {
             Copied::Nowhere => None,
             Copied::Unknown => return Ok(None),
         };
-        let is_live = scene.live_id() == Some(displaced.file);
+        // What is younger than the file is no copy of it; the log itself is younger than all.
+        let until = if scene.live_id() == Some(displaced.file) {
+            scene.siblings.len()
+        } else {
+            let own = scene.siblings.iter().position(|sibling| sibling.id == displaced.file);
+            own.unwrap_or_else(|| first.map_or(0, |index| index + 1))
+        };
+        let older = scene.siblings.get(..until).unwrap_or_default();
         let mut copies = Vec::new();
         // Where the first copy is gone, the later ones may still be there.
-        let from = first.unwrap_or_else(|| self.known_up_to(&scene.siblings));
-        for (index, sibling) in scene.siblings.iter().enumerate().skip(from) {
+        let from = first.unwrap_or_else(|| self.known_up_to(older));
+        for (index, sibling) in older.iter().enumerate().skip(from) {
             let is_first = Some(index) == first;
             let is_wanted = if is_first {
                 !sibling.ends_before(displaced.offset)?
             } else {
-                is_live && self.may_be_copy_since(sibling, displaced, scene)?
+                self.may_be_copy_since(sibling, displaced, scene)?
             };
             if !is_wanted {
                 continue;
@@ -137,7 +144,6 @@ impl Stream {
     fn may_be_copy_since(&self, sibling: &Sibling, displaced: Displaced, scene: &Scene) -> io::Result<bool> {
         let is_candidate = self.is_unknown(sibling)
             && sibling.size > 0
-            && !sibling.is_restored()
             && !sibling.is_from_before(self.past_ns.max(displaced.file.born_ns));
         if !is_candidate {
             return Ok(false);
