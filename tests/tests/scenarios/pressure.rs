@@ -18,13 +18,13 @@ use crate::sources::{await_lines, site, source};
 
 /// A line that nobody knows, with its line feed. It begins as no program's line does: what is to be seen is how lines
 /// come in, not how fast many patterns are tried.
-const LINE_BYTES: usize = 1000;
+const LINE_BYTES: usize = 4000;
 
 /// More than all buffers on the way together, and more than the watcher may grow.
-const FLOOD_LINES: usize = 24_000;
+const FLOOD_LINES: usize = 10_000;
 
-/// So much may the watcher grow by a flood, whatever its size.
-const GROWTH_BYTES_MAX: u64 = 12 << 20;
+/// So much may the watcher grow by its first flood, whatever its size: half of this one.
+const GROWTH_BYTES_MAX: u64 = 20 << 20;
 
 fn line() -> Vec<u8> {
     let mut line = vec![b'x'; LINE_BYTES];
