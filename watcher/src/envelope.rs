@@ -12,7 +12,7 @@ mod syslog;
 use jiff::tz::{Offset, TimeZone};
 use logline::Timestamp;
 
-use stamp::Stamp;
+use stamp::{Recent, Stamp};
 
 pub use stamp::Calendar;
 pub(crate) use syslog::{LAST_MESSAGE, SPLOGGER_TEXT_BYTES};
@@ -126,11 +126,16 @@ pub(crate) struct Opened<'a> {
 impl<'a> Opened<'a> {
     /// Takes `line` out of its envelope.
     pub(crate) fn read(line: &'a [u8]) -> Self {
+        Opened::read_after(line, &mut Recent::default())
+    }
+
+    /// The same for one of many lines, of which some have the same stamp.
+    pub(crate) fn read_after(line: &'a [u8], recent: &mut Recent) -> Self {
         let opened = match line.first() {
             Some(b'@') => tai64n(line),
             Some(b'0'..=b'9') => iso(line),
-            Some(b'A'..=b'S') => syslog::rfc3164(line),
-            Some(b'<') => syslog::with_priority(line),
+            Some(b'A'..=b'S') => syslog::rfc3164(line, recent),
+            Some(b'<') => syslog::with_priority(line, recent),
             _ => None,
         };
         opened.unwrap_or(Opened { offset: None, ..bare(EnvelopeKind::None, line) })

@@ -38,6 +38,11 @@ impl Yearless {
         Some(Date::new(year, self.month, self.day).ok()?.to_datetime(self.time?))
     }
 
+    /// Its time of day; none where there is no such time.
+    pub(super) fn time(self) -> Option<Time> {
+        self.time
+    }
+
     /// Whether it is the day and month of this date.
     pub(super) fn is_of(self, date: Date) -> bool {
         (self.month, self.day) == (date.month(), date.day())

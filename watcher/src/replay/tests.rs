@@ -1,8 +1,12 @@
 //! However many threads read a log, and in blocks of whichever size, it comes to the same.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
+
+static CONFIG: LazyLock<Config> = LazyLock::new(|| Config::load(None).unwrap());
 
 /// Lines of which one needs another: a session's address, a stamp's year, what is repeated, what was cut.
 fn line() -> impl Strategy<Value = String> {
@@ -29,17 +33,17 @@ fn outcome(config: &Config, log: &std::path::Path, threads: usize, block_bytes: 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
 
     #[test]
     fn the_outcome_is_the_same_for_any_number_of_threads(lines in prop::collection::vec(line(), 1..300)) {
-        let config = Config::load(None).unwrap();
+        let config = &*CONFIG;
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         std::fs::write(&log, lines.join("\n")).unwrap();
-        let alone = outcome(&config, &log, 1, BLOCK_BYTES);
+        let alone = outcome(config, &log, 1, BLOCK_BYTES);
         for (threads, block_bytes) in [(2, BLOCK_BYTES), (2, 1), (3, 700), (4, 5000)] {
-            prop_assert_eq!(&outcome(&config, &log, threads, block_bytes), &alone);
+            prop_assert_eq!(&outcome(config, &log, threads, block_bytes), &alone);
         }
     }
 }
@@ -51,6 +55,5 @@ fn a_log_that_cannot_be_read_to_its_end_leaves_no_thread_waiting() {
     let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     bytes.extend(std::iter::repeat_n(0xff, 100));
     std::fs::write(&log, bytes).unwrap();
-    let config = Config::load(None).unwrap();
-    assert!(read(&config, &[log], NonZero::new(3).unwrap(), 1, &mut |_| {}).is_err());
+    assert!(read(&CONFIG, &[log], NonZero::new(3).unwrap(), 1, &mut |_| {}).is_err());
 }
