@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Where rustup puts cargo, and where nft and ip are, for a shell that has neither in its path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help run demo check test bench bench-day-model soak
+.PHONY: help run demo check test bench bench-day-model bench-tailers soak
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do \
@@ -31,7 +31,12 @@ test: check ## make check, then every test
 
 bench: ## measure again every figure that is published
 	@scripts/packages test
+	cargo build --locked --release -p watcher
 	cargo run --locked --release -p bench --bin bench
+
+bench-tailers: ## what other tailers make of the logs that ours follows
+	@scripts/packages test
+	cargo run --locked --release --manifest-path bench/tailers/Cargo.toml
 
 bench-day-model: ## what a blocklist is asked in a day, with an old server and with ours
 	@scripts/packages test
@@ -39,6 +44,6 @@ bench-day-model: ## what a blocklist is asked in a day, with an old server and w
 
 soak: ## 10,000 programs of rotations, then two hours of botnets: does anything grow, is anything lost or counted wrong
 	@scripts/packages test
-	TAIL_MODEL_PROGRAMS=10000 cargo test --locked --release -p watcher --test tail
+	TAIL_MODEL_PROGRAMS=10000 TAIL_LONG_LINE_BYTES=1073741824 cargo test --locked --release -p watcher --test tail
 	cargo build --locked --release -p smtpd -p watcher
 	cargo run --locked --release -p bench --bin soak

@@ -1,9 +1,16 @@
 //! Produces every figure that is published, each beside what bounds it, in the same run and on the same machine: a
 //! ratio travels better than a number.
 
+pub mod counting;
+pub mod daemon;
 pub mod day;
+pub mod fail2ban;
 pub mod journal;
 pub mod latency;
+pub mod load;
 pub mod mixed;
 pub mod replay;
+pub mod tailing;
 pub mod understanding;
+pub mod wake;
+pub mod written;

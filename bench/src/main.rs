@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{day, latency, replay, understanding};
+use bench::{counting, day, fail2ban, latency, load, replay, tailing, understanding, wake};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -20,10 +20,22 @@ const ORDINARY_MB: u64 = 1000;
 enum Figure {
     /// From a line's write to the kernel's acknowledgement of the ban, in a network namespace of its own.
     BanLatency,
+    /// How fast the engine counts a million addresses, and in how much memory.
+    Counting,
     /// What a blocklist is asked in a day, with an old server and with ours.
     DayModel,
+    /// How fast fail2ban's filters run here, and with fail2ban itself.
+    Fail2ban,
     /// How fast an old log is read.
     Replay,
+    /// How fast a file that is there is split into lines, and their stamps read.
+    Tailing,
+    /// From a line's write to its reader, in a quiet log and at 100,000 lines a second.
+    Wake,
+    /// What reading and the whole watcher cost at 200,000 lines a second.
+    Load,
+    /// What 200 quiet logs cost.
+    Idle,
     /// How fast lines are understood, and beside it what others need.
     Understanding {
         /// How large a log is made for it.
@@ -38,12 +50,24 @@ fn main() -> Result<()> {
     e2e::namespace::enter()?;
     match arguments.figure {
         Some(Figure::BanLatency) => latency::measure(),
+        Some(Figure::Counting) => counting::measure(),
         Some(Figure::DayModel) => day::measure(),
+        Some(Figure::Fail2ban) => fail2ban::measure(),
         Some(Figure::Replay) => replay::measure(),
+        Some(Figure::Tailing) => tailing::measure(),
+        Some(Figure::Wake) => wake::measure(),
+        Some(Figure::Load) => load::measure(),
+        Some(Figure::Idle) => load::measure_idle(),
         Some(Figure::Understanding { size }) => understanding::measure(size * 1_000_000),
         None => {
+            tailing::measure()?;
             understanding::measure(ORDINARY_MB * 1_000_000)?;
             replay::measure()?;
+            wake::measure()?;
+            load::measure()?;
+            load::measure_idle()?;
+            counting::measure()?;
+            fail2ban::measure()?;
             latency::measure()
         }
     }

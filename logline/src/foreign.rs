@@ -21,7 +21,7 @@ mod vchkpw;
 
 use std::fmt;
 
-use crate::scan::Scan;
+use crate::scan::{self, Scan};
 use crate::{Chkuser, Qlog, SessionId, Text};
 
 pub use dialogue::{Dialogue, Side};
@@ -77,26 +77,30 @@ pub enum Foreign<'a> {
 }
 
 impl<'a> Foreign<'a> {
-    /// Reads one line, without its envelope. The first byte, then a word, decide what it could be: most of what passes
-    /// here is no line of the family.
+    /// Reads one line, without its envelope. Its first four bytes decide what it could be: most of what passes here is no
+    /// line of the family.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
-        match line.first()? {
-            b'0'..=b'9' => numbered(line),
-            b'A' | b'D' | b'E' | b'F' | b'T' | b'U' => Spamdyke::rest(None, line),
-            b'C' => chkuser::parse(line),
-            b'G' => Titled::untitled(line).map(Foreign::Titled),
-            b'q' => of_qmail(line),
-            b's' => of_s(line),
-            b'v' => Vchkpw::parse(line).map(Foreign::Vchkpw),
-            b'd' => {
-                QueueNote::parse(line).map(Foreign::Queue).or_else(|| Gate::parse(line).map(Foreign::Gate))
+        match line.first_chunk()? {
+            b"CHKU" => chkuser::parse(line),
+            b"qmai" | b"qlog" => of_qmail(line),
+            b"vchk" => Vchkpw::parse(line).map(Foreign::Vchkpw),
+            b"ssls" => Sslserver::rest(line.strip_prefix(b"sslserver: ")?).map(Foreign::Sslserver),
+            b"rbls" => Listed::parse(line).map(Foreign::Listed),
+            b"GREE" => Titled::untitled(line).map(Foreign::Titled),
+            b"spam" => Spamdyke::parse(line),
+            b"ALLO" | b"DENI" | b"ERRO" | b"FAIL" | b"FILT" | b"TIME" | b"TLS_" | b"UNKN" => {
+                Spamdyke::rest(None, line)
             }
-            b'w' => QueueNote::parse(line).map(Foreign::Queue),
-            b'a' | b't' => QueueNote::parse(line).map(Foreign::Queue).or_else(|| trouble(line)),
-            b'r' => Listed::parse(line).map(Foreign::Listed).or_else(|| Gate::parse(line).map(Foreign::Gate)),
-            b'c' => Dialogue::parse(line).map(Foreign::Dialogue),
-            b'g' | b'h' | b'm' | b'p' | b'u' => Gate::parse(line).map(Foreign::Gate),
-            b'f' => trouble(line),
+            b"sims" => Simscan::rest(line.strip_prefix(b"simscan:")?).map(Foreign::Simscan),
+            b"clie" | b"serv" => Dialogue::parse(line).map(Foreign::Dialogue),
+            b"doma" | b"grey" | b"helo" | b"mail" | b"poli" | b"rela" | b"user" => {
+                Gate::parse(line).map(Foreign::Gate)
+            }
+            b"aler" | b"deli" | b"doub" | b"star" | b"stat" | b"trip" | b"warn" => {
+                QueueNote::parse(line).map(Foreign::Queue)
+            }
+            b"auth" | b"fixs" | b"surb" | b"tcps" => trouble(line),
+            [b'0'..=b'9', ..] => numbered(line),
             _ => None,
         }
     }
@@ -123,8 +127,11 @@ impl<'a> Foreign<'a> {
 
 /// `8155 < EHLO x ` of recordio, `8155 logging::logterse plugin: …` of qpsmtpd.
 fn numbered(line: &[u8]) -> Option<Foreign<'_>> {
-    let mut rest = Scan(line);
-    let pid = SessionId(rest.number(b' ')?);
+    let digits = line.iter().position(|byte| !byte.is_ascii_digit())?;
+    let (pid, rest) = line.split_at_checked(digits)?;
+    let mut rest = Scan(rest);
+    rest.literal(b" ")?;
+    let pid = SessionId(scan::number(pid)?);
     match rest.0.first()? {
         b'<' | b'>' => Dialogue::recorded(pid, rest.0).map(Foreign::Dialogue),
         b'l' => Logterse::rest(pid, rest).map(Foreign::Logterse),
@@ -167,18 +174,6 @@ fn smtpd(rest: &[u8]) -> Option<Foreign<'_>> {
         return Titled::badrcptto(rest).map(Foreign::Titled);
     }
     logit::parse(rest)
-}
-
-fn of_s(line: &[u8]) -> Option<Foreign<'_>> {
-    match line.get(1)? {
-        b's' => Sslserver::rest(line.strip_prefix(b"sslserver: ")?).map(Foreign::Sslserver),
-        b'p' => Spamdyke::parse(line),
-        b'i' => Simscan::rest(line.strip_prefix(b"simscan:")?).map(Foreign::Simscan),
-        b'e' => Dialogue::parse(line).map(Foreign::Dialogue),
-        b't' => QueueNote::parse(line).map(Foreign::Queue),
-        b'u' => trouble(line),
-        _ => None,
-    }
 }
 
 /// Who complains of itself in a log of the family.

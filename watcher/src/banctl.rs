@@ -1,6 +1,7 @@
 //! `banctl`, as a library: arguments, questions, answers on a terminal.
 
 mod arguments;
+mod quota;
 mod show;
 
 use std::io::{self, BufRead as _, Write as _};
@@ -12,9 +13,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use arguments::Arguments;
-use arguments::{Command, Whom};
+use arguments::{Allow, Command, Whom};
 
-use crate::control::api::{BanRequest, Bans, JailList, Message, Status, UnbanRequest, Why};
+use crate::control::api::{
+    AllowRequest, Allows, AskedList, BanRequest, Bans, ExplainRequest, Explained, JailList, Message, Quotas,
+    Status, SubjectsRequest, UnbanRequest, Why,
+};
 use crate::control::client;
 use crate::subject::Subject;
 
@@ -43,7 +47,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             asker.show(&jails, show::jails)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Why { subject } => {
+        Command::Why { subject, event: Some(kind), fields } => {
+            let (kind, address) = (kind.clone(), subject.to_string());
+            let request = ExplainRequest { kind, address, fields: fields.iter().cloned().collect() };
+            let explained: Explained = asker.post("/v1/explain", &request)?;
+            asker.show(&explained, show::explained)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Why { subject, event: None, .. } => {
             let why: Why = asker.get(&format!("/v1/bans/{}", path_of(subject)))?;
             asker.show(&why, show::why)?;
             Ok(if why.bans.is_empty() { NO } else { ExitCode::SUCCESS })
@@ -66,6 +77,23 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             asker.show(&bans, show::unbanned)?;
             Ok(if bans.refused.is_empty() { ExitCode::SUCCESS } else { NO })
         }
+        Command::Allow(allow) => asker.allow(allow),
+        Command::Confirm { whom: None, .. } => {
+            let asked: AskedList = asker.get("/v1/asked")?;
+            asker.show(&asked, show::asked)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Confirm { whom: Some(whom), no } => {
+            let request = SubjectsRequest { subjects: subjects(whom)?, ban: !no };
+            let bans: Bans = asker.post("/v1/confirm", &request)?;
+            asker.show(&bans, show::banned)?;
+            Ok(if bans.refused.is_empty() { ExitCode::SUCCESS } else { NO })
+        }
+        Command::Quota => {
+            let quotas: Quotas = asker.get("/v1/quota")?;
+            asker.show(&quotas, quota::quota)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Reload => {
             let message: Message = asker.post("/v1/reload", &())?;
             asker.show(&message, |message| format!("{}\n", message.message))?;
@@ -78,6 +106,23 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 struct Asker<'a>(&'a Arguments);
 
 impl Asker<'_> {
+    fn allow(&self, allow: &Allow) -> anyhow::Result<ExitCode> {
+        let (allows, words): (Allows, fn(&Allows) -> String) = match allow {
+            Allow::List => (self.get("/v1/allow")?, show::allowed),
+            Allow::Add { whom, length, note } => {
+                let for_seconds = length.map(|length| length.as_secs());
+                let request = AllowRequest { subjects: subjects(whom)?, for_seconds, note: note.clone() };
+                (self.post("/v1/allow", &request)?, show::allow)
+            }
+            Allow::Remove { whom } => {
+                let request = SubjectsRequest { subjects: subjects(whom)?, ban: true };
+                (self.post("/v1/disallow", &request)?, show::disallow)
+            }
+        };
+        self.show(&allows, words)?;
+        Ok(if allows.refused.is_empty() { ExitCode::SUCCESS } else { NO })
+    }
+
     fn get<A: DeserializeOwned>(&self, path: &str) -> anyhow::Result<A> {
         self.ask(Method::GET, path, None::<&()>)
     }

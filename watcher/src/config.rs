@@ -1,5 +1,6 @@
 //! `watcher.toml`: what was written, checked, as the watcher runs on it. Every key stands here with its default.
 
+mod exempt;
 mod source;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ pub use source::{Origin, Source};
 
 use crate::filter::Filters;
 use crate::jail::Jails;
+use crate::quota::{Counted, Quota};
 use crate::subject::Network;
 
 /// Where a file or a key is absent.
@@ -29,6 +31,10 @@ pub mod default {
         std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9826);
     /// `exempt.private`
     pub const PRIVATE: bool = true;
+    /// `exempt.sessions`
+    pub const SESSIONS: bool = true;
+    /// `counters_max`
+    pub const COUNTERS_MAX: usize = crate::engine::COUNTERS_MAX;
     /// `quota.*.period`
     pub const PERIOD: std::time::Duration = std::time::Duration::from_secs(86_400);
 }
@@ -52,12 +58,20 @@ pub struct Config {
     pub filters: Filters,
     /// `exempt.networks`: never banned.
     pub exempt: Vec<Network>,
+    /// `exempt.files`: what stands in these files, a network a line.
+    pub exempt_listed: Vec<Network>,
+    /// `exempt.hosts`: host names, whose addresses are looked up while the watcher runs.
+    pub exempt_hosts: Vec<String>,
+    /// `exempt.sessions`: nor is the address from which somebody is logged in to this machine.
+    pub exempt_sessions: bool,
     /// `exempt.private`: nor are RFC 1918, CGNAT and ULA addresses.
     pub private: bool,
     /// `[[source]]`: what is read.
     pub sources: Vec<Source>,
     /// `[quota."ZONE"]`: budgets of DNS blocklists.
     pub quotas: Vec<Quota>,
+    /// `counters_max`: the most offenders that are counted at a time, over all jails.
+    pub counters_max: usize,
 }
 
 /// What keeps the banned out.
@@ -82,19 +96,6 @@ enum FirewallName {
     Nftables,
     DryRun,
     Command,
-}
-
-/// The budget of a DNS blocklist.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// The zone.
-    pub zone: String,
-    /// `limit`: queries in a period.
-    pub limit: u64,
-    /// `period`: `"24h"` unless told otherwise.
-    pub period: Duration,
-    /// `reset`: time of day, UTC, at which a period begins; `"00:00Z"` unless told otherwise.
-    pub reset: Duration,
 }
 
 impl Config {
@@ -136,14 +137,28 @@ impl Config {
         let exempt = root.table_or_empty("exempt");
         let networks = exempt.get_or::<Vec<IpNet>>("networks", Vec::new());
         let private = exempt.get_or("private", default::PRIVATE);
+        let exempt_sessions = exempt.get_or("sessions", default::SESSIONS);
+        let (exempt_listed, listed_mistakes) = exempt::files(&exempt);
+        let exempt_hosts = exempt::hosts(&exempt);
         let known = filters.as_ref().ok();
-        let sources: Vec<Source> =
-            root.tables("source").iter().filter_map(|table| source::read(table, known)).collect();
-        let quotas = root.table("quota").map(|table| table.entries()).unwrap_or_default();
-        let quotas = quotas.into_iter().filter_map(|(zone, table)| quota(zone, &table)).collect();
-        let jails = jails.map(|all| choose(&root, all, chosen));
         let mut mistakes = Mistakes::new();
+        let mut sources: Vec<Source> = Vec::new();
+        for table in &root.tables("source") {
+            let Some(source) = source::read(table, known, &mut mistakes) else { continue };
+            if sources.iter().any(|other| other.name == source.name) {
+                table.mistake_at_table(format!("another source reads {} already", source.name));
+            }
+            sources.push(source);
+        }
+        let quotas = root.table("quota").map(|table| table.entries()).unwrap_or_default();
+        let quotas = quotas.into_iter().filter_map(|(zone, table)| quota(&zone, &table)).collect();
+        let counters_max = root.get_or("counters_max", default::COUNTERS_MAX);
+        if counters_max < 1000 {
+            root.mistake("counters_max", "at least 1000");
+        }
+        let jails = jails.map(|all| choose(&root, all, chosen));
         mistakes.merge(document.finish());
+        mistakes.merge(listed_mistakes.into_result(()));
         let firewall = firewall.unwrap_or(FirewallKind::DryRun);
         let (filters, jails) = match (filters, jails) {
             (Ok(filters), Ok(jails)) => (filters, jails),
@@ -163,9 +178,13 @@ impl Config {
             jails,
             filters,
             exempt,
+            exempt_listed,
+            exempt_hosts,
+            exempt_sessions,
             private,
             sources,
             quotas,
+            counters_max,
         };
         mistakes.into_result(config)
     }
@@ -213,14 +232,26 @@ fn firewall(root: &Table<'_>) -> Option<FirewallKind> {
     }
 }
 
-fn quota(zone: String, table: &Table<'_>) -> Option<Quota> {
+fn quota(zone: &str, table: &Table<'_>) -> Option<Quota> {
     let limit = table.require::<u64>("limit");
+    if limit == Some(0) {
+        table.mistake("limit", "at least 1: with 0 the list could never be asked");
+    }
     let period = table.get_or("period", default::PERIOD);
     if period.is_zero() {
         table.mistake("period", "longer than nothing, as in \"24h\"");
     }
     let reset = table.get::<TimeOfDay>("reset").map_or(Duration::ZERO, |TimeOfDay(reset)| reset);
-    Some(Quota { zone, limit: limit?, period, reset })
+    let counted = table.get_or("count", Counted::Queries);
+    Some(Quota { zone: zone.to_ascii_lowercase(), limit: limit?, period, reset, counted })
+}
+
+impl Value for Counted {
+    const EXPECTED: &'static str = "\"queries\" or \"connections\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(value, &[("queries", Counted::Queries), ("connections", Counted::Connections)])
+    }
 }
 
 impl Value for FirewallName {

@@ -3,145 +3,124 @@
 //! Time is the time of the events. A ban begins when the line that led to it was written and ends so much later; that
 //! is why replaying a log gives the bans that living through it gave.
 
+mod asked;
 mod bans;
+mod campaign;
 mod counters;
+mod decide;
 mod evidence;
 mod exempt;
+mod explain;
+mod input;
+mod key;
+mod known;
+mod rollup;
+mod row;
+mod state;
+mod table;
+mod window;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use logline::Timestamp;
 
+pub use asked::{ASKED_FOR, ASKED_MAX, Asked};
 pub use bans::{Ban, Lease, MEMORY, REMEMBERED_MAX};
-pub use counters::{COUNTERS_MAX, CounterRow, Who};
+pub use counters::{COUNTERS_MAX, CounterKey, What};
 pub use evidence::{EVIDENCE_BYTES_MAX, Evidence, LINE_BYTES_MAX};
-pub use exempt::{Exemption, Exemptions};
+pub use exempt::{ALLOWED_MAX, Allowance, Exemption, Exemptions};
+pub use explain::{Explanation, Part, Reason, Standing};
+pub use input::{End, Input, Order, Output, Release};
+pub use known::{Credit, HISTORY, KNOWN, KNOWN_MAX};
+pub use row::CounterRow;
 
-use crate::event::Event;
+use crate::event::Kind;
 use crate::jail::{Jail, JailName, Jails, MANUAL, Mode, Per, Ports};
+use crate::quota::{Book, Quota};
 use crate::subject::{Network, Subject};
+use asked::Questions;
 use bans::Bans;
-use counters::{Counters, Hit, Key};
+use counters::Counters;
 use evidence::EvidenceLog;
+use key::{key_of, user_at_low, user_key};
+use known::Known;
 
 /// A stamp may be so far ahead of the clock: two clocks of one machine, read in another order than they were written.
 pub const SKEW_MAX: Duration = Duration::from_secs(5);
 
-/// Everything that the engine reacts to.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// Something happened.
-    Event(&'a Event<'a>),
-    /// The administrator bans.
-    Ban(Order),
-    /// The administrator lifts bans.
-    Unban(Release),
-    /// Time has passed: bans may have ended, and counters whose window is over are forgotten.
-    Tick,
-}
-
-/// A ban by hand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// Whom.
-    pub network: Network,
-    /// In which jail; [`MANUAL`] unless told otherwise.
-    pub jail: JailName,
-    /// Until when.
-    pub until: Timestamp,
-    /// Why, in the administrator's words.
-    pub reason: Option<String>,
-    /// Which ports are closed.
-    pub ports: Ports,
-}
-
-/// Which bans are to be lifted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Release {
-    /// Those of a subject; of an address also the ban of the /64 around it that a jail made.
-    Subject(Subject),
-    /// Those of a jail.
-    Jail(JailName),
-    /// All.
-    All,
-}
-
-/// Everything that the engine wants done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output {
-    /// A ban was made, or one was replaced: it is to be remembered, with its evidence.
-    Banned(Ban),
-    /// The network is to be kept out of these ports until then, whatever was said before.
-    Enforce {
-        /// Whom.
-        network: Network,
-        /// Where.
-        ports: Ports,
-        /// Until when.
-        until: Timestamp,
-    },
-    /// The network is to be let in again.
-    Admit {
-        /// Whom.
-        network: Network,
-        /// Where.
-        ports: Ports,
-    },
-    /// A ban is over.
-    Ended {
-        /// Whose.
-        subject: Subject,
-        /// By which jail.
-        jail: JailName,
-        /// Why it is over.
-        why: End,
-        /// When.
-        at: Timestamp,
-    },
-    /// Somebody earned a ban and is exempt.
-    Spared {
-        /// Who.
-        subject: Subject,
-        /// In which jail.
-        jail: JailName,
-        /// Why not.
-        exemption: Exemption,
-    },
-}
-
-/// Why a ban is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum End {
-    /// Its time was over.
-    Expired,
-    /// The administrator lifted it.
-    Lifted,
-    /// The subject became exempt.
-    Exempted,
-}
-
-/// Counters, offenders and bans.
+/// Counters, offenders, bans, and who is known.
 #[derive(Debug)]
 pub struct Engine {
     jails: Jails,
+    /// For each kind of event, in the order of [`Kind::ALL`], the places of the jails that it concerns.
+    concerned: Arc<[Vec<usize>]>,
     exemptions: Exemptions,
     counters: Counters,
     evidence: EvidenceLog,
     bans: Bans,
+    known: Known,
+    questions: Questions,
+    book: Book,
+    /// What hashes begin with: whoever does not know it cannot make two names meet.
+    seed: u64,
+    /// Whether changes are noted, for whoever saves them.
+    saving: bool,
+    /// Entries by hand that changed.
+    allowed_changes: Vec<Network>,
+    /// Networks that were banned while an event was handled, for the jails that count bans.
+    banned: Vec<(JailName, Subject)>,
 }
 
 impl Engine {
     /// An engine that has seen nothing.
     pub fn new(jails: Jails, exemptions: Exemptions) -> Self {
         Engine {
+            concerned: concerned(&jails),
+            counters: Counters::new(&jails),
             jails,
             exemptions,
-            counters: Counters::default(),
             evidence: EvidenceLog::default(),
             bans: Bans::default(),
+            known: Known::new(0),
+            questions: Questions::default(),
+            book: Book::default(),
+            seed: 0,
+            saving: true,
+            allowed_changes: Vec::new(),
+            banned: Vec::new(),
         }
+    }
+
+    /// With budgets of DNS blocklists.
+    #[must_use]
+    pub fn with_quotas(mut self, quotas: &[Quota]) -> Self {
+        self.book.configure(quotas);
+        self
+    }
+
+    /// With a seed for its hashes. What was saved under another one is not found again.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self.known.reseed(seed);
+        self
+    }
+
+    /// With another bound on its counters than [`COUNTERS_MAX`].
+    #[must_use]
+    pub fn with_counters_max(mut self, most: usize) -> Self {
+        self.counters.most = most.max(1);
+        self
+    }
+
+    /// For one who never asks what changed: nothing is noted for him.
+    #[must_use]
+    pub fn unsaved(mut self) -> Self {
+        self.saving = false;
+        self.counters.saving = false;
+        self
     }
 
     /// The one way in: what is to be done is appended to `out`, in order.
@@ -150,16 +129,16 @@ impl Engine {
             Input::Event(event) => self.event(now, event, out),
             Input::Ban(order) => self.order(now, order, out),
             Input::Unban(release) => self.release(now, &release, out),
-            Input::Tick => {
-                self.bans.expire(now, out);
-                let Engine { jails, counters, .. } = self;
-                counters.sweep(now, |jail| jails.get(usize::from(jail)).map(|jail| jail.within));
-            }
+            Input::Allow { network, until, note } => self.allow(now, network, until, note, out),
+            Input::Disallow(network) => self.disallow(network, out),
+            Input::Confirm { subject, ban } => self.confirm(now, &subject, ban, out),
+            Input::Dropped { packets } => self.book.dropped(packets),
+            Input::Tick => self.tick(now, out),
         }
     }
 
     /// Other jails and exemptions from now on. Counters of a jail that stays as it was stay; bans stay until they end,
-    /// but for those of subjects that are exempt now.
+    /// but for those of subjects that are exempt now. Entries by hand stay.
     pub fn reconfigure(
         &mut self,
         now: Timestamp,
@@ -167,20 +146,23 @@ impl Engine {
         exemptions: Exemptions,
         out: &mut Vec<Output>,
     ) {
-        let kept: Vec<Option<u16>> = self
-            .jails
-            .iter()
-            .map(|old| {
-                let (index, new) = jails.find(&old.name)?;
-                if new == old { u16::try_from(index).ok() } else { None }
-            })
-            .collect();
-        self.counters.rekey(&kept);
+        let place = |new: &Arc<Jail>| self.jails.find(&new.name).filter(|(_, old)| *old == new);
+        let kept: Vec<Option<usize>> = jails.iter().map(|new| place(new).map(|(index, _)| index)).collect();
+        self.counters.rekey(&jails, &kept);
+        self.concerned = concerned(&jails);
         self.jails = jails;
-        self.exemptions = exemptions;
-        let exempt =
-            |subject: &Subject| subject.network().is_some_and(|net| self.exemptions.cover(net).is_some());
-        self.bans.lift(now, End::Exempted, |subject, _| exempt(subject), out);
+        self.exemptions = exemptions.with_allowed_of(&self.exemptions);
+        self.free_exempt(now, out);
+    }
+
+    /// Other budgets from now on; those that stay go on.
+    pub fn set_quotas(&mut self, quotas: &[Quota]) {
+        self.book.configure(quotas);
+    }
+
+    /// The budgets of the DNS blocklists.
+    pub fn book(&self) -> &Book {
+        &self.book
     }
 
     /// The jails in use.
@@ -188,9 +170,24 @@ impl Engine {
         &self.jails
     }
 
+    /// Who is exempt.
+    pub fn exemptions(&self) -> &Exemptions {
+        &self.exemptions
+    }
+
     /// Why this network is never banned, if so.
-    pub fn exemption(&self, network: Network) -> Option<Exemption> {
-        self.exemptions.cover(network)
+    pub fn exemption(&self, network: Network, now: Timestamp) -> Option<Exemption> {
+        self.exemptions.cover(network, now)
+    }
+
+    /// What a network has to its credit.
+    pub fn credit(&self, network: Network, now: Timestamp) -> Credit {
+        self.known.credit(network, now)
+    }
+
+    /// The bans that wait for the administrator's word.
+    pub fn asked(&self) -> impl Iterator<Item = &Asked> {
+        self.questions.iter()
     }
 
     /// Every ban that is in force, in no order.
@@ -201,6 +198,11 @@ impl Engine {
     /// The bans in force on any of these subjects.
     pub fn bans_on<'s>(&self, subjects: &'s [Subject], now: Timestamp) -> Vec<(&'s Subject, &Lease)> {
         self.bans.active_on(subjects, now)
+    }
+
+    /// Whether a client is kept out of port 25 by a ban of his own or of a network around him.
+    pub fn keeps_out(&self, address: IpAddr, at: Timestamp) -> bool {
+        self.bans.keeps_out(address.to_canonical(), at)
     }
 
     /// What the kernel must hold: each network, on which ports, until when.
@@ -223,102 +225,85 @@ impl Engine {
         self.counters.len()
     }
 
-    /// How far a subject is from a ban: each jail that counts it, how often, of how many.
-    pub fn standing(&self, network: Network, now: Timestamp) -> Vec<(JailName, u32, u32)> {
-        let standing = |(index, jail): (usize, &std::sync::Arc<Jail>)| {
-            let key = Key { jail: u16::try_from(index).ok()?, who: Who::Network(network) };
-            let count = self.counters.count(&key, now, jail.within);
-            (count > 0).then(|| (jail.name.clone(), count, jail.threshold))
-        };
-        self.jails.iter().enumerate().filter_map(standing).collect()
+    /// How much memory counting them takes.
+    pub fn counters_size_bytes(&self) -> usize {
+        self.counters.size_bytes()
     }
 
-    /// Counters that changed since this was asked last; none for one that is gone.
-    pub fn take_counter_changes(&mut self) -> Vec<(CounterKey, Option<CounterRow>)> {
-        let Engine { counters, evidence, jails, .. } = self;
-        let row = |(key, hits): (Key, Option<Vec<Hit>>)| {
-            let jail = jails.get(usize::from(key.jail))?;
-            let row = hits.map(|hits| CounterRow::of(&hits, evidence));
-            Some((CounterKey { jail: jail.name.clone(), who: key.who }, row))
-        };
-        counters.take_changes().into_iter().filter_map(row).collect()
+    /// How many clients are known.
+    pub fn known_len(&self) -> usize {
+        self.known.len()
     }
 
-    /// A counter that was saved comes back, if its jail is still there.
-    pub fn restore_counter(&mut self, key: CounterKey, row: CounterRow) {
-        let Some((index, _)) = self.jails.find(&key.jail) else { return };
-        let Ok(jail) = u16::try_from(index) else { return };
-        let hits = row.into_hits(&mut self.evidence);
-        self.counters.restore(Key { jail, who: key.who }, hits);
-    }
-
-    /// A ban that was saved comes back: in force, or as the memory of a former one.
-    pub fn restore_ban(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
-        self.bans.restore(now, subject, lease);
-    }
-
-    fn event(&mut self, now: Timestamp, event: &Event<'_>, out: &mut Vec<Output>) {
-        // A stamp from the future would keep a counter alive, and a ban going, for longer than the jail says.
-        let at = if event.at > now + SKEW_MAX { now } else { event.at };
-        let jails = self.jails.clone();
-        for (index, jail) in jails.iter().enumerate() {
-            let Ok(index) = u16::try_from(index) else { return };
-            if jail.forgive == Some(event.kind) {
-                self.forgive(index, jail, event);
-            }
-            if jail.on.contains(&event.kind) {
-                self.count(index, jail, at, event, out);
-            }
+    fn tick(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        self.bans.expire(now, out);
+        self.counters.sweep(now, &self.jails);
+        self.known.sweep(now, self.saving);
+        self.questions.expire(now, self.saving);
+        for network in self.exemptions.expire(now) {
+            self.allowed_changes.push(network);
+            out.push(Output::Disallowed { network });
         }
     }
 
-    fn forgive(&mut self, index: u16, jail: &Jail, event: &Event<'_>) {
-        let (Some(who), Some(user)) = (Who::of(jail, event), event.field("user")) else { return };
-        self.counters.forgive(Key { jail: index, who }, counters::hash(&[user]));
-    }
-
-    fn count(&mut self, index: u16, jail: &Jail, at: Timestamp, event: &Event<'_>, out: &mut Vec<Output>) {
-        let (Some(who), Some(subject)) = (Who::of(jail, event), subject(jail, event)) else { return };
-        // Lines of a session that was open when the ban fell still come in; they are part of the same offence.
-        if self.bans.is_banned(&subject, &jail.name, at) {
+    fn allow(
+        &mut self,
+        now: Timestamp,
+        network: Network,
+        until: Option<Timestamp>,
+        note: Option<String>,
+        out: &mut Vec<Output>,
+    ) {
+        let allowance = Allowance { until, since: now, note };
+        if !self.exemptions.allow(network, allowance) {
             return;
         }
-        let key = Key { jail: index, who };
-        let hit = Hit {
-            at,
-            value: jail.distinct.as_deref().and_then(|field| counters::distinct_value(field, event)),
-            user: event.field("user").map(|user| counters::hash(&[user])),
-            evidence: self.evidence.keep(at, event.line),
-        };
-        let Some(hits) = self.counters.hit(key, hit, jail.threshold, jail.within) else { return };
-        if let Some(exemption) = subject.network().and_then(|network| self.exemptions.cover(network)) {
-            out.push(Output::Spared { subject, jail: jail.name.clone(), exemption });
-            return;
+        self.allowed_changes.push(network);
+        out.push(Output::Allowed { network });
+        self.free_exempt(now, out);
+    }
+
+    fn disallow(&mut self, network: Network, out: &mut Vec<Output>) {
+        if self.exemptions.disallow(network) {
+            self.allowed_changes.push(network);
+            out.push(Output::Disallowed { network });
         }
-        let evidence = hits.iter().filter_map(|hit| self.evidence.get(hit.evidence)).collect();
-        let before = self.bans.before(&subject, &jail.name, at);
-        let lease = Lease {
-            jail: jail.name.clone(),
-            mode: jail.mode,
-            from: at,
-            until: at + jail.ban.length(before),
-            before,
-            ports: jail.ban.ports.clone(),
-            reason: None,
+    }
+
+    /// Lifts the bans of those who are exempt now.
+    fn free_exempt(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let exempt = |subject: &Subject| {
+            subject.network().is_some_and(|network| self.exemptions.cover(network, now).is_some())
         };
-        self.bans.add(subject, lease, evidence, out);
+        self.bans.lift(now, End::Exempted, |subject, _| exempt(subject), out);
+        self.questions.retain(|asked| !exempt(&asked.subject), self.saving);
     }
 
     fn order(&mut self, now: Timestamp, order: Order, out: &mut Vec<Output>) {
         let Order { network, jail, until, reason, ports } = order;
         let subject = Subject::Network(network);
-        if let Some(exemption) = self.exemptions.cover(network) {
+        if let Some(exemption) = self.exemptions.cover(network, now) {
             out.push(Output::Spared { subject, jail, exemption });
             return;
         }
-        let before = self.bans.before(&subject, &jail, now);
+        let before = self.bans.before_by_hand(&subject, &jail, now);
         let lease = Lease { jail, mode: Mode::Enforce, from: now, until, before, ports, reason };
         self.bans.add(subject, lease, Vec::new(), out);
+    }
+
+    fn confirm(&mut self, now: Timestamp, subject: &Subject, ban: bool, out: &mut Vec<Output>) {
+        for asked in self.questions.take(subject, self.saving) {
+            let Asked { subject, mut lease, evidence, .. } = asked;
+            if !ban {
+                continue;
+            }
+            let length = lease.until.since(lease.from);
+            (lease.from, lease.until) = (now, now + length);
+            match subject.network().and_then(|network| self.exemptions.cover(network, now)) {
+                Some(exemption) => out.push(Output::Spared { subject, jail: lease.jail, exemption }),
+                None => self.bans.add(subject, lease, evidence, out),
+            }
+        }
     }
 
     fn release(&mut self, now: Timestamp, release: &Release, out: &mut Vec<Output>) {
@@ -327,36 +312,62 @@ impl Engine {
             Release::Subject(wanted) => {
                 self.bans.lift(now, End::Lifted, |subject, lease| releases(wanted, subject, lease), out);
                 // Who is let in begins anew: one more failure must not bring the ban back.
-                self.counters.forget(|who| who.subject() == Some(wanted.clone()));
+                self.forget(wanted);
             }
             Release::Jail(name) => self.bans.lift(now, End::Lifted, |_, lease| lease.jail == *name, out),
             Release::All => self.bans.lift(now, End::Lifted, |_, _| true, out),
         }
-        for output in out.get(ended..).unwrap_or_default() {
-            if let Output::Ended { subject, .. } = output {
-                self.counters.forget(|who| who.subject().as_ref() == Some(subject));
+        let gone: Vec<Subject> = out
+            .get(ended..)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|output| match output {
+                Output::Ended { subject, .. } => Some(subject.clone()),
+                _ => None,
+            })
+            .collect();
+        gone.iter().for_each(|subject| self.forget(subject));
+    }
+
+    /// Takes away everything that was counted about somebody.
+    fn forget(&mut self, subject: &Subject) {
+        let jails = self.jails.clone();
+        for (index, jail) in jails.iter().enumerate() {
+            let at = (index, What::Offence);
+            match (subject, jail.per) {
+                _ if !jail.campaign.is_empty() => {}
+                (Subject::Network(network), Per::Network { ipv4, ipv6 }) => {
+                    let own = Network::around(network.net().addr(), ipv4, ipv6);
+                    if own == *network {
+                        self.counters.forget_key(at, key_of(own));
+                    }
+                }
+                (Subject::Network(network), Per::UserAndAddress { .. }) => {
+                    let low = user_at_low(self.seed, *network);
+                    self.counters.forget(at, |key| key & u128::from(u64::MAX) == u128::from(low));
+                }
+                (Subject::User(user), Per::User) => {
+                    let name = logline::Text::unescape(user.as_bytes());
+                    self.counters.forget_key(at, user_key(self.seed, name.bytes()));
+                }
+                (Subject::Network(_), Per::User) | (Subject::User(_), _) => {}
             }
         }
     }
 }
 
-/// A counter's key under its jail's name, which outlives the order of the jails.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct CounterKey {
-    /// The jail.
-    pub jail: JailName,
-    /// Whom it counts.
-    pub who: Who,
+/// For each kind of event the places of the jails that count it or forgive by it.
+fn concerned(jails: &Jails) -> Arc<[Vec<usize>]> {
+    let by = |kind: &Kind| {
+        let concerns = |jail: &Jail| jail.on.contains(kind) || jail.forgive == Some(*kind);
+        jails.iter().enumerate().filter(|(_, jail)| concerns(jail)).map(|(index, _)| index).collect()
+    };
+    Kind::ALL.iter().map(by).collect()
 }
 
-/// The subject that a jail bans for an event; none where the event does not say.
-fn subject(jail: &Jail, event: &Event<'_>) -> Option<Subject> {
-    match jail.per {
-        Per::Network { ipv4, ipv6 } | Per::UserAndAddress { ipv4, ipv6 } => {
-            Some(Subject::Network(Network::around(event.address?, ipv4, ipv6)))
-        }
-        Per::User => Some(Subject::User(logline::Text::from(event.field("user")?).readable().to_string())),
-    }
+/// Milliseconds since 1970.
+fn millis(at: Timestamp) -> u64 {
+    u64::try_from(at.nanos()).unwrap_or(0) / 1_000_000
 }
 
 /// Whether a ban is among those that go when `wanted` is released.

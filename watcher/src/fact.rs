@@ -177,6 +177,11 @@ impl<'r, 'a> View<'r, 'a> {
         View { fact, pid, claimed, record }
     }
 
+    /// The record itself.
+    pub fn record(&self) -> &'r Record<'a> {
+        self.record
+    }
+
     /// What it says of connections, if that is what it does.
     pub fn connection(&self) -> Option<Connection<'r, 'a>> {
         match self.record {
@@ -201,10 +206,7 @@ impl<'r, 'a> View<'r, 'a> {
     /// True where no text of a client can stand where the address is read: such a line can be believed in a log that
     /// tells of no connections.
     pub fn proves_itself(&self) -> bool {
-        match self.fact {
-            Fact::ConnectionLimit | Fact::Vchkpw | Fact::Spamdyke | Fact::Logterse => true,
-            _ => false,
-        }
+        matches!(self.fact, Fact::ConnectionLimit | Fact::Vchkpw | Fact::Spamdyke | Fact::Logterse)
     }
 
     /// The value of one of [`Fact::fields`]; none where this record does not have it.

@@ -14,11 +14,12 @@ mod rule;
 mod set;
 mod walk;
 
+pub use anchor::{Miss, Nearest};
 pub use file::load;
 pub use programs::Programs;
 pub use proof::{Failure, Proof, prove};
 pub(crate) use rule::GroupFinder;
-pub use rule::{Captures, Condition, Matcher, Pattern, Rule};
+pub use rule::{Captures, Condition, Matcher, Pattern, PatternProof, Rule};
 pub use set::{Filters, SHIPPED};
 
 /// One filter as it was read and checked.

@@ -15,6 +15,7 @@ use crate::envelope::{Around, Envelope, EnvelopeKind, Opened};
 use crate::event::{Event, Kind};
 use crate::fact::View;
 use crate::filter::{Filter, Rule};
+use crate::messages::Step;
 
 #[cfg(test)]
 mod equality;
@@ -84,6 +85,8 @@ pub struct Interpreter {
     scratch: Scratch,
     /// Who is connected.
     pub connections: Connections,
+    /// What the line that was read last says of a message's way, for who follows it.
+    pub step: Option<Step>,
     course: Course,
 }
 
@@ -128,6 +131,7 @@ impl Interpreter {
             reader,
             scratch: Scratch::default(),
             connections: Connections::default(),
+            step: None,
             course: Course {
                 calendar: Calendar::new(zone),
                 gate: Gate::default(),
@@ -144,6 +148,15 @@ impl Interpreter {
         let Interpreter { connections, course, .. } = self;
         let course = Course { calendar: Calendar::new(zone.clone()), ..course };
         Interpreter { connections, course, ..Interpreter::new(filters, zone) }
+    }
+
+    /// Forgets all that was read: what comes next is another log.
+    pub fn forget(&mut self) {
+        let Interpreter { connections, step, course, .. } = self;
+        (*connections, *step) = (Connections::default(), None);
+        let Course { calendar: _, gate, previous, last, parts, sessions } = course;
+        (*gate, *previous, *last) = (Gate::default(), None, Last::default());
+        (*parts, *sessions) = (Parts::default(), Sessions::default());
     }
 
     /// Reads one line and gives its events to `sink`, each with the rule that made it.
@@ -172,12 +185,12 @@ impl Interpreter {
     }
 
     fn read_until(&mut self, line: Line<'_>, sink: &mut Sink<'_>) -> Reading {
-        let Interpreter { reader, scratch, connections, course } = self;
+        let Interpreter { reader, scratch, connections, step, course } = self;
         let sight = match &line.sent {
             Some(opened) => reader.look_sent(scratch, opened),
             None => reader.look(scratch, line.bytes),
         };
-        InOrder { reader, scratch, connections, course }.take(sight, line, sink)
+        InOrder { reader, scratch, connections, step, course }.take(sight, line, sink)
     }
 
     /// What reads lines by themselves, for threads that come back with [`Interpreter::settle`].
@@ -194,9 +207,9 @@ impl Interpreter {
         arrival: Timestamp,
         sink: &mut Sink<'_>,
     ) -> Reading {
-        let Interpreter { reader, scratch, connections, course } = self;
+        let Interpreter { reader, scratch, connections, step, course } = self;
         let line = Line { bytes: line, arrival, latest: None, sent: None };
-        InOrder { reader, scratch, connections, course }.take(sight, line, sink)
+        InOrder { reader, scratch, connections, step, course }.take(sight, line, sink)
     }
 }
 
@@ -205,6 +218,7 @@ struct InOrder<'i> {
     reader: &'i Reader,
     scratch: &'i mut Scratch,
     connections: &'i mut Connections,
+    step: &'i mut Option<Step>,
     course: &'i mut Course,
 }
 
@@ -380,6 +394,7 @@ impl InOrder<'_> {
             }
             meaning = meaning.and(found.map_or_else(|why| why, |_| Meaning::Events(1)));
         }
+        *self.step = Step::of(view.record(), self.connections, at);
         match connection.map(|connection| connection.said) {
             Some(Tcpserver::End { pid, .. }) => self.connections.close(*pid),
             Some(Tcpserver::Status { open: 0, .. }) => self.connections.close_all(),

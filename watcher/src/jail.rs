@@ -2,11 +2,13 @@
 
 mod file;
 mod ports;
+mod rules;
 mod set;
 
 use std::time::Duration;
 
-pub use ports::Ports;
+pub use ports::{Port, Ports};
+pub use rules::{BanTerms, Group, Method, Pressure, Rollup, Shared, SharedAction, Window};
 pub use set::{Jails, SHIPPED};
 
 use crate::event::Kind;
@@ -26,16 +28,36 @@ pub struct Jail {
     pub about: String,
     /// The kinds of event that it counts.
     pub on: Vec<Kind>,
+    /// Of failures, it counts those alone that this filter of fail2ban found.
+    pub filter: Option<String>,
     /// Whom it counts.
     pub per: Per,
     /// So many are too many; at least 1.
     pub threshold: u32,
     /// In so much time.
     pub within: Duration,
+    /// Further windows; reaching any of them is too much.
+    pub also: Vec<Window>,
+    /// How what was counted goes away.
+    pub method: Method,
+    /// How much an event of a kind counts, where it is not once; 0 counts nothing.
+    pub weights: Vec<(Kind, u32)>,
     /// The field whose different values are counted, instead of events.
     pub distinct: Option<String>,
     /// An event of this kind about the same client and user takes that user's events away.
     pub forgive: Option<Kind>,
+    /// A client with a good history is banned at so many times the threshold; at least 1.
+    pub patience: f64,
+    /// Whether a client is never counted for an account that it logged in to.
+    pub spare_owner: bool,
+    /// Where it is not empty, the jail counts different strangers in a group, and bans each further one of it.
+    pub campaign: Vec<Group>,
+    /// When a network is banned for its members.
+    pub rollup: Rollup,
+    /// What is done where accounts log in from the subject.
+    pub shared: Shared,
+    /// What changes as the budgets of the DNS blocklists run out.
+    pub pressure: Option<Pressure>,
     /// Whether it bans.
     pub mode: Mode,
     /// How it bans.
@@ -83,25 +105,18 @@ impl Mode {
     }
 }
 
-/// How long, and where.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BanTerms {
-    /// The first ban.
-    pub first: Duration,
-    /// Each further one is so many times longer; at least 1.
-    pub growth: f64,
-    /// No ban is longer.
-    pub max: Duration,
-    /// The ports that are closed.
-    pub ports: Ports,
-}
-
 /// Where a jail's file does not say.
 pub mod default {
     use std::time::Duration;
 
     /// `[ban] growth`: no growth.
     pub const GROWTH: f64 = 1.0;
+    /// `[ban] memory`: so long a former ban makes the next one longer.
+    pub const MEMORY: Duration = crate::engine::MEMORY;
+    /// `[rollup] within`.
+    pub const ROLLUP_WITHIN: Duration = Duration::from_secs(86_400);
+    /// `[shared] for`: a narrowed ban.
+    pub const SHARED_FOR: Duration = Duration::from_secs(600);
     /// `[ban] max`.
     pub const MAX: Duration = Duration::from_secs(30 * 86_400);
     /// `ipv4` of `per = "address"`: the address itself.
@@ -114,26 +129,36 @@ pub mod default {
     pub const NETWORK_IPV6: u8 = 48;
 }
 
-impl BanTerms {
-    /// How long a ban lasts for a subject that was banned so often before.
-    pub fn length(&self, before: u32) -> Duration {
-        let exponent = i32::try_from(before).unwrap_or(i32::MAX);
-        let seconds = self.first.as_secs_f64() * self.growth.powi(exponent);
-        Duration::try_from_secs_f64(seconds)
-            .map_or(self.max, |grown| grown.min(self.max))
-            .max(self.first.min(self.max))
+impl Jail {
+    /// Whether it counts an event of this kind that this filter of fail2ban found; none where it is of no such filter.
+    pub fn counts(&self, kind: Kind, filter: Option<&[u8]>) -> bool {
+        self.on.contains(&kind) && self.filter.as_ref().is_none_or(|wanted| filter == Some(wanted.as_bytes()))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// How much an event counts here.
+    pub fn weight(&self, kind: Kind, weight: u32) -> u32 {
+        let times = self.weights.iter().find(|(k, _)| *k == kind).map_or(1, |(_, times)| *times);
+        times.saturating_mul(weight)
+    }
 
-    #[test]
-    fn bans_grow_up_to_the_maximum() {
-        let hour = Duration::from_secs(3600);
-        let terms = BanTerms { first: hour, growth: 2.0, max: 10 * hour, ports: Ports::All };
-        let lengths: Vec<Duration> = [0, 1, 2, 3, 4, u32::MAX].map(|before| terms.length(before)).into();
-        assert_eq!(lengths, [1, 2, 4, 8, 10, 10].map(|hours| hours * hour));
+    /// Every window, the first one first.
+    pub fn windows(&self) -> impl Iterator<Item = Window> + '_ {
+        let first = Window { threshold: self.threshold, within: self.within };
+        std::iter::once(first).chain(self.also.iter().copied())
+    }
+
+    /// The longest of its windows: what is older counts in none.
+    pub fn longest(&self) -> Duration {
+        self.windows().map(|window| window.within).max().unwrap_or(self.within)
+    }
+
+    /// Whether it counts different values instead of events.
+    pub fn counts_differences(&self) -> bool {
+        self.distinct.is_some() || !self.campaign.is_empty()
+    }
+
+    /// Whether what it counts is marked with the account, or the password, that it was about.
+    pub fn marks(&self) -> bool {
+        self.forgive.is_some() || !self.campaign.is_empty()
     }
 }

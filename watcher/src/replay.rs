@@ -1,7 +1,10 @@
 //! The same engine over old logs, in the time of their lines: who would be banned, when and why. It touches no firewall
 //! and no database.
 
+mod compare;
 mod crew;
+mod html;
+mod judge;
 mod logs;
 mod merge;
 mod report;
@@ -16,14 +19,19 @@ use jiff::tz::TimeZone;
 use logline::Timestamp;
 
 use crate::config::Config;
-use crate::engine::{Ban, Engine, Exemptions, Input, Output};
+use crate::engine::{Ban, Engine, Exemption, Exemptions, Input, Output};
+use crate::fail2ban::{Foreign, Imported};
 use crate::interpret::{Interpreter, Reading, Sight};
-use crate::watch::{Counts, Now, Watch};
+use crate::watch::{Counts, Now, SourceCounts, Watch};
 
-use crew::Crew;
+pub use compare::Difference;
+pub use html::html;
+pub use judge::{Customer, JailJudgement, Judge, Judgement, ZoneJudgement};
 pub use logs::LogError;
 pub use merge::Progress;
 pub use report::{json, text};
+
+use crew::Crew;
 
 /// What a replay came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,9 +44,23 @@ pub struct Outcome {
     pub counts: Counts,
     /// The first stamp and the last one.
     pub span: Option<(Timestamp, Timestamp)>,
+    /// Whether the bans were right and worth it.
+    pub judgement: Judgement,
 }
 
 impl Outcome {
+    /// What became of the lines of all logs together.
+    pub fn lines(&self) -> SourceCounts {
+        let mut all = SourceCounts::default();
+        for source in &self.counts.sources {
+            all.lines += source.lines;
+            all.unknown += source.unknown;
+            all.ambiguous += source.ambiguous;
+            all.repeated += source.repeated;
+        }
+        all
+    }
+
     /// How much time the log covers, in whole seconds.
     pub fn length(&self) -> Duration {
         self.span.map_or(Duration::ZERO, |(first, last)| Duration::from_secs(last.since(first).as_secs()))
@@ -48,8 +70,8 @@ impl Outcome {
 /// So many bytes of lines does a thread read at a time: a share that is worth the handing over.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// Reads the logs as one source, in the order in which their lines were written, with as many threads as the machine has
-/// processors.
+/// Reads the logs in the order in which their lines were written, with as many threads as the machine has processors; each
+/// log with its rotated files is a source of its own.
 ///
 /// # Errors
 /// A log cannot be read.
@@ -84,18 +106,31 @@ fn read(
 ) -> Result<Outcome, LogError> {
     let source = config.sources.first();
     let zone = source.map_or_else(TimeZone::system, |source| source.zone.clone());
-    let interpreter = Interpreter::new(config.filters.iter().cloned(), zone.clone());
-    let reader = interpreter.reader();
+    let logs = logs::named(logs)?;
+    let interpreter = || Interpreter::new(config.filters.iter().cloned(), zone.clone());
+    let sources = logs.iter().map(|log| log.source + 1).max().unwrap_or(1);
+    let interpreters: Vec<Interpreter> = std::iter::repeat_with(interpreter).take(sources).collect();
+    // All have the same filters: what is seen in a line is the same for each.
+    let reader = interpreters.first().map_or_else(|| interpreter().reader(), Interpreter::reader);
     // This machine's own addresses say nothing about the machine that wrote an old log.
-    let exemptions = Exemptions::new(&config.exempt, &[], config.private);
-    let mut replay =
-        Replay::new(Watch::new(vec![interpreter], Engine::new(config.jails.clone(), exemptions)));
+    let configured = config.exempt.iter().map(|network| (*network, Exemption::Configured));
+    let listed = config.exempt_listed.iter().map(|network| (*network, Exemption::File));
+    let exemptions = Exemptions::of(configured.chain(listed), config.private);
+    let engine = Engine::new(config.jails.clone(), exemptions)
+        .with_quotas(&config.quotas)
+        .with_counters_max(config.counters_max)
+        .unsaved();
+    let mut watch = Watch::new(interpreters, engine);
+    watch.judge = Some(Box::default());
+    let imported = imported(config);
+    watch.foreign = (0..sources).map(|_| Foreign::new(&imported)).collect();
+    let mut replay = Replay::new(watch);
     match NonZero::new(threads.get() - 1) {
-        None => merge::read(logs, &zone, &mut replay, progress)?,
+        None => merge::read(&logs, &zone, &mut replay, progress)?,
         Some(helpers) => std::thread::scope(|scope| {
             let crew = Crew::start(scope, helpers.get(), reader, block_bytes);
             let mut threaded = Threaded { crew, replay: &mut replay };
-            merge::read(logs, &zone, &mut threaded, progress)?;
+            merge::read(&logs, &zone, &mut threaded, progress)?;
             threaded.finish();
             Ok(())
         })?,
@@ -103,12 +138,36 @@ fn read(
     Ok(replay.finish())
 }
 
-/// Gives every line of one log, as [`replay`] reads it.
+/// The filters of fail2ban that any source has, each name once.
+fn imported(config: &Config) -> Vec<Imported> {
+    let mut all: Vec<Imported> = Vec::new();
+    for imported in config.sources.iter().flat_map(|source| &source.fail2ban) {
+        if !all.iter().any(|known| known.name == imported.name) {
+            all.push(imported.of_files());
+        }
+    }
+    all
+}
+
+/// Gives every line of a log, or of a directory of logs, as [`replay`] reads them; stamps in local time are in the
+/// system's zone.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn lines_of(log: &std::path::Path, sink: &mut dyn FnMut(&[u8])) -> Result<(), LogError> {
-    logs::read(log, &std::rc::Rc::default(), sink)
+    let logs = logs::named(&[log.to_owned()])?;
+    merge::read(&logs, &TimeZone::system(), &mut Each(sink), &mut |_| {})
+}
+
+/// Hands each line on.
+struct Each<'s>(&'s mut dyn FnMut(&[u8]));
+
+impl merge::Sink for Each<'_> {
+    fn starts(&mut self, _: Timestamp) {}
+
+    fn line(&mut self, _: usize, line: &[u8]) {
+        (self.0)(line);
+    }
 }
 
 /// A replay under way.
@@ -129,15 +188,15 @@ impl Replay {
         Replay { watch, now, first: None, bans: Vec::new(), spared: 0, out: Vec::new() }
     }
 
-    /// The next line.
-    pub fn line(&mut self, line: &[u8]) {
-        let reading = self.watch.line(0, line, Now::Lines(self.now), &mut self.out);
+    /// The next line of that source.
+    pub fn line(&mut self, source: usize, line: &[u8]) {
+        let reading = self.watch.line(source, line, Now::Lines(self.now), &mut self.out);
         self.read(reading);
     }
 
     /// The next line, which was looked at by another thread.
-    fn looked(&mut self, line: &[u8], sight: Sight<'_>) {
-        let reading = self.watch.looked(0, sight, line, self.now, &mut self.out);
+    fn looked(&mut self, source: usize, line: &[u8], sight: Sight<'_>) {
+        let reading = self.watch.looked(source, sight, line, self.now, &mut self.out);
         self.read(reading);
     }
 
@@ -158,15 +217,28 @@ impl Replay {
     /// What it came to.
     pub fn finish(self) -> Outcome {
         let span = self.first.map(|first| (first, self.now));
-        Outcome { bans: self.bans, spared: self.spared, counts: self.watch.counts, span }
+        let judge = self.watch.judge.as_ref();
+        let judgement = judge.map(|judge| judge.judgement(&self.watch.engine, self.now)).unwrap_or_default();
+        Outcome { bans: self.bans, spared: self.spared, counts: self.watch.counts, span, judgement }
     }
 
     fn take(&mut self) {
         for output in self.out.drain(..) {
             match output {
-                Output::Banned(ban) => self.bans.push(ban),
+                Output::Banned(ban) => {
+                    if let Some(judge) = &mut self.watch.judge {
+                        judge.ban(&ban);
+                    }
+                    self.bans.push(ban);
+                }
                 Output::Spared { .. } => self.spared += 1,
-                Output::Enforce { .. } | Output::Admit { .. } | Output::Ended { .. } => {}
+                Output::Enforce { .. }
+                | Output::Admit { .. }
+                | Output::Ended { .. }
+                | Output::Asked(_)
+                | Output::Allowed { .. }
+                | Output::Disallowed { .. }
+                | Output::Zone(_) => {}
             }
         }
     }
@@ -178,8 +250,8 @@ impl merge::Sink for Replay {
         self.now = written;
     }
 
-    fn line(&mut self, line: &[u8]) {
-        Replay::line(self, line);
+    fn line(&mut self, source: usize, line: &[u8]) {
+        Replay::line(self, source, line);
     }
 }
 
@@ -192,7 +264,7 @@ struct Threaded<'r> {
 impl Threaded<'_> {
     fn finish(self) {
         let Threaded { mut crew, replay } = self;
-        crew.finish(&mut |line, sight| replay.looked(line, sight));
+        crew.finish(&mut |source, line, sight| replay.looked(source, line, sight));
     }
 }
 
@@ -201,8 +273,8 @@ impl merge::Sink for Threaded<'_> {
         self.replay.now = written;
     }
 
-    fn line(&mut self, line: &[u8]) {
+    fn line(&mut self, source: usize, line: &[u8]) {
         let Threaded { crew, replay } = self;
-        crew.line(line, &mut |line, sight| replay.looked(line, sight));
+        crew.line(source, line, &mut |source, line, sight| replay.looked(source, line, sight));
     }
 }

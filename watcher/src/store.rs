@@ -7,6 +7,7 @@ mod query;
 mod schema;
 mod worker;
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::PathBuf;
 
 use logline::{SessionId, Timestamp};
@@ -21,6 +22,9 @@ use crate::tail::Cursor;
 pub use query::{Reader, StoredBan};
 pub use worker::Store;
 
+/// Where the engine's seed stands in its state.
+pub const SEED: &str = "seed";
+
 /// What is written in one transaction.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -28,6 +32,8 @@ pub struct Batch {
     pub bans: Vec<BanChange>,
     /// Counters that changed; none for one that is gone.
     pub counters: Vec<(CounterKey, Option<CounterRow>)>,
+    /// Rows of the engine's state that changed; none for one that is gone.
+    pub state: Vec<(String, Option<String>)>,
     /// Sessions that opened or ended, by source.
     pub sessions: Vec<(String, SessionId, Option<Session>)>,
     /// How far each source was read.
@@ -59,10 +65,22 @@ pub struct Saved {
     pub bans: Vec<(Subject, Lease)>,
     /// Counters in flight.
     pub counters: Vec<(CounterKey, CounterRow)>,
+    /// The engine's state.
+    pub state: Vec<(String, String)>,
     /// Open sessions, by source.
     pub sessions: Vec<(String, SessionId, Session)>,
     /// How far each source was read.
     pub cursors: Vec<(String, Position)>,
+}
+
+impl Saved {
+    /// What the engine's hashes begin with: the one that was saved, or a new one.
+    pub fn seed(&self) -> u64 {
+        let saved = self.state.iter().find(|(key, _)| key == SEED);
+        saved
+            .and_then(|(_, seed)| seed.parse().ok())
+            .unwrap_or_else(|| RandomState::new().build_hasher().finish())
+    }
 }
 
 /// How far a source was read.

@@ -105,7 +105,9 @@ impl Greylisted {
 
 impl<'a> Gate<'a> {
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
-        let (word, rest) = scan::split_once(line, b" ")?;
+        let mut scan = Scan(line);
+        let word = scan.until(b' ')?;
+        let rest = scan.0;
         match word {
             b"relaying" => relay_denied(rest),
             b"mail" => received(rest),

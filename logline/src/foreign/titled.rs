@@ -197,7 +197,9 @@ impl<'a> Titled<'a> {
 }
 
 fn said(rest: &[u8]) -> Said<'_> {
-    let (word, after) = scan::split_once(rest, b" ")?;
+    let mut line = Scan(rest);
+    let word = line.until(b' ')?;
+    let after = line.0;
     match word {
         b"badhelo:" => forbidden(BadList::Helo, after),
         b"badmailfrom:" => forbidden(BadList::MailFrom, after),

@@ -9,11 +9,21 @@ mod blocklist;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod envelopes;
+#[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod forgery;
 #[cfg(test)]
 mod guessing;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod journal;
+#[cfg(test)]
+mod old_logs;
+#[cfg(test)]
+mod pressure;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
@@ -24,3 +34,5 @@ mod restart;
 mod rights;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
+mod status;

@@ -31,12 +31,32 @@ pub enum Command {
     Status,
     /// Who is banned.
     List,
-    /// The very lines that led to a ban. Exits 1 when the subject is not banned.
+    /// The very lines that led to a ban, and how far from one. Exits 1 when the subject is not banned.
     Why {
         /// An address or a network.
         #[arg(value_name = "ADDR")]
         subject: Subject,
+        /// What such an event would be to every jail: `--event auth-failed --field user=alice`. Exits 0.
+        #[arg(long, value_name = "KIND")]
+        event: Option<String>,
+        /// A field of that event.
+        #[arg(long = "field", value_name = "NAME=VALUE", requires = "event", value_parser = field)]
+        fields: Vec<(String, String)>,
     },
+    /// Exemptions by hand: they win over every ban, and lift those that stand.
+    #[command(subcommand)]
+    Allow(Allow),
+    /// Bans or spares those that a jail asks about, because accounts log in from there; without ADDR lists them.
+    Confirm {
+        /// An address, a network, or -.
+        #[arg(value_name = "ADDR|NET|-")]
+        whom: Option<Whom>,
+        /// They are not to be banned.
+        #[arg(long, requires = "whom")]
+        no: bool,
+    },
+    /// The budgets of the DNS blocklists: used, left, when they are spent, what was avoided.
+    Quota,
     /// Bans an address, a network, or each line of standard input (-).
     Ban {
         /// An address, a network, or -.
@@ -69,6 +89,36 @@ pub enum Command {
     Jails,
     /// Has the watcher read its configuration again; says what came of it.
     Reload,
+}
+
+/// What can be done about exemptions.
+#[derive(Debug, Subcommand)]
+pub enum Allow {
+    /// Who is exempt by hand.
+    List,
+    /// Exempts an address, a network, or each line of standard input (-).
+    Add {
+        /// An address, a network, or -.
+        #[arg(value_name = "ADDR|NET|-")]
+        whom: Whom,
+        /// For how long; until it is removed, unless told otherwise.
+        #[arg(long = "for", value_name = "TIME", value_parser = settings::duration::parse)]
+        length: Option<Duration>,
+        /// Why, in your words.
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Takes exemptions back.
+    Remove {
+        /// An address, a network, or -.
+        #[arg(value_name = "ADDR|NET|-")]
+        whom: Whom,
+    },
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a field is NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Whom a command is about.

@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use settings::duration::human;
 
-use crate::control::api::{BanView, Bans, JailList, Refusal, Status, Why};
+use crate::control::api::{
+    Allows, AskedList, BanView, Bans, Explained, JailList, Refusal, SourceStatus, Standing, Status, Why,
+};
 use crate::jail::Mode;
+
+/// So many of the latest notices are shown.
+const NOTICES_SHOWN: usize = 5;
 
 pub(super) fn status(status: &Status) -> String {
     let mut told = String::new();
@@ -18,22 +23,67 @@ pub(super) fn status(status: &Status) -> String {
     }
     let _ =
         writeln!(told, "bans      {} in force, {} offenders being counted", status.active, status.counted);
-    for source in &status.sources {
-        let _ = writeln!(told, "source    {}", source.name);
-        if let Some(trouble) = &source.trouble {
-            let _ = writeln!(told, "          NOT READ: {trouble}");
-        }
-        let last = source.last.as_deref().unwrap_or("never");
-        let _ = writeln!(
-            told,
-            "          {} lines, {} unknown, {} ambiguous, {} times lost; {} bytes behind; last {last}",
-            source.lines, source.unknown, source.ambiguous, source.lost, source.behind_bytes
-        );
-    }
+    status.sources.iter().for_each(|of| source(&mut told, of));
     if status.sources.is_empty() {
-        told += "source    none: name one in watcher.toml\n";
+        told += "source    none: name one in watcher.toml; `postern-watcher detect` finds what is here\n";
+    }
+    let skipped = status.notices.len().saturating_sub(NOTICES_SHOWN);
+    for notice in status.notices.iter().skip(skipped) {
+        let _ = writeln!(told, "notice    {}  {}", notice.at, notice.text);
     }
     told
+}
+
+fn source(told: &mut String, source: &SourceStatus) {
+    let _ = writeln!(told, "source    {}", source.name);
+    if let Some(trouble) = &source.trouble {
+        let _ = writeln!(told, "          NOT READ: {trouble}");
+    }
+    if let Some(end) = &source.ended {
+        let _ = writeln!(told, "          {end}");
+    }
+    if let Some(seconds) = source.silent_seconds {
+        let quiet = human(Duration::from_secs(seconds));
+        let _ = writeln!(told, "          SILENT for {quiet}, which is longer than usual");
+    }
+    if source.not_understood {
+        told.push_str("          NOT UNDERSTOOD any more: has the format of its lines changed?\n");
+    }
+    let (last, age) = match (&source.last, source.last_age_seconds) {
+        (Some(last), Some(age)) => (last.as_str(), format!(", {} ago", short(age))),
+        _ => ("never", String::new()),
+    };
+    let envelope = source.envelope.as_deref().map(|name| format!(", envelope {name}")).unwrap_or_default();
+    let _ = writeln!(told, "          last line {last}{age}{envelope}");
+    let share = source.unknown_share.map(|share| format!(", {:.0} % of them unknown", share * 100.0));
+    let _ = writeln!(
+        told,
+        "          {:.1} lines/s in the last minute{}; {} bytes behind, lag {}",
+        source.lines_per_second,
+        share.unwrap_or_default(),
+        source.behind_bytes,
+        short(source.lag_seconds)
+    );
+    let _ = writeln!(
+        told,
+        "          {} lines, {} unknown, {} ambiguous, {} cut, {} escaped, {} stamps replaced",
+        source.lines, source.unknown, source.ambiguous, source.cut, source.escaped, source.replaced
+    );
+    if source.lost > 0 {
+        let reasons = source.lost_by_reason.iter().map(|(reason, count)| format!("{reason} {count}"));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(told, "          LOST lines {} times: {reasons}", source.lost);
+    }
+}
+
+/// A length of time as precise as anybody wants to know it: `0.2s`, `3m20s`.
+fn short(seconds: f64) -> String {
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(length) if length >= Duration::from_secs(10) => {
+            human(Duration::from_secs(length.as_secs())).to_string()
+        }
+        _ => format!("{seconds:.1}s"),
+    }
 }
 
 pub(super) fn list(bans: &Bans) -> String {
@@ -56,7 +106,11 @@ pub(super) fn jails(list: &JailList) -> String {
     let mut rows = vec![["JAIL", "BANS", "RULE", "FOR", "ABOUT"].map(str::to_owned)];
     rows.extend(list.jails.iter().map(|jail| {
         let (within, ban) = (Duration::from_secs(jail.within_seconds), Duration::from_secs(jail.ban_seconds));
-        let rule = format!("{} {} in {}", jail.threshold, jail.on.join("/"), human(within));
+        let mut rule = format!("{} {} in {}", jail.threshold, jail.on.join("/"), human(within));
+        for window in &jail.also {
+            let within = human(Duration::from_secs(window.within_seconds));
+            let _ = write!(rule, ", {} in {within}", window.threshold);
+        }
         let about = match jail.mode {
             Mode::Enforce => jail.about.clone(),
             Mode::Watch => format!("{} (watch: bans nobody)", jail.about),
@@ -92,7 +146,89 @@ pub(super) fn why(why: &Why) -> String {
         let _ = writeln!(told, "{} is never banned: {exempt}", why.subject);
     }
     for standing in &why.standing {
-        let _ = writeln!(told, "  {}: {} of {}", standing.jail, standing.count, standing.threshold);
+        let _ = writeln!(told, "  {}: {}", standing.jail, self::standing(standing));
+    }
+    if why.accounts > 0 {
+        let _ = writeln!(told, "  known     {} accounts log in from there", why.accounts);
+    } else if why.known {
+        told += "  known     mail from there was accepted lately\n";
+    }
+    if why.asked {
+        let _ = writeln!(told, "  a ban waits for your word: banctl confirm {} [--no]", why.subject);
+    }
+    if !why.messages.is_empty() {
+        told += "  mail that was taken from it lately:\n";
+    }
+    for message in &why.messages {
+        let id = message.id.as_deref().unwrap_or("?");
+        let outcome = message.outcome.as_deref().unwrap_or("queued");
+        let _ = writeln!(told, "    {}  <{id}> from <{}>: {outcome}", message.at, message.sender);
+    }
+    told
+}
+
+/// `4 of 5 in 10m, 4 of 50 in 1d`
+fn standing(standing: &Standing) -> String {
+    let window = |count: u32, threshold: u32, seconds: u64| {
+        format!("{count} of {threshold} in {}", human(Duration::from_secs(seconds)))
+    };
+    let first = window(standing.count, standing.threshold, standing.within_seconds);
+    let also = standing.also.iter().map(|also| window(also.count, also.threshold, also.within_seconds));
+    std::iter::once(first).chain(also).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn explained(explained: &Explained) -> String {
+    let rows = explained.jails.iter().map(|jail| {
+        let told = match (&jail.standing, &jail.reason) {
+            (Some(counted), _) => format!("counts: it would be {}", standing(counted)),
+            (None, Some(reason)) => format!("does not count: {reason}"),
+            (None, None) => String::new(),
+        };
+        [jail.jail.clone(), told]
+    });
+    table(&rows.collect::<Vec<_>>())
+}
+
+pub(super) fn allowed(allows: &Allows) -> String {
+    if allows.allowed.is_empty() {
+        return "nobody is exempt by hand\n".to_owned();
+    }
+    let mut rows = vec![["SUBJECT", "UNTIL", "SINCE", "NOTE"].map(str::to_owned)];
+    rows.extend(allows.allowed.iter().map(|entry| {
+        let until = entry.until.clone().unwrap_or_else(|| "removed".to_owned());
+        let note = entry.note.as_ref().map(|note| logline::Text::from(note).readable().to_string());
+        [entry.subject.clone(), until, entry.since.clone(), note.unwrap_or_default()]
+    }));
+    table(&rows)
+}
+
+pub(super) fn allow(allows: &Allows) -> String {
+    let each = allows.allowed.iter().map(|entry| match &entry.until {
+        Some(until) => format!("{} is never banned until {until}\n", entry.subject),
+        None => format!("{} is never banned\n", entry.subject),
+    });
+    each.chain(allows.refused.iter().map(refusal)).collect()
+}
+
+pub(super) fn disallow(allows: &Allows) -> String {
+    let each = allows.allowed.iter().map(|entry| format!("{} is exempt no longer\n", entry.subject));
+    each.chain(allows.refused.iter().map(refusal)).collect()
+}
+
+pub(super) fn asked(list: &AskedList) -> String {
+    if list.asked.is_empty() {
+        return "no ban waits for your word\n".to_owned();
+    }
+    let mut told = String::new();
+    for asked in &list.asked {
+        let length = human(Duration::from_secs(asked.for_seconds));
+        let _ = writeln!(told, "{} would be banned by {} for {length}", asked.subject, asked.jail);
+        let _ = writeln!(told, "  since     {}", asked.since);
+        let _ = writeln!(told, "  but       {} accounts log in from there", asked.accounts);
+        for evidence in &asked.evidence {
+            let _ = writeln!(told, "    {}", evidence.line);
+        }
+        let _ = writeln!(told, "  decide    banctl confirm {} [--no]", asked.subject);
     }
     told
 }
@@ -124,7 +260,7 @@ fn ports(ban: &BanView) -> String {
 }
 
 /// Columns as wide as what stands in them; the last one ends where it ends.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -6,7 +6,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use tokio::sync::oneshot;
 
 use crate::control::Wake;
-use crate::control::api::{BanRequest, Bans, JailList, Message, Status, UnbanRequest, Why};
+use crate::control::api::{
+    AllowRequest, Allows, AskedList, BanRequest, Bans, ExplainRequest, Explained, JailList, Message, Quotas,
+    Status, SubjectsRequest, UnbanRequest, Why,
+};
 use crate::subject::Subject;
 
 /// So many questions may wait; more are told to come again.
@@ -25,6 +28,20 @@ pub enum Command {
     Ban(BanRequest, oneshot::Sender<Bans>),
     /// Unban.
     Unban(UnbanRequest, oneshot::Sender<Bans>),
+    /// The exemptions by hand.
+    Allowed(oneshot::Sender<Allows>),
+    /// Exempt.
+    Allow(AllowRequest, oneshot::Sender<Allows>),
+    /// Exempt no longer.
+    Disallow(SubjectsRequest, oneshot::Sender<Allows>),
+    /// Bans that wait for a word.
+    Asked(oneshot::Sender<AskedList>),
+    /// The word.
+    Confirm(SubjectsRequest, oneshot::Sender<Bans>),
+    /// The budgets.
+    Quota(oneshot::Sender<Quotas>),
+    /// What an event would be to every jail.
+    Explain(ExplainRequest, oneshot::Sender<Result<Explained, Message>>),
     /// The jails.
     Jails(oneshot::Sender<JailList>),
     /// Read the configuration again.

@@ -22,7 +22,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
 
 use crate::control::api::{
-    BanRequest, BanView, Bans, EvidenceView, JailList, Message, Status, UnbanRequest, Why,
+    AllowRequest, Allows, AskedList, BanRequest, BanView, Bans, EvidenceView, ExplainRequest, Explained,
+    JailList, Message, Quotas, Status, SubjectsRequest, UnbanRequest, Why,
 };
 use crate::control::command::Busy;
 use crate::control::{Command, Commands, peer};
@@ -162,6 +163,12 @@ fn control_routes(shared: Shared) -> Router {
         .route("/v1/bans", get(list).post(ban))
         .route("/v1/bans/{*subject}", get(why))
         .route("/v1/unban", post(unban))
+        .route("/v1/allow", get(allowed).post(allow))
+        .route("/v1/disallow", post(disallow))
+        .route("/v1/asked", get(asked))
+        .route("/v1/confirm", post(confirm))
+        .route("/v1/quota", get(quota))
+        .route("/v1/explain", post(explain))
         .route("/v1/jails", get(jails))
         .route("/v1/reload", post(reload))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -208,6 +215,47 @@ async fn list(State(shared): State<Shared>) -> Result<Json<Bans>, Refused> {
 
 async fn jails(State(shared): State<Shared>) -> Result<Json<JailList>, Refused> {
     Ok(Json(shared.commands.ask(Command::Jails).await?))
+}
+
+async fn allowed(State(shared): State<Shared>) -> Result<Json<Allows>, Refused> {
+    Ok(Json(shared.commands.ask(Command::Allowed).await?))
+}
+
+async fn allow(State(shared): State<Shared>, body: Bytes) -> Result<Json<Allows>, Refused> {
+    let request: AllowRequest = parse(&body)?;
+    let allows = shared.commands.ask(|back| Command::Allow(request, back)).await?;
+    flush(&shared).await;
+    Ok(Json(allows))
+}
+
+async fn disallow(State(shared): State<Shared>, body: Bytes) -> Result<Json<Allows>, Refused> {
+    let request: SubjectsRequest = parse(&body)?;
+    let allows = shared.commands.ask(|back| Command::Disallow(request, back)).await?;
+    flush(&shared).await;
+    Ok(Json(allows))
+}
+
+async fn asked(State(shared): State<Shared>) -> Result<Json<AskedList>, Refused> {
+    Ok(Json(shared.commands.ask(Command::Asked).await?))
+}
+
+async fn confirm(State(shared): State<Shared>, body: Bytes) -> Result<Json<Bans>, Refused> {
+    let request: SubjectsRequest = parse(&body)?;
+    let bans = shared.commands.ask(|back| Command::Confirm(request, back)).await?;
+    flush(&shared).await;
+    Ok(Json(bans))
+}
+
+async fn quota(State(shared): State<Shared>) -> Result<Json<Quotas>, Refused> {
+    Ok(Json(shared.commands.ask(Command::Quota).await?))
+}
+
+async fn explain(State(shared): State<Shared>, body: Bytes) -> Result<Json<Explained>, Refused> {
+    let request: ExplainRequest = parse(&body)?;
+    match shared.commands.ask(|back| Command::Explain(request, back)).await? {
+        Ok(explained) => Ok(Json(explained)),
+        Err(Message { message }) => Err(Refused(StatusCode::BAD_REQUEST, message)),
+    }
 }
 
 async fn reload(State(shared): State<Shared>) -> Result<Json<Message>, Refused> {

@@ -2,13 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use logline::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{End, Evidence, Output};
-use crate::jail::{JailName, Mode, Ports};
+use crate::jail::{Jail, JailName, MANUAL, Mode, Ports};
 use crate::subject::{Network, Subject};
 
 /// A former ban makes the next one longer for so long after its end.
@@ -56,19 +57,58 @@ pub(super) struct Bans {
     /// Ends of memories, likewise.
     memories: BinaryHeap<Reverse<(Timestamp, Subject, JailName)>>,
     len: usize,
+    /// Prefixes, below 128 bits, that some IPv4 and some IPv6 ban has had.
+    prefixes: [u128; 2],
+    /// Whether some ban was of a single IPv6 address.
+    full: bool,
 }
 
 impl Bans {
     pub(super) fn is_banned(&self, subject: &Subject, jail: &JailName, at: Timestamp) -> bool {
-        self.find(subject, jail).is_some_and(|lease| lease.until > at)
+        !self.table.is_empty() && self.find(subject, jail).is_some_and(|lease| lease.until > at)
     }
 
-    /// How often the subject was banned before by this jail, as far as it is remembered.
-    pub(super) fn before(&self, subject: &Subject, jail: &JailName, at: Timestamp) -> u32 {
+    /// How often the subject was banned before, as far as the jail remembers.
+    pub(super) fn before(&self, subject: &Subject, jail: &Jail, at: Timestamp) -> u32 {
+        let terms = &jail.ban;
+        let former = |lease: &Lease| {
+            let passed = at.since(lease.until);
+            if lease.until + terms.memory <= at {
+                return 0;
+            }
+            let decayed = terms.decay.map_or(0, |decay| passed.as_nanos() / decay.as_nanos().max(1));
+            lease.before.saturating_add(1).saturating_sub(u32::try_from(decayed).unwrap_or(u32::MAX))
+        };
+        let leases = self.table.get(subject).map(Vec::as_slice).unwrap_or_default();
+        let counts = |lease: &&Lease| {
+            lease.jail == jail.name
+                || (terms.overall && *lease.jail != *MANUAL && lease.mode == Mode::Enforce)
+        };
+        leases.iter().filter(counts).map(former).fold(0, u32::saturating_add)
+    }
+
+    /// How often the subject was banned by this jail before, by a hand that keeps no terms.
+    pub(super) fn before_by_hand(&self, subject: &Subject, jail: &JailName, at: Timestamp) -> u32 {
         match self.find(subject, jail) {
             Some(lease) if lease.until + MEMORY > at => lease.before.saturating_add(1),
             _ => 0,
         }
+    }
+
+    /// Whether a client is kept out of some port by an enforced ban, of his or of a network around him.
+    pub(super) fn keeps_out(&self, address: IpAddr, at: Timestamp) -> bool {
+        let kept_out = |subject: &Subject| {
+            let leases = self.table.get(subject).map(Vec::as_slice).unwrap_or_default();
+            leases
+                .iter()
+                .any(|lease| lease.mode == Mode::Enforce && lease.until > at && lease.ports.include_smtp())
+        };
+        let family = usize::from(address.is_ipv6());
+        let prefixes = self.prefixes.get(family).copied().unwrap_or_default();
+        (0..128u8)
+            .filter(|bits| prefixes & (1 << bits) != 0)
+            .any(|bits| kept_out(&Subject::Network(Network::around(address, bits, bits))))
+            || (family == 1 && self.full && kept_out(&Subject::Network(Network::host(address))))
     }
 
     pub(super) fn active(&self, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
@@ -200,11 +240,20 @@ impl Bans {
 
     fn insert(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
         self.remove(&subject, &lease.jail);
+        self.note_prefix(&subject);
         if lease.until > now {
             self.ends.push(Reverse((lease.until, subject.clone(), lease.jail.clone())));
         }
         self.table.entry(subject).or_default().push(lease);
         self.len += 1;
+    }
+
+    fn note_prefix(&mut self, subject: &Subject) {
+        let Some(net) = subject.network().map(Network::net) else { return };
+        match self.prefixes.get_mut(usize::from(net.addr().is_ipv6())) {
+            Some(prefixes) if net.prefix_len() < 128 => *prefixes |= 1 << net.prefix_len(),
+            Some(_) | None => self.full = true,
+        }
     }
 
     fn remove(&mut self, subject: &Subject, jail: &JailName) {

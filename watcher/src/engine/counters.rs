@@ -1,263 +1,376 @@
-//! Counters: how often a jail has seen whom, in an exact sliding window.
+//! Counters: how often a jail has seen whom, in exact sliding windows or in a leaking bucket.
+//!
+//! A window is exact to the millisecond, in whatever order the lines of several sources come in.
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hasher as _};
 use std::time::Duration;
 
-use indexmap::IndexMap;
 use logline::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::evidence::{Evidence, EvidenceLog};
-use crate::event::Event;
-use crate::jail::{Jail, Per};
-use crate::subject::{Network, Subject};
+use crate::engine::evidence::EvidenceLog;
+use crate::engine::millis;
+use crate::engine::row::CounterRow;
+use crate::engine::table::{Handle, Hit, Shape, Table};
+use crate::engine::window::{Limits, drop_micros, millis_of, pour, slide};
+use crate::jail::{Jail, JailName, Jails, Method, Window};
 
-/// The most counters that are kept, over all jails. When there are more, the one of a few that offended least lately
-/// goes: an attacker who floods the table with new addresses pushes out his own before anybody who keeps offending.
+/// The most counters that are kept, over all jails, unless told otherwise. When there are more, the jail that is flooded
+/// pays: of a few neighbours the one goes whose window is over, else the one that was seen least often and least lately.
+/// An attacker who floods the table with new addresses pushes out his own before anybody who keeps offending.
 pub const COUNTERS_MAX: usize = 1_000_000;
-
-/// So many neighbours are looked at to find the one that goes.
-const CANDIDATES: usize = 8;
 
 /// So many counters are looked at in one sweep: less than a millisecond of work.
 const SWEEP: usize = 65_536;
 
-/// Whom a counter is about.
+/// A source may be so far behind another one, and its lines still meet theirs.
+const BEHIND: Duration = Duration::from_secs(86_400);
+
+/// A bucket shows no more lines than this.
+const BUCKET_LINES_MAX: usize = 16;
+
+/// Which of a jail's two tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// Who offends.
+    Offence,
+    /// Which networks have members that were banned.
+    Member,
+}
+
+/// A counter's key under its jail's name, which outlives the order of the jails.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Who {
-    /// A client, or a network.
-    Network(Network),
-    /// An account.
-    User(Box<[u8]>),
-    /// An account, from one client.
-    UserAt(Box<[u8]>, Network),
+pub struct CounterKey {
+    /// The jail.
+    pub jail: JailName,
+    /// Which of its tables.
+    pub what: What,
+    /// Whom it counts: 32 hexadecimal digits.
+    pub who: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    /// The jail's place in the order of the jails.
-    pub(super) jail: u16,
-    pub(super) who: Who,
-}
-
-/// One thing that was counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hit {
-    pub(super) at: Timestamp,
-    /// What makes it different from others, where the jail counts differences; `None` differs from all.
-    pub(super) value: Option<u64>,
-    /// The user it was about, for `forgive`.
-    pub(super) user: Option<u64>,
-    /// Number of its line.
-    pub(super) evidence: u64,
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
-    table: IndexMap<Key, VecDeque<Hit>, foldhash::fast::RandomState>,
-    /// Where the search for the next to go begins.
-    hand: usize,
-    changed: HashSet<Key, foldhash::fast::RandomState>,
+    tallies: Vec<Tally>,
+    /// The most counters over all jails.
+    pub(super) most: usize,
+    len: usize,
+    /// Whether changes are noted, for whoever saves them.
+    pub(super) saving: bool,
+    scratch: Vec<Hit>,
 }
 
-impl Who {
-    /// Whom a jail counts for an event; none where the event does not say.
-    pub(super) fn of(jail: &Jail, event: &Event<'_>) -> Option<Who> {
-        let network = |ipv4, ipv6| Some(Network::around(event.address?, ipv4, ipv6));
-        let user = || event.field("user").map(Box::from);
-        match jail.per {
-            Per::Network { ipv4, ipv6 } => network(ipv4, ipv6).map(Who::Network),
-            Per::User => user().map(Who::User),
-            Per::UserAndAddress { ipv4, ipv6 } => Some(Who::UserAt(user()?, network(ipv4, ipv6)?)),
-        }
-    }
+/// The tables of one jail.
+#[derive(Debug)]
+struct Tally {
+    offences: Counted,
+    members: Counted,
+}
 
-    /// The subject that would be banned.
-    pub(super) fn subject(&self) -> Option<Subject> {
-        match self {
-            Who::Network(network) | Who::UserAt(_, network) => Some(Subject::Network(*network)),
-            Who::User(user) => Some(Subject::User(logline::Text::from(user).readable().to_string())),
-        }
-    }
+#[derive(Debug)]
+struct Counted {
+    table: Table,
+    changed: Vec<u128>,
 }
 
 impl Counters {
-    /// Counts one hit. When there are `threshold` of them within `within`, they are taken out and given.
-    pub(super) fn hit(&mut self, key: Key, hit: Hit, threshold: u32, within: Duration) -> Option<Vec<Hit>> {
-        self.changed.insert(key.clone());
-        if !self.table.contains_key(&key) {
-            self.make_room();
-        }
-        let hits = self.table.entry(key).or_default();
-        while hits.front().is_some_and(|first| first.at + within <= hit.at) {
-            hits.pop_front();
-        }
-        if let Some(value) = hit.value {
-            hits.retain(|known| known.value != Some(value));
-        }
-        hits.push_back(hit);
-        if hits.len() < usize::try_from(threshold).unwrap_or(usize::MAX) {
-            return None;
-        }
-        // An emptied counter stays until its place is needed or its jail goes: the next offence finds it ready.
-        Some(std::mem::take(hits).into())
+    pub(super) fn new(jails: &Jails) -> Self {
+        let tallies = jails.iter().map(|jail| Tally::new(jail)).collect();
+        Counters { tallies, most: COUNTERS_MAX, len: 0, saving: true, scratch: Vec::new() }
     }
 
-    /// Takes away what was counted about one user.
-    pub(super) fn forgive(&mut self, key: Key, user: u64) {
-        if let Some(hits) = self.table.get_mut(&key) {
-            hits.retain(|hit| hit.user != Some(user));
-            self.changed.insert(key);
-        }
-    }
-
-    /// Takes away everything that was counted about somebody.
-    pub(super) fn forget(&mut self, gone: impl Fn(&Who) -> bool) {
-        let changed = &mut self.changed;
-        self.table.retain(|key, _| {
-            let gone = gone(&key.who);
-            if gone {
-                changed.insert(key.clone());
+    /// Counts one hit. When it is too much, the hits of the window that was reached are given, the oldest first.
+    pub(super) fn hit(
+        &mut self,
+        at: (usize, What),
+        key: u128,
+        hit: Hit,
+        jail: &Jail,
+        limits: Limits,
+    ) -> Option<Vec<Hit>> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let counted = self.counted(at)?;
+        let found = counted.table.find(key);
+        let mut level = 0;
+        match found {
+            Some(handle) => {
+                counted.table.load(handle, &mut scratch);
+                level = counted.table.level(handle);
             }
-            !gone
-        });
+            None => scratch.clear(),
+        }
+        let reached = match (at.1, jail.method) {
+            (What::Offence, Method::Bucket) => pour(&mut scratch, &mut level, hit, jail, limits),
+            (What::Offence, Method::Window) => slide(&mut scratch, hit, jail.windows(), limits),
+            (What::Member, _) => {
+                let window = Window { threshold: jail.rollup.members, within: jail.rollup.within };
+                slide(&mut scratch, hit, std::iter::once(window), limits)
+            }
+        };
+        let hits = reached.map(|range| scratch.get(range).unwrap_or_default().to_vec());
+        if hits.is_some() && !limits.stays {
+            scratch.clear();
+            level = 0;
+        } else {
+            self.trim(at, jail, &mut scratch);
+        }
+        self.store(at, key, found, &scratch, level, jail);
+        self.scratch = scratch;
+        hits
     }
 
-    /// Drops counters whose window has passed, a part of the table at a time. What is counted does not change by it.
-    pub(super) fn sweep(&mut self, now: Timestamp, within: impl Fn(u16) -> Option<Duration>) {
-        let mut index = self.hand.min(self.table.len());
-        for _ in 0..SWEEP.min(self.table.len()) {
-            if index >= self.table.len() {
-                index = 0;
+    /// Takes away what bears this mark.
+    pub(super) fn forgive(&mut self, at: (usize, What), key: u128, mark: u32, jail: &Jail) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        if let Some(found) = self.counted(at).and_then(|counted| counted.table.find(key)) {
+            if let Some(counted) = self.counted(at) {
+                counted.table.load(found, &mut scratch);
             }
-            let Some((key, hits)) = self.table.get_index(index) else { break };
-            let over = match (hits.back(), within(key.jail)) {
-                (Some(last), Some(within)) => last.at + within <= now,
-                (None, _) | (_, None) => true,
-            };
-            if !over {
-                index += 1;
-            } else if let Some((key, _)) = self.table.swap_remove_index(index) {
-                // The last one has taken its place and is looked at next.
-                self.changed.insert(key);
+            scratch.retain(|hit| hit.mark != mark);
+            self.store(at, key, Some(found), &scratch, 0, jail);
+        }
+        self.scratch = scratch;
+    }
+
+    /// Takes away everything that was counted under keys that are `chosen`.
+    pub(super) fn forget(&mut self, at: (usize, What), chosen: impl Fn(u128) -> bool) {
+        let saving = self.saving;
+        let Some(counted) = self.counted(at) else { return };
+        let keys: Vec<u128> = counted.table.keys().filter(|key| chosen(*key)).collect();
+        for key in &keys {
+            counted.remove(*key, saving);
+        }
+        self.len -= keys.len();
+    }
+
+    /// Takes away everything that was counted under one key.
+    pub(super) fn forget_key(&mut self, at: (usize, What), key: u128) {
+        let saving = self.saving;
+        if self.counted(at).is_some_and(|counted| counted.remove(key, saving)) {
+            self.len -= 1;
+        }
+    }
+
+    /// Drops counters whose window has passed, a part of each table at a time. What is counted does not change by it.
+    pub(super) fn sweep(&mut self, now: Timestamp, jails: &Jails) {
+        let (now, saving) = (millis(now), self.saving);
+        for (tally, jail) in self.tallies.iter_mut().zip(jails.iter()) {
+            let both = [(&mut tally.offences, jail.longest()), (&mut tally.members, jail.rollup.within)];
+            for (Counted { table, changed }, within) in both {
+                let before = table.len();
+                table.sweep(now, millis_of(within), SWEEP, |key| {
+                    if saving {
+                        changed.push(key);
+                    }
+                });
+                self.len -= before - table.len();
             }
         }
-        self.hand = index;
     }
 
-    pub(super) fn restore(&mut self, key: Key, hits: VecDeque<Hit>) {
-        self.make_room();
-        self.table.insert(key, hits);
+    /// The hits of a key; none where there are none.
+    pub(super) fn hits(&self, (jail, what): (usize, What), key: u128) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        if let Some(counted) = self.tallies.get(jail).map(|tally| tally.of(what))
+            && let Some(found) = counted.table.find(key)
+        {
+            counted.table.load(found, &mut hits);
+        }
+        hits
     }
 
-    /// How many hits lie in the window that ends now.
-    pub(super) fn count(&self, key: &Key, now: Timestamp, within: Duration) -> u32 {
-        let counted = |hits: &VecDeque<Hit>| hits.iter().filter(|hit| hit.at + within > now).count();
-        self.table.get(key).map_or(0, |hits| u32::try_from(counted(hits)).unwrap_or(u32::MAX))
+    /// How many drops are in a key's bucket now.
+    pub(super) fn drops(&self, (jail, what): (usize, What), key: u128, terms: &Jail, now: u64) -> u32 {
+        let Some(counted) = self.tallies.get(jail).map(|tally| tally.of(what)) else { return 0 };
+        let Some(found) = counted.table.find(key) else { return 0 };
+        let last = self.hits((jail, what), key).last().map_or(now, |hit| hit.at);
+        let level = counted.table.level(found).saturating_sub(now.saturating_sub(last).saturating_mul(1000));
+        u32::try_from(level.div_ceil(drop_micros(terms))).unwrap_or(u32::MAX)
+    }
+
+    /// The keys of a jail.
+    pub(super) fn keys(&self, (jail, what): (usize, What)) -> impl Iterator<Item = u128> + '_ {
+        self.tallies.get(jail).into_iter().flat_map(move |tally| tally.of(what).table.keys())
     }
 
     pub(super) fn len(&self) -> usize {
-        self.table.len()
+        self.len
     }
 
-    /// Keys that changed since this was asked last, with their hits; none for one that is gone or empty.
-    pub(super) fn take_changes(&mut self) -> Vec<(Key, Option<Vec<Hit>>)> {
-        let hits = |key: &Key| {
-            let hits = self.table.get(key)?;
-            (!hits.is_empty()).then(|| hits.iter().copied().collect())
-        };
-        let changes: Vec<_> = self.changed.iter().map(|key| (key.clone(), hits(key))).collect();
-        self.changed.clear();
-        changes
+    /// How many keys a jail counts.
+    pub(super) fn len_of(&self, (jail, what): (usize, What)) -> usize {
+        self.tallies.get(jail).map_or(0, |tally| tally.of(what).table.len())
     }
 
-    /// Other jails: `kept` says for each old place the new one, or that its counters go.
-    pub(super) fn rekey(&mut self, kept: &[Option<u16>]) {
-        let place = |jail: u16| kept.get(usize::from(jail)).copied().flatten();
-        let table = std::mem::take(&mut self.table);
-        self.table = table
-            .into_iter()
-            .filter_map(|(key, hits)| Some((Key { jail: place(key.jail)?, who: key.who }, hits)))
-            .collect();
-        let changed = std::mem::take(&mut self.changed);
-        self.changed = changed
-            .into_iter()
-            .filter_map(|key| Some(Key { jail: place(key.jail)?, who: key.who }))
-            .collect();
+    pub(super) fn size_bytes(&self) -> usize {
+        let both = |tally: &Tally| tally.offences.table.size_bytes() + tally.members.table.size_bytes();
+        self.tallies.iter().map(both).sum()
     }
 
-    /// Drops the one of the next few that offended least lately, where the table is full. The hand goes round the table,
-    /// so that the choice depends on nothing but what was counted before.
-    fn make_room(&mut self) {
-        if self.table.len() < COUNTERS_MAX {
-            return;
-        }
-        let last = |index: usize| self.table.get_index(index).map(|(_, hits)| hits.back().map(|hit| hit.at));
-        let candidates = (self.hand..self.hand + CANDIDATES).map(|index| index % self.table.len());
-        if let Some(oldest) = candidates.min_by_key(|index| last(*index).flatten())
-            && let Some((key, _)) = self.table.swap_remove_index(oldest)
-        {
-            self.changed.insert(key);
-        }
-        self.hand = (self.hand + CANDIDATES) % self.table.len().max(1);
-    }
-}
-
-/// What makes an event different from others of the same counter. A password is a different guess for each user that it
-/// is tried on; an event without the field differs from all others.
-pub(super) fn distinct_value(field: &str, event: &Event<'_>) -> Option<u64> {
-    match (field, event.field(field)) {
-        ("password", Some(password)) => Some(hash(&[event.field("user").unwrap_or_default(), password])),
-        (_, Some(value)) => Some(hash(&[value])),
-        (_, None) => None,
-    }
-}
-
-/// The same for the same bytes in every run, so that a saved counter can be gone on with.
-pub(super) fn hash(parts: &[&[u8]]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for part in parts {
-        hasher.write_usize(part.len());
-        hasher.write(part);
-    }
-    hasher.finish()
-}
-
-/// A counter as it is saved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CounterRow(Vec<SavedHit>);
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct SavedHit {
-    at: Timestamp,
-    value: Option<u64>,
-    user: Option<u64>,
-    line: Option<String>,
-}
-
-impl CounterRow {
-    pub(super) fn of(hits: &[Hit], evidence: &EvidenceLog) -> Self {
-        let saved = |hit: &Hit| SavedHit {
-            at: hit.at,
-            value: hit.value,
-            user: hit.user,
-            line: evidence.get(hit.evidence).map(|Evidence { line, .. }| line),
-        };
-        CounterRow(hits.iter().map(saved).collect())
-    }
-
-    pub(super) fn into_hits(self, evidence: &mut EvidenceLog) -> VecDeque<Hit> {
-        let hit = |saved: SavedHit| {
-            let line = saved.line.unwrap_or_default();
-            let line = logline::Text::unescape(line.as_bytes());
-            Hit {
-                at: saved.at,
-                value: saved.value,
-                user: saved.user,
-                evidence: evidence.keep(saved.at, line.bytes()),
+    /// Counters that changed since this was asked last; none for one that is gone.
+    pub(super) fn take_changes(
+        &mut self,
+        jails: &Jails,
+        evidence: &EvidenceLog,
+    ) -> Vec<(CounterKey, Option<CounterRow>)> {
+        let mut rows = Vec::new();
+        let scratch = &mut self.scratch;
+        for (tally, jail) in self.tallies.iter_mut().zip(jails.iter()) {
+            for what in [What::Offence, What::Member] {
+                let Counted { table, changed } = tally.of_mut(what);
+                changed.sort_unstable();
+                changed.dedup();
+                for key in changed.drain(..) {
+                    let row = table.find(key).map(|handle| {
+                        table.saved(handle);
+                        table.load(handle, scratch);
+                        CounterRow::of(scratch, table.level(handle), evidence)
+                    });
+                    rows.push((
+                        CounterKey { jail: jail.name.clone(), what, who: format!("{key:032x}") },
+                        row,
+                    ));
+                }
             }
+        }
+        rows
+    }
+
+    /// A counter that was saved comes back.
+    pub(super) fn restore(
+        &mut self,
+        jail: (usize, &Jail),
+        key: &CounterKey,
+        row: CounterRow,
+        evidence: &mut EvidenceLog,
+    ) {
+        let Ok(who) = u128::from_str_radix(&key.who, 16) else { return };
+        let level = row.level;
+        let mut hits = row.into_hits(evidence);
+        hits.sort_by_key(|hit| hit.at);
+        let at = (jail.0, key.what);
+        self.trim(at, jail.1, &mut hits);
+        self.forget_key(at, who);
+        self.store(at, who, None, &hits, level, jail.1);
+        // It is what the database has.
+        if let Some(counted) = self.counted(at)
+            && let Some(handle) = counted.table.find(who)
+        {
+            counted.table.saved(handle);
+            counted.changed.clear();
+        }
+    }
+
+    /// Other jails: `kept` says for each new place the old one, where that jail stays as it was. What was counted by
+    /// the others goes.
+    pub(super) fn rekey(&mut self, jails: &Jails, kept: &[Option<usize>]) {
+        let mut old: Vec<Option<Tally>> = std::mem::take(&mut self.tallies).into_iter().map(Some).collect();
+        for (jail, kept) in jails.iter().zip(kept) {
+            let tally = kept.and_then(|index| old.get_mut(index)).and_then(Option::take);
+            self.tallies.push(tally.unwrap_or_else(|| Tally::new(jail)));
+        }
+        let len = |tally: &Tally| tally.offences.table.len() + tally.members.table.len();
+        self.len = self.tallies.iter().map(len).sum();
+    }
+
+    fn counted(&mut self, (jail, what): (usize, What)) -> Option<&mut Counted> {
+        self.tallies.get_mut(jail).map(|tally| tally.of_mut(what))
+    }
+
+    /// Drops what counts in no window any more, and then the oldest, where there are too many. Before that they stay,
+    /// for the lines of a source that is behind.
+    fn trim(&mut self, at: (usize, What), jail: &Jail, hits: &mut Vec<Hit>) {
+        let most = self.counted(at).map_or(0, |counted| counted.table.most());
+        let within = match at.1 {
+            What::Offence => jail.longest(),
+            What::Member => jail.rollup.within,
         };
-        self.0.into_iter().map(hit).collect()
+        let newest = hits.last().map_or(0, |hit| hit.at);
+        let kept = if hits.len() > most { within } else { within.max(BEHIND) };
+        hits.retain(|hit| hit.at + millis_of(kept) > newest);
+        let over = hits.len().saturating_sub(most);
+        hits.drain(..over);
+    }
+
+    fn store(
+        &mut self,
+        at: (usize, What),
+        key: u128,
+        found: Option<Handle>,
+        hits: &[Hit],
+        level: u64,
+        jail: &Jail,
+    ) {
+        let (full, saving) = (self.len >= self.most, self.saving);
+        let Some(counted) = self.counted(at) else { return };
+        let before = counted.table.len();
+        if found.is_none() && !hits.is_empty() && full {
+            let now = hits.last().map_or(0, |hit| hit.at);
+            let within = millis_of(jail.longest());
+            // The jail that is flooded pays; one that has nothing yet may have a first few.
+            if let Some(gone) = counted.table.evict(now, within)
+                && saving
+            {
+                counted.changed.push(gone);
+            }
+        }
+        if counted.table.store(key, found, hits, level) && saving {
+            counted.changed.push(key);
+        }
+        let after = counted.table.len();
+        self.len = (self.len + after).saturating_sub(before);
+    }
+}
+
+impl Tally {
+    fn new(jail: &Jail) -> Self {
+        // Without fingerprints a campaign needs twice as many.
+        let times = if jail.campaign.is_empty() { jail.patience } else { jail.patience.max(2.0) };
+        let thresholds = jail.windows().map(|window| f64::from(window.threshold) * times);
+        let most = thresholds.fold(1.0, f64::max).ceil().clamp(1.0, 65_535.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 1 and 65,535, as the line above says"
+        )]
+        // A campaign goes on while it is too large, so that what makes it too large is kept with it.
+        let below = if jail.campaign.is_empty() { (most as usize - 1).max(1) } else { most as usize };
+        let level = jail.method == Method::Bucket;
+        // Twice what the windows need, for lines that come in out of order.
+        let hits = if level { below.min(BUCKET_LINES_MAX) } else { 2 * below };
+        let (value, mark) = (jail.counts_differences(), jail.marks());
+        let members = jail.rollup.members.max(2) as usize - 1;
+        Tally {
+            offences: Counted::new(Shape { value, mark, level, hits }),
+            members: Counted::new(Shape { value: true, mark: false, level: false, hits: members }),
+        }
+    }
+
+    fn of(&self, what: What) -> &Counted {
+        match what {
+            What::Offence => &self.offences,
+            What::Member => &self.members,
+        }
+    }
+
+    fn of_mut(&mut self, what: What) -> &mut Counted {
+        match what {
+            What::Offence => &mut self.offences,
+            What::Member => &mut self.members,
+        }
+    }
+}
+
+impl Counted {
+    fn new(shape: Shape) -> Self {
+        Counted { table: Table::new(shape), changed: Vec::new() }
+    }
+
+    fn remove(&mut self, key: u128, saving: bool) -> bool {
+        let gone = self.table.remove(key);
+        if gone && saving {
+            self.changed.push(key);
+        }
+        gone
     }
 }

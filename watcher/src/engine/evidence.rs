@@ -1,5 +1,5 @@
 //! The lines that a ban will show. They are kept apart from the counters, in one ring with one bound, so that a flood of
-//! offenders cannot make the counters large.
+//! offenders cannot make the counters large. Keeping a line copies it and allocates nothing but, now and then, a chunk.
 
 use std::collections::VecDeque;
 
@@ -12,6 +12,12 @@ pub const LINE_BYTES_MAX: usize = 1024;
 /// All kept lines together take no more than this. The oldest go first; the line that leads to a ban is always there.
 pub const EVIDENCE_BYTES_MAX: usize = 64 << 20;
 
+/// Lines stand in chunks of this size.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// The numbers of lines go round at this power of two; no more than that many are ever there.
+const NUMBER_BITS: u32 = 24;
+
 /// One line that led to a ban.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -21,41 +27,83 @@ pub struct Evidence {
     pub line: String,
 }
 
-/// The newest lines, each under a number that is never used again.
+/// The newest lines, each under a number.
 #[derive(Debug, Default)]
 pub(super) struct EvidenceLog {
-    lines: VecDeque<(Timestamp, Box<[u8]>)>,
+    lines: VecDeque<Line>,
     /// Number of the first line that is still here.
     first: u64,
+    /// The bytes, the oldest chunk first, and its number.
+    chunks: VecDeque<Vec<u8>>,
+    first_chunk: u32,
     size_bytes: usize,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    at: Timestamp,
+    chunk: u32,
+    start: u32,
+    length: u16,
+}
+
 impl EvidenceLog {
-    /// Keeps a line and gives its number.
-    pub(super) fn keep(&mut self, at: Timestamp, line: &[u8]) -> u64 {
+    /// Keeps a line and gives its number, modulo 2^24.
+    pub(super) fn keep(&mut self, at: Timestamp, line: &[u8]) -> u32 {
         let line = line.get(..LINE_BYTES_MAX).unwrap_or(line);
-        self.lines.push_back((at, line.into()));
-        self.size_bytes += size(line);
-        while self.size_bytes > EVIDENCE_BYTES_MAX
-            && let Some((_, oldest)) = self.lines.pop_front()
-        {
-            self.size_bytes -= size(&oldest);
-            self.first += 1;
+        let length = u16::try_from(line.len()).unwrap_or(0);
+        if self.chunks.back().is_none_or(|chunk| chunk.len() + line.len() > CHUNK_BYTES) {
+            self.next_chunk();
         }
-        self.first + self.lines.len() as u64 - 1
+        let newest = self.chunks.len().saturating_sub(1);
+        let Some(chunk) = self.chunks.back_mut() else { return 0 };
+        let start = u32::try_from(chunk.len()).unwrap_or(0);
+        chunk.extend_from_slice(line);
+        let chunk = self.first_chunk.wrapping_add(u32::try_from(newest).unwrap_or(0));
+        self.lines.push_back(Line { at, chunk, start, length });
+        self.size_bytes += size_of::<Line>();
+        while self.size_bytes > EVIDENCE_BYTES_MAX {
+            self.drop_chunk();
+        }
+        number(self.first + self.lines.len() as u64 - 1)
     }
 
-    /// The line of this number; none where it had to go.
-    pub(super) fn get(&self, number: u64) -> Option<Evidence> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        let (at, line) = self.lines.get(index)?;
-        Some(Evidence { at: *at, line: logline::Text::from(line).readable().to_string() })
+    /// The line of this number that was written at this millisecond; none where it had to go.
+    pub(super) fn get(&self, wanted: u32, at_ms: u64) -> Option<Evidence> {
+        let back = wanted.wrapping_sub(number(self.first)) & number(u64::MAX);
+        let line = self.lines.get(usize::try_from(back).ok()?)?;
+        let chunk = self.chunks.get(usize::try_from(line.chunk.wrapping_sub(self.first_chunk)).ok()?)?;
+        let start = usize::try_from(line.start).ok()?;
+        let bytes = chunk.get(start..start + usize::from(line.length))?;
+        let same = super::millis(line.at) == at_ms;
+        same.then(|| Evidence { at: line.at, line: logline::Text::from(bytes).readable().to_string() })
+    }
+
+    fn next_chunk(&mut self) {
+        // One that is not full can be another line longer than the ring allows; the oldest makes room before.
+        while !self.chunks.is_empty() && self.size_bytes + CHUNK_BYTES > EVIDENCE_BYTES_MAX {
+            self.drop_chunk();
+        }
+        self.chunks.push_back(Vec::with_capacity(CHUNK_BYTES));
+        self.size_bytes += CHUNK_BYTES;
+    }
+
+    fn drop_chunk(&mut self) {
+        if self.chunks.pop_front().is_none() {
+            return;
+        }
+        self.size_bytes -= CHUNK_BYTES;
+        let gone = self.first_chunk;
+        self.first_chunk = gone.wrapping_add(1);
+        while self.lines.pop_front_if(|line| line.chunk == gone).is_some() {
+            self.size_bytes -= size_of::<Line>();
+            self.first += 1;
+        }
     }
 }
 
-/// A line's bytes, and its place in the ring.
-fn size(line: &[u8]) -> usize {
-    line.len() + size_of::<(Timestamp, Box<[u8]>)>()
+fn number(count: u64) -> u32 {
+    u32::try_from(count & ((1 << NUMBER_BITS) - 1)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -67,14 +115,26 @@ mod tests {
         let mut log = EvidenceLog::default();
         let at = Timestamp::from_seconds(1);
         let first = log.keep(at, b"first");
-        assert_eq!(log.get(first).unwrap().line, "first");
+        assert_eq!(log.get(first, 1000).unwrap().line, "first");
         let line = [b'x'; 4 * LINE_BYTES_MAX];
         let mut last = first;
         for _ in 0..=EVIDENCE_BYTES_MAX / LINE_BYTES_MAX {
             last = log.keep(at, &line);
         }
-        assert_eq!(log.get(first), None);
-        assert_eq!(log.get(last).unwrap().line.len(), LINE_BYTES_MAX);
+        assert_eq!(log.get(first, 1000), None);
+        assert_eq!(log.get(last, 1000).unwrap().line.len(), LINE_BYTES_MAX);
         assert!(log.size_bytes <= EVIDENCE_BYTES_MAX);
+    }
+
+    #[test]
+    fn empty_lines_are_bounded_too_and_a_line_of_another_time_is_another_line() {
+        let mut log = EvidenceLog::default();
+        for second in 0..4_000_000 {
+            log.keep(Timestamp::from_seconds(second), b"");
+        }
+        assert!(log.size_bytes <= EVIDENCE_BYTES_MAX);
+        let last = log.keep(Timestamp::from_seconds(9), b"last");
+        assert_eq!(log.get(last, 8000), None);
+        assert_eq!(log.get(last, 9000).unwrap().line, "last");
     }
 }

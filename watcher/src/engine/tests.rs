@@ -4,7 +4,11 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::Kind;
+use crate::event::{Event, Kind};
+
+mod counting;
+mod fairness;
+mod shipped;
 
 const GUESSING: &str = r#"
 about = "guessing passwords"
@@ -41,6 +45,15 @@ fn play(engine: &mut Engine, story: &str) -> String {
             "unban" => {
                 engine.handle(now, Input::Unban(Release::Subject(Subject::Network(network()))), &mut out);
             }
+            "allow" => {
+                let input = Input::Allow { network: network(), until: None, note: None };
+                engine.handle(now, input, &mut out);
+            }
+            "disallow" => engine.handle(now, Input::Disallow(network()), &mut out),
+            "confirm" | "spare" => {
+                let subject = Subject::Network(network());
+                engine.handle(now, Input::Confirm { subject, ban: what == "confirm" }, &mut out);
+            }
             "ban" => {
                 let until = now + Duration::from_secs(60);
                 let (network, jail) = (network(), MANUAL.into());
@@ -53,7 +66,7 @@ fn play(engine: &mut Engine, story: &str) -> String {
             kind => {
                 let fields =
                     words.filter_map(|word| word.split_once('=')).map(|(n, v)| (n, v.into())).collect();
-                let kind: Kind = kind.parse().unwrap();
+                let kind: Kind = kind.trim_start_matches('=').parse().unwrap();
                 let address = Some(whom.unwrap().parse().unwrap());
                 let event = Event { kind, at: now, address, weight: 1, fields, line: line.as_bytes() };
                 engine.handle(now, Input::Event(&event), &mut out);
@@ -82,6 +95,12 @@ fn tell(output: &Output) -> String {
             format!("ended {jail} {subject} {why:?} at {}\n", at.seconds())
         }
         Output::Spared { subject, jail, exemption } => format!("spared {jail} {subject}: {exemption}\n"),
+        Output::Asked(asked) => {
+            format!("asked {} {}: {} accounts\n", asked.lease.jail, asked.subject, asked.accounts)
+        }
+        Output::Allowed { network } => format!("allowed {network}\n"),
+        Output::Disallowed { network } => format!("disallowed {network}\n"),
+        Output::Zone(notice) => format!("{notice:?}\n"),
     }
 }
 
@@ -329,7 +348,7 @@ fn counters_and_bans_come_back_as_they_were_saved() {
     let mut after = engine(GUESSING);
     for (key, row) in before.take_counter_changes() {
         let saved = serde_json::to_string(&row.unwrap()).unwrap();
-        after.restore_counter(key, serde_json::from_str(&saved).unwrap());
+        after.restore_counter(&key, serde_json::from_str(&saved).unwrap());
     }
     let now = Timestamp::from_seconds(2);
     for (subject, lease) in before.bans(now) {

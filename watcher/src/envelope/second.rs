@@ -32,5 +32,5 @@ pub(crate) fn stands_in(message: &[u8], mut reads: impl FnMut(&[u8]) -> bool) ->
 /// `Aug 12 11`
 const BEFORE_TRADITIONAL: usize = 9;
 
-/// `2025-01-10T18`
+/// `2025-01-10T18`, and `Tue Nov 21 05`, which has as many.
 const BEFORE_ISO: usize = 13;

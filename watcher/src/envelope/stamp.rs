@@ -5,8 +5,8 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use logline::Timestamp;
 
-use super::Around;
 use super::civil::{self, Yearless};
+use super::{Around, Envelope, Opened};
 
 const DAY_NANOS: i64 = 24 * 3600 * 1_000_000_000;
 
@@ -57,10 +57,10 @@ impl Recent {
     }
 }
 
-/// Places the stamps of one log, one after the other. It gives what [`Stamp::instant`] gives; but the lines of a day come
+/// Places the stamps of one log, one after the other. It gives what one look at each gives; but the lines of a day come
 /// together, and in a day without a change of clocks it needs no look at the zone's rules.
-#[derive(Debug)]
-pub(crate) struct Calendar {
+#[derive(Clone, Debug)]
+pub struct Calendar {
     zone: TimeZone,
     day: Option<Day>,
 }
@@ -76,8 +76,14 @@ struct Day {
 
 impl Calendar {
     /// For stamps in this zone.
-    pub(crate) fn new(zone: TimeZone) -> Self {
+    pub fn new(zone: TimeZone) -> Self {
         Calendar { zone, day: None }
+    }
+
+    /// Takes the next line out of its envelope.
+    pub fn open<'a>(&mut self, line: &'a [u8], around: Around) -> Envelope<'a> {
+        let opened = Opened::read(line);
+        opened.at(self.instant(opened.stamp, around))
     }
 
     /// The instant that a stamp names.

@@ -58,7 +58,19 @@ pub struct Detector {
     first_unused: usize,
     scratch: Scratch,
     spare: Scratch,
+    known: Known,
 }
+
+/// The date that was read last: on a busy day the lines of a second share it.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    text: Vec<u8>,
+    stamp: Option<Stamp>,
+    arrival: Timestamp,
+}
+
+/// For so long the same text is the same instant, also where it does not say the year.
+const KNOWN: Duration = Duration::from_secs(1);
 
 /// A place in a line, and the bytes before and behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +137,7 @@ impl Detector {
             first_unused: 0,
             scratch: Scratch::default(),
             spare: Scratch::default(),
+            known: Known::default(),
         })
     }
 
@@ -138,8 +151,19 @@ impl Detector {
         let Candidate { way: index, start, end } = candidate;
         let text = self.scratch.group(1).map_or(0..0, |(start, end)| start..end);
         let way = self.ways.get_mut(index)?;
-        let stamp =
-            if text.is_empty() { None } else { way.template.stamp(line, &self.scratch, arrival, &self.zone) };
+        let whole = line.get(start..end).unwrap_or_default();
+        let known = &mut self.known;
+        let is_known = self.last == Some(index)
+            && known.text == whole
+            && known.arrival <= arrival
+            && arrival.since(known.arrival) < KNOWN;
+        if !is_known {
+            known.text.clear();
+            known.text.extend_from_slice(whole);
+            known.arrival = arrival;
+            known.stamp = way.template.stamp(line, &self.scratch, arrival, &self.zone);
+        }
+        let stamp = known.stamp.filter(|_| !text.is_empty());
         way.hits = way.hits.saturating_add(1);
         way.last_used = arrival;
         way.distance = start;

@@ -363,3 +363,6 @@ fn given(option: &str, message: &str) -> Mistake {
     let file = PathBuf::from(format!("{option}=…"));
     Mistake { file, line: 1, column: 1, message: message.to_owned() }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

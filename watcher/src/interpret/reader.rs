@@ -13,6 +13,7 @@ use crate::envelope::stamp::{Recent, Stamp};
 use crate::envelope::{EnvelopeKind, Opened, json, second};
 use crate::fact::View;
 use crate::filter::{Filter, Rule};
+use crate::messages::Step;
 
 /// Filters, made ready to be asked.
 #[derive(Debug)]
@@ -134,7 +135,10 @@ impl Reader {
         {
             return Said::Doubled;
         }
-        self.state(record, program, || self.patterns.find(&mut scratch.search, program, message))
+        let is_foreign = view.is_foreign();
+        let said = self.state(record, program, || self.patterns.find(&mut scratch.search, program, message));
+        let is_ruled = matches!(&said, Said::Fact(stated) if !stated.held.is_empty());
+        if is_foreign && !is_ruled && self.is_doubled(scratch, opened) { Said::Doubled } else { said }
     }
 
     /// What a record says; where no rule is about it, somebody's own filter may know more of a line of another writer.
@@ -153,7 +157,7 @@ impl Reader {
             }
             Some(Tcpserver::Status { .. } | Tcpserver::Ok(_) | Tcpserver::Deny(_)) | None => false,
         };
-        if held.is_empty() && shapes.is_empty() && !connects {
+        if held.is_empty() && shapes.is_empty() && !connects && !Step::is_in(&record) {
             return Said::Nothing;
         }
         Said::Fact(Box::new(Stated { record, held, shapes }))

@@ -2,6 +2,7 @@
 //! by the zone's rules. What the interpreter does faster must come to the same.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use jiff::tz::{Offset, TimeZone};
@@ -23,7 +24,7 @@ use crate::filter::{Filter, Matcher};
 pub(super) struct Reference {
     filters: Vec<Arc<Filter>>,
     /// The pattern of each rule of each filter, where it has one.
-    patterns: Vec<Vec<Option<Regex>>>,
+    patterns: Rc<Vec<Vec<Option<Regex>>>>,
     clock: Clock,
     connections: Connections,
     gate: Gate,
@@ -49,7 +50,7 @@ impl Reference {
     pub(super) fn new(filters: Vec<Arc<Filter>>, patterns: Vec<Vec<Option<Regex>>>, zone: TimeZone) -> Self {
         Reference {
             filters,
-            patterns,
+            patterns: Rc::new(patterns),
             clock: Clock { zone },
             connections: Connections::default(),
             gate: Gate::default(),
@@ -148,8 +149,9 @@ impl Reference {
         line: &[u8],
         sink: &mut Sink<'_>,
     ) -> Meaning {
+        let patterns = Rc::clone(&self.patterns);
         let is_doubled = || {
-            let fits = |inner: &[u8]| self.patterns.iter().flatten().flatten().any(|p| p.is_match(inner));
+            let fits = |inner: &[u8]| patterns.iter().flatten().flatten().any(|p| p.is_match(inner));
             envelope.kind != EnvelopeKind::None
                 && second::stands_in(envelope.message, |inner| Record::parse(inner).is_some() || fits(inner))
         };
@@ -164,12 +166,28 @@ impl Reference {
         if view.is_doubtful() || (view.pid.is_none() && view.claimed.is_some() && is_doubled()) {
             return Meaning::Ambiguous;
         }
+        if view.is_foreign() && !self.is_ruled(&view, envelope.program) && is_doubled() {
+            return Meaning::Ambiguous;
+        }
         match self.record(&view, origin, at, line, sink) {
             Meaning::Nothing if view.is_foreign() => {
                 Meaning::Nothing.and(self.pattern(envelope, at, line, sink))
             }
             meaning => meaning,
         }
+    }
+
+    /// Whether a rule is about this.
+    fn is_ruled(&self, view: &View<'_, '_>, program: Option<&[u8]>) -> bool {
+        let mut heard = self.filters.iter().filter(|filter| filter.programs.cover(program));
+        heard.any(|filter| {
+            filter.rules.iter().any(|rule| match &rule.matcher {
+                Matcher::Fact(fact, conditions) => {
+                    *fact == view.fact && conditions.iter().all(|condition| condition.holds(view))
+                }
+                Matcher::Pattern(_) => false,
+            })
+        })
     }
 
     fn record(
@@ -221,7 +239,7 @@ impl Reference {
     ) -> Meaning {
         let origin = Origin { kind: envelope.kind, program: envelope.program, pid: envelope.pid };
         let mut meaning = Meaning::Unknown;
-        for (filter, patterns) in self.filters.iter().zip(&self.patterns) {
+        for (filter, patterns) in self.filters.iter().zip(self.patterns.iter()) {
             let Some(trust) = origin.trust(filter, &self.gate, &self.connections) else { continue };
             for (rule, pattern) in filter.rules.iter().zip(patterns) {
                 let Some(captures) = pattern.as_ref().and_then(|p| p.captures(envelope.message)) else {

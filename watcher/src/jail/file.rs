@@ -7,23 +7,33 @@ use toml::de::DeValue;
 
 use crate::event::Kind;
 use crate::jail::ports::Port;
-use crate::jail::{BanTerms, Jail, Mode, Per, Ports, default};
+use crate::jail::{
+    BanTerms, Group, Jail, Method, Mode, Per, Ports, Pressure, Rollup, Shared, SharedAction, Window, default,
+};
+
+/// So many events of one subject are kept apart, to the millisecond; a larger number is none that anybody reaches.
+const THRESHOLD_MAX: u32 = 10_000;
+
+/// No window is longer: a time of day and a day of the month are all that is kept of an event.
+const WITHIN_MAX: Duration = Duration::from_secs(45 * 86_400);
 
 /// Reads a jail; every mistake is noted in `document` at its place, and gives `None` in the end.
 pub(super) fn load(name: &str, document: &Document) -> Option<Jail> {
     let root = document.root();
     let about = root.require::<String>("about");
-    let on =
-        root.require::<Vec<Text<Kind>>>("on").map(|kinds| kinds.into_iter().map(|Text(kind)| kind).collect());
-    let on: Option<Vec<Kind>> = on;
-    if on.as_ref().is_some_and(Vec::is_empty) {
-        root.mistake("on", "a jail that counts no kind of event never does anything");
-    }
+    let on = kinds(&root);
+    let filter = root.get::<String>("filter");
     let per = per(&root);
-    let threshold = at_least_one(&root, "threshold");
-    let within = positive(&root, "within");
+    let first = window(&root);
+    let also: Vec<Window> = root.tables("also").iter().filter_map(window).collect();
+    let method = root.get_or("count", Method::Window);
+    let weights = weights(&root);
     let distinct = root.get::<String>("distinct");
     let forgive = root.get::<Text<Kind>>("forgive").map(|Text(kind)| kind);
+    let patience = factor(&root, "patience", 1.0);
+    let campaign = root.get_or("campaign", Vec::new());
+    let (rollup, shared) = (rollup(&root), shared(&root));
+    let pressure = root.table("pressure").map(|table| pressure(&table));
     let mode = root.get_or("mode", Mode::Enforce);
     let ban = match root.table("ban") {
         Some(table) => terms(&table),
@@ -32,18 +42,154 @@ pub(super) fn load(name: &str, document: &Document) -> Option<Jail> {
             None
         }
     };
-    Some(Jail {
+    let first = first?;
+    let jail = Jail {
         name: name.into(),
         about: about?,
         on: on?,
+        filter,
         per: per?,
-        threshold: threshold?,
-        within: within?,
+        threshold: first.threshold,
+        within: first.within,
+        also,
+        method,
+        weights,
         distinct,
         forgive,
+        patience,
+        spare_owner: root.get_or("spare_owner", false),
+        campaign,
+        rollup,
+        shared,
+        pressure,
         mode,
         ban: ban?,
-    })
+    };
+    agree(&root, &jail);
+    Some(jail)
+}
+
+/// Keys that say nothing together.
+fn agree(root: &Table<'_>, jail: &Jail) {
+    if jail.method == Method::Bucket {
+        for key in ["also", "distinct", "forgive", "campaign"] {
+            if root.contains(key) {
+                root.mistake(
+                    key,
+                    "a bucket knows how full it is, and not of what; it goes with count = \"window\"",
+                );
+            }
+        }
+    }
+    if jail.campaign.is_empty() {
+        return;
+    }
+    if !matches!(jail.per, Per::Network { .. }) {
+        root.mistake(
+            "campaign",
+            "the followers of a campaign are addresses or networks: set `per` to one of them",
+        );
+    }
+    for key in ["distinct", "forgive", "also"] {
+        if root.contains(key) {
+            root.mistake(key, "a campaign says itself what is different in it");
+        }
+    }
+}
+
+fn kinds(root: &Table<'_>) -> Option<Vec<Kind>> {
+    let on = root.require::<Vec<Text<Kind>>>("on")?;
+    let on: Vec<Kind> = on.into_iter().map(|Text(kind)| kind).collect();
+    if on.is_empty() {
+        root.mistake("on", "a jail that counts no kind of event never does anything");
+    }
+    for kind in [Kind::Deferred, Kind::DnsblError, Kind::DnsblQuery] {
+        if on.contains(&kind) {
+            root.mistake("on", format!("`{kind}` is our own trouble or our own doing, and nobody's offence"));
+        }
+    }
+    Some(on)
+}
+
+fn window(table: &Table<'_>) -> Option<Window> {
+    let threshold = at_least_one(table, "threshold");
+    if threshold.is_some_and(|threshold| threshold > THRESHOLD_MAX) {
+        table.mistake("threshold", format!("at most {THRESHOLD_MAX}"));
+    }
+    let within = positive(table, "within");
+    if within.is_some_and(|within| within > WITHIN_MAX) {
+        table.mistake("within", "at most \"45d\"");
+    }
+    Some(Window { threshold: threshold?, within: within? })
+}
+
+fn weights(root: &Table<'_>) -> Vec<(Kind, u32)> {
+    let mut weights = Vec::new();
+    for (name, weight) in root.map::<u32>("weights") {
+        match name.parse::<Kind>() {
+            Ok(kind) => weights.push((kind, weight)),
+            Err(error) => root.mistake("weights", error),
+        }
+    }
+    weights
+}
+
+/// At least 1: a factor that made less of something would turn its meaning round.
+fn factor(table: &Table<'_>, key: &str, default: f64) -> f64 {
+    let factor = table.get_or(key, default);
+    if !(1.0..=1000.0).contains(&factor) {
+        table.mistake(key, "a factor from 1.0 (no difference) to 1000.0");
+    }
+    factor
+}
+
+fn rollup(root: &Table<'_>) -> Rollup {
+    let Some(table) = root.table("rollup") else { return Rollup::default() };
+    let members = at_least_one(&table, "members").unwrap_or(1);
+    let within = table.get_or("within", default::ROLLUP_WITHIN);
+    if within.is_zero() || within > WITHIN_MAX {
+        table.mistake("within", "longer than nothing and at most \"45d\"");
+    }
+    let ipv4 = table.get::<u8>("ipv4");
+    if ipv4.is_some_and(|bits| !(8..32).contains(&bits)) {
+        table.mistake("ipv4", "a network of 8 to 31 leading bits");
+    }
+    let ipv6 = table.get_or("ipv6", Vec::new());
+    let narrowing = ipv6.iter().zip(ipv6.iter().skip(1)).all(|(inner, outer)| outer < inner);
+    if !narrowing || ipv6.iter().any(|bits| !(20..=64).contains(bits)) {
+        table.mistake("ipv6", "networks of 64 to 20 leading bits, the smallest network first, as [56, 48]");
+    }
+    Rollup { members, within, ipv4, ipv6 }
+}
+
+fn shared(root: &Table<'_>) -> Shared {
+    let Some(table) = root.table("shared") else { return Shared::default() };
+    let usual = Shared::default();
+    let accounts = if table.contains("accounts") { at_least_one(&table, "accounts") } else { None };
+    Shared {
+        accounts: accounts.unwrap_or(usual.accounts),
+        action: table.require("action").unwrap_or(usual.action),
+        length: if table.contains("for") { positive(&table, "for") } else { None }.unwrap_or(usual.length),
+        ports: ports(&table),
+    }
+}
+
+fn pressure(table: &Table<'_>) -> Pressure {
+    let threshold = if table.contains("threshold") { at_least_one(table, "threshold") } else { None };
+    let rollup = table.get::<f64>("rollup_from");
+    if rollup.is_some_and(|from| !(0.0..=1.0).contains(&from)) {
+        table.mistake("rollup_from", "pressure is between 0.0 and 1.0");
+    }
+    let bits = table.get_or("rollup_ipv4", default::NETWORK_IPV4);
+    if !(8..32).contains(&bits) {
+        table.mistake("rollup_ipv4", "a network of 8 to 31 leading bits");
+    }
+    Pressure {
+        zone: table.get("zone"),
+        threshold,
+        longer: factor(table, "longer", 1.0),
+        rollup: rollup.map(|from| (from, bits)),
+    }
 }
 
 fn per(root: &Table<'_>) -> Option<Per> {
@@ -81,9 +227,10 @@ fn bits(root: &Table<'_>, key: &str, default: u8, most: u8) -> Option<u8> {
 
 fn terms(table: &Table<'_>) -> Option<BanTerms> {
     let first = positive(table, "for");
-    let growth = table.get_or("growth", default::GROWTH);
-    if !(1.0..=1000.0).contains(&growth) {
-        table.mistake("growth", "a ban grows by a factor from 1.0 (not at all) to 1000.0");
+    let growth = factor(table, "growth", default::GROWTH);
+    let multipliers = table.get_or("multipliers", Vec::new());
+    if multipliers.iter().any(|times| !(1.0..=1e6).contains(times)) {
+        table.mistake("multipliers", "factors from 1.0 to 1000000.0");
     }
     let max = table.get::<Duration>("max");
     if let (Some(first), Some(max)) = (first, max)
@@ -91,10 +238,19 @@ fn terms(table: &Table<'_>) -> Option<BanTerms> {
     {
         table.mistake("max", "the longest ban is shorter than the first one");
     }
-    let ports = table.get_or("ports", Vec::new()).into_iter().map(|Text::<Port>(port)| port);
-    let ports = Ports::of(ports);
-    let first = first?;
-    Some(BanTerms { first, growth, max: max.unwrap_or(default::MAX.max(first)), ports })
+    let memory = table.get_or("memory", default::MEMORY);
+    if memory > default::MEMORY {
+        table.mistake("memory", "a former ban is remembered for 30 days at most");
+    }
+    let decay = if table.contains("decay") { positive(table, "decay") } else { None };
+    let (spread, overall) = (table.get_or("spread", Duration::ZERO), table.get_or("overall", false));
+    let (ports, first) = (ports(table), first?);
+    let max = max.unwrap_or(default::MAX.max(first));
+    Some(BanTerms { first, growth, multipliers, max, ports, memory, decay, spread, overall })
+}
+
+fn ports(table: &Table<'_>) -> Ports {
+    Ports::of(table.get_or("ports", Vec::new()).into_iter().map(|Text::<Port>(port)| port))
 }
 
 fn at_least_one(table: &Table<'_>, key: &str) -> Option<u32> {
@@ -142,5 +298,31 @@ impl Value for Mode {
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         one_of(value, &[("enforce", Mode::Enforce), ("watch", Mode::Watch)])
+    }
+}
+
+impl Value for Method {
+    const EXPECTED: &'static str = "\"window\" or \"bucket\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(value, &[("window", Method::Window), ("bucket", Method::Bucket)])
+    }
+}
+
+impl Value for Group {
+    const EXPECTED: &'static str = "\"user\" or \"password\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(value, &[("user", Group::User), ("password", Group::Password)])
+    }
+}
+
+impl Value for SharedAction {
+    const EXPECTED: &'static str = "\"ban\", \"narrow\" or \"ask\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let actions =
+            [("ban", SharedAction::Ban), ("narrow", SharedAction::Narrow), ("ask", SharedAction::Ask)];
+        one_of(value, &actions)
     }
 }

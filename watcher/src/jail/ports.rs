@@ -59,6 +59,14 @@ impl Ports {
         let ports: BTreeSet<u16> = ports.into_iter().map(|Port(port)| port).collect();
         if ports.is_empty() { Ports::All } else { Ports::Tcp(ports) }
     }
+
+    /// Whether the port is among them where strangers bring mail, and a blocklist is asked.
+    pub fn include_smtp(&self) -> bool {
+        match self {
+            Ports::All => true,
+            Ports::Tcp(ports) => ports.contains(&25),
+        }
+    }
 }
 
 impl fmt::Display for Ports {

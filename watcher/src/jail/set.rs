@@ -10,8 +10,18 @@ use crate::overlay;
 
 /// The shipped jails, compiled in so that one binary runs with no file at all.
 pub const SHIPPED: &[(&str, &str)] = &[
+    ("campaign", include_str!("../../../jails/campaign.toml")),
+    ("connection-flood", include_str!("../../../jails/connection-flood.toml")),
+    ("dnsbl-listed", include_str!("../../../jails/dnsbl-listed.toml")),
     ("password-guessing", include_str!("../../../jails/password-guessing.toml")),
+    ("pregreet", include_str!("../../../jails/pregreet.toml")),
+    ("protocol-abuse", include_str!("../../../jails/protocol-abuse.toml")),
+    ("recidive", include_str!("../../../jails/recidive.toml")),
     ("recipient-harvest", include_str!("../../../jails/recipient-harvest.toml")),
+    ("relay-probe", include_str!("../../../jails/relay-probe.toml")),
+    ("slow-guessing", include_str!("../../../jails/slow-guessing.toml")),
+    ("spam-source", include_str!("../../../jails/spam-source.toml")),
+    ("tls-probe", include_str!("../../../jails/tls-probe.toml")),
 ];
 
 /// Jails by name, in alphabetical order. A copy costs nothing.
@@ -41,6 +51,12 @@ impl Jails {
     /// Every mistake in it.
     pub fn single(name: &str, text: &str) -> Result<Jails, Mistakes> {
         one(name, Document::parse(format!("{name}.toml"), text)).map(|jail| Jails([Arc::new(jail)].into()))
+    }
+
+    /// The jails of several sets as one, for a test or a bench.
+    pub fn of(sets: impl IntoIterator<Item = Jails>) -> Jails {
+        let all = sets.into_iter().flat_map(|set| set.0.iter().cloned().collect::<Vec<_>>());
+        Jails(all.collect())
     }
 
     /// These jails alone.

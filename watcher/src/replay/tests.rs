@@ -57,3 +57,35 @@ fn a_log_that_cannot_be_read_to_its_end_leaves_no_thread_waiting() {
     std::fs::write(&log, bytes).unwrap();
     assert!(read(&CONFIG, &[log], NonZero::new(3).unwrap(), 1, &mut |_| {}).is_err());
 }
+
+/// Who would be banned by these logs.
+#[track_caller]
+fn check_bans(logs: &[(&str, &str)], banned: &[&str]) {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in logs {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    let file = directory.path().join("watcher.toml");
+    std::fs::write(&file, "").unwrap();
+    let config = Config::load(Some(&file)).unwrap();
+    let paths: Vec<PathBuf> = logs.iter().map(|(name, _)| directory.path().join(name)).collect();
+    let outcome = replay(&config, &paths, &mut |_| {}).unwrap();
+    let subjects: Vec<String> = outcome.bans.iter().map(|ban| ban.subject.to_string()).collect();
+    assert_eq!(subjects, banned);
+}
+
+#[test]
+fn a_session_of_one_log_is_not_ended_by_another_log() {
+    let failure = |second: u32| {
+        format!(
+            "2026-01-01 12:00:{second:02}.000 qmail-smtpd[7]: auth: auth-failed type=plain user=<x{second}>\n"
+        )
+    };
+    let open = "2026-01-01 12:00:00.000 tcpserver: pid 7 from 198.51.100.7\n";
+    let nothing_open = "2026-01-01 12:00:03.500 tcpserver: status: 0/40\n";
+    let whole: String = std::iter::once(open.to_owned()).chain((1..6).map(failure)).collect();
+    check_bans(&[("smtpd", &whole), ("smtpsd", nothing_open)], &["198.51.100.7"]);
+    let early: String = std::iter::once(open.to_owned()).chain((1..3).map(failure)).collect();
+    let late: String = (3..6).map(failure).collect();
+    check_bans(&[("smtpd", &late), ("smtpsd", nothing_open), ("smtpd.1", &early)], &["198.51.100.7"]);
+}

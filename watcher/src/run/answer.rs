@@ -5,11 +5,12 @@ use std::time::Duration;
 use crate::config::Source;
 use crate::control::Command;
 use crate::control::api::{
-    BanRequest, BanView, Bans, JailList, JailView, Refusal, SourceStatus, Standing, Status, UnbanRequest,
-    Why, rfc3339,
+    BanRequest, BanView, Bans, JailList, JailView, JailWindow, MessageView, NoticeView, Refusal,
+    SourceStatus, Standing, Status, UnbanRequest, Why, rfc3339,
 };
 use crate::engine::{Input, Lease, Order, Output, Release};
 use crate::feed::Feed;
+use crate::health::Health;
 use crate::jail::{Jail, MANUAL, Ports};
 use crate::run::clock;
 use crate::run::daemon::Daemon;
@@ -18,6 +19,9 @@ use crate::tail::SourceId;
 
 /// A ban by hand lasts no longer; every ban ends by itself.
 const BAN_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// `why` names no more messages than this.
+const MESSAGES_TOLD: usize = 20;
 
 impl Daemon {
     /// Answers whoever asks now. An asker who went away gets none.
@@ -29,6 +33,13 @@ impl Daemon {
                 Command::Why(subject, back) => drop(back.send(self.why(subject))),
                 Command::Ban(request, back) => drop(back.send(self.ban(request))),
                 Command::Unban(request, back) => drop(back.send(self.unban(&request))),
+                Command::Allowed(back) => drop(back.send(self.allowed())),
+                Command::Allow(request, back) => drop(back.send(self.allow(request))),
+                Command::Disallow(request, back) => drop(back.send(self.disallow(&request))),
+                Command::Asked(back) => drop(back.send(self.asked())),
+                Command::Confirm(request, back) => drop(back.send(self.confirm(&request))),
+                Command::Quota(back) => drop(back.send(self.quota())),
+                Command::Explain(request, back) => drop(back.send(self.explain(&request))),
                 Command::Jails(back) => drop(back.send(self.jails())),
                 Command::Reload(back) => drop(back.send(self.reload())),
                 Command::Publish(back) => {
@@ -53,25 +64,38 @@ impl Daemon {
             counted: self.watch.engine.counters_len(),
             since: rfc3339(self.started),
             sources: (0..).zip(&self.config.sources).map(|(id, source)| self.source(id, source)).collect(),
+            notices: self.sources.notices.latest().map(NoticeView::of).collect(),
         }
     }
 
     fn source(&self, id: u16, source: &Source) -> SourceStatus {
         let counts = self.watch.counts.sources.get(usize::from(id)).cloned().unwrap_or_default();
-        let feed = self.feeds.get(&SourceId(id));
+        let feed = self.sources.feeds.get(&SourceId(id));
         let stats = self.stats(SourceId(id));
+        let (now, health) = (clock(), self.sources.health.get(&source.name));
+        let pace = health.map(|health| health.pace(now, counts.lines, counts.unknown));
         SourceStatus {
             name: source.name.clone(),
             kind: source.origin.kind().to_owned(),
-            trouble: feed.and_then(Feed::trouble),
+            trouble: self.trouble(SourceId(id), source),
+            ended: feed.and_then(Feed::end).map(str::to_owned),
+            envelope: counts.envelope.map(|envelope| envelope.name().to_owned()),
             lines: counts.lines,
+            lines_per_second: pace.map_or(0.0, |pace| pace.lines_per_second),
+            unknown_share: pace.and_then(|pace| pace.unknown_share),
+            not_understood: health.is_some_and(Health::is_not_understood),
+            silent_seconds: health.and_then(Health::silent_for).map(|quiet| quiet.as_secs()),
             unknown: counts.unknown,
             ambiguous: counts.ambiguous,
             cut: stats.cut_lines,
             escaped: feed.map_or(0, Feed::escaped),
             lost: stats.lost.values().sum(),
+            lost_by_reason: stats.lost.iter().map(|(reason, n)| (reason.name().to_owned(), *n)).collect(),
+            replaced: counts.ahead,
             behind_bytes: stats.behind_bytes,
+            lag_seconds: counts.lag.as_secs_f64(),
             last: counts.last.map(rfc3339),
+            last_age_seconds: counts.last.map(|last| now.since(last).as_secs_f64()),
         }
     }
 
@@ -89,7 +113,17 @@ impl Daemon {
             let asked = [subject.clone()];
             let bans = self.watch.engine.bans_on(&asked, now).into_iter();
             let bans = bans.map(|(subject, lease)| BanView::of(subject, lease, &[], now)).collect();
-            return Why { subject, bans, standing: Vec::new(), exempt: None };
+            let standing = self.watch.engine.standing(&subject, now).iter().map(Standing::of).collect();
+            return Why {
+                subject,
+                bans,
+                standing,
+                exempt: None,
+                messages: Vec::new(),
+                accounts: 0,
+                known: false,
+                asked: false,
+            };
         };
         let around = network.and_around();
         let bans = self.watch.engine.bans_on(&around, now).into_iter();
@@ -100,12 +134,21 @@ impl Daemon {
             counted.push(Network::around(network.net().addr(), 32, 64));
         }
         counted.dedup();
-        let all = counted.iter().flat_map(|network| self.watch.engine.standing(*network, now));
-        let standing = all
-            .map(|(jail, count, threshold)| Standing { jail: jail.to_string(), count, threshold })
-            .collect();
-        let exempt = self.watch.engine.exemption(network).map(|why| why.to_string());
-        Why { subject, bans, standing, exempt }
+        let subjects = counted.iter().map(|network| Subject::Network(*network));
+        let mut standing: Vec<Standing> = Vec::new();
+        for found in subjects.flat_map(|subject| self.watch.engine.standing(&subject, now)) {
+            let found = Standing::of(&found);
+            if !standing.contains(&found) {
+                standing.push(found);
+            }
+        }
+        let credit = self.watch.engine.credit(network, now);
+        let asked = self.watch.engine.asked().any(|asked| around.contains(&asked.subject));
+        let exempt = self.watch.engine.exemption(network, now).map(|why| why.to_string());
+        let messages = self.watch.messages.latest(|address| network.contains(address));
+        let messages = messages.take(MESSAGES_TOLD).map(MessageView::of).collect();
+        let (accounts, known) = (credit.accounts, credit.good);
+        Why { subject, bans, standing, exempt, messages, accounts, known, asked }
     }
 
     fn ban(&mut self, request: BanRequest) -> Bans {
@@ -138,7 +181,13 @@ impl Daemon {
                     let why = format!("{exemption}: never banned");
                     answer.refused.push(Refusal { subject: subject.to_string(), why });
                 }
-                Output::Enforce { .. } | Output::Admit { .. } | Output::Ended { .. } => {}
+                Output::Enforce { .. }
+                | Output::Admit { .. }
+                | Output::Ended { .. }
+                | Output::Asked(_)
+                | Output::Allowed { .. }
+                | Output::Disallowed { .. }
+                | Output::Zone(_) => {}
             }
         }
         self.act(out, now);
@@ -205,6 +254,10 @@ impl Daemon {
         let now = clock();
         let active =
             |jail: &Jail| self.watch.engine.bans(now).filter(|(_, lease)| lease.jail == jail.name).count();
+        let window = |window: &crate::jail::Window| JailWindow {
+            threshold: window.threshold,
+            within_seconds: window.within.as_secs(),
+        };
         let view = |jail: &std::sync::Arc<Jail>| JailView {
             name: jail.name.to_string(),
             about: jail.about.clone(),
@@ -212,6 +265,7 @@ impl Daemon {
             on: jail.on.iter().map(ToString::to_string).collect(),
             threshold: jail.threshold,
             within_seconds: jail.within.as_secs(),
+            also: jail.also.iter().map(window).collect(),
             ban_seconds: jail.ban.first.as_secs(),
             active: active(jail),
         };

@@ -166,7 +166,13 @@ fn change(output: &Output, now: Timestamp) -> Option<Change> {
         Output::Admit { network, ports } => {
             Some(Change::Unban { network: network.net(), ports: ports.clone() })
         }
-        Output::Banned(_) | Output::Ended { .. } | Output::Spared { .. } => None,
+        Output::Banned(_)
+        | Output::Ended { .. }
+        | Output::Spared { .. }
+        | Output::Asked(_)
+        | Output::Allowed { .. }
+        | Output::Disallowed { .. }
+        | Output::Zone(_) => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Source;
 use crate::engine::Output;
-use crate::store::{BanChange, Batch, Position, Store};
+use crate::store::{BanChange, Batch, Position, SEED, Store};
 use crate::watch::Watch;
 
 /// So long what happened is gathered before it is written: a kill loses no more, and what it loses is read again.
@@ -18,8 +18,9 @@ pub(super) struct Saver {
 }
 
 impl Saver {
-    pub(super) fn new(store: Store) -> Self {
-        Saver { store, pending: Batch::default(), due: None }
+    pub(super) fn new(store: Store, seed: u64) -> Self {
+        let state = vec![(SEED.to_owned(), Some(seed.to_string()))];
+        Saver { store, pending: Batch { state, ..Batch::default() }, due: None }
     }
 
     /// Something happened that is to be remembered.
@@ -33,7 +34,13 @@ impl Saver {
         self.pending.bans.extend(outputs.into_iter().filter_map(|output| match output {
             Output::Banned(ban) => Some(BanChange::Made(ban)),
             Output::Ended { subject, jail, why, at } => Some(BanChange::Ended { subject, jail, why, at }),
-            Output::Enforce { .. } | Output::Admit { .. } | Output::Spared { .. } => None,
+            Output::Enforce { .. }
+            | Output::Admit { .. }
+            | Output::Spared { .. }
+            | Output::Asked(_)
+            | Output::Allowed { .. }
+            | Output::Disallowed { .. }
+            | Output::Zone(_) => None,
         }));
     }
 
@@ -55,6 +62,7 @@ impl Saver {
     ) {
         let mut batch = std::mem::take(&mut self.pending);
         batch.counters.extend(watch.engine.take_counter_changes());
+        batch.state.extend(watch.engine.take_state_changes());
         for (source, interpreter) in sources.iter().zip(&mut watch.interpreters) {
             let changes = interpreter.connections.take_changes();
             batch

@@ -100,6 +100,10 @@ pub(super) fn saved(connection: &Connection) -> rusqlite::Result<Saved> {
     for row in counters.query_map([], |row| Ok((json(row, 0)?, json(row, 1)?)))? {
         saved.counters.push(row?);
     }
+    let mut state = connection.prepare("SELECT key, value FROM state")?;
+    for row in state.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        saved.state.push(row?);
+    }
     let mut sessions = connection.prepare("SELECT source, pid, session FROM session")?;
     for row in sessions.query_map([], |row| Ok((row.get(0)?, SessionId(row.get(1)?), json(row, 2)?)))? {
         saved.sessions.push(row?);

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// The layout this version writes; kept in `user_version`.
-pub(super) const LAYOUT: i64 = 1;
+pub(super) const LAYOUT: i64 = 2;
 
 /// From an empty file to layout 1.
 const FIRST: &str = "
@@ -38,6 +38,12 @@ const FIRST: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// From layout 1: state of the engine beside its counters, which have another form.
+const SECOND: &str = "
+    CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    DELETE FROM counter;
+";
+
 /// Opens the way for readers beside the one writer, and brings the layout up to date. Gives the layout found where it
 /// is newer than ours.
 pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<Result<(), i64>> {
@@ -50,9 +56,12 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<Result<()
     if found > LAYOUT {
         return Ok(Err(found));
     }
-    if found == 0 {
+    if found < LAYOUT {
         let transaction = connection.transaction()?;
-        transaction.execute_batch(FIRST)?;
+        if found == 0 {
+            transaction.execute_batch(FIRST)?;
+        }
+        transaction.execute_batch(SECOND)?;
         transaction.pragma_update(None, "user_version", LAYOUT)?;
         transaction.commit()?;
     }

@@ -53,6 +53,9 @@ fn a_batch_comes_back_whole() {
         offset: u64::from(u32::MAX) + 4,
         head_len: 5,
         head_hash: u64::MAX,
+        modified_ns: 6,
+        is_packed: true,
+        is_over: false,
     };
     let entry = crate::journal::Position { cursor: "s=1;i=2".into(), taken_us: 3 };
     let cursors = vec![Position::File(cursor), Position::Journal(entry)];
@@ -64,6 +67,7 @@ fn a_batch_comes_back_whole() {
         Batch {
             bans: vec![made("192.0.2.7", from, HOUR)],
             counters: Vec::new(),
+            state: vec![("known x".into(), Some("{}".into())), ("known y".into(), None)],
             sessions: sessions.iter().map(|(pid, s)| ("x".to_owned(), *pid, s.clone())).collect(),
             cursors: vec![("x".to_owned(), cursors.clone())],
         },
@@ -74,6 +78,7 @@ fn a_batch_comes_back_whole() {
     let positions: Vec<_> = cursors.into_iter().map(|position| ("x".to_owned(), position)).collect();
     assert_eq!(saved.cursors, positions);
     assert_eq!(saved.sessions.len(), 1);
+    assert_eq!(saved.state, [("known x".to_owned(), "{}".to_owned())]);
     let found =
         Reader::open(&path).unwrap().bans(&"192.0.2.7".parse::<Network>().unwrap().and_around(), 10).unwrap();
     assert_eq!(found.len(), 1);

@@ -217,6 +217,14 @@ fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
             None => transaction.prepare_cached("DELETE FROM counter WHERE key = ?1")?.execute([text(key)])?,
         };
     }
+    for (key, row) in &batch.state {
+        match row {
+            Some(row) => transaction
+                .prepare_cached("INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)")?
+                .execute([key, row])?,
+            None => transaction.prepare_cached("DELETE FROM state WHERE key = ?1")?.execute([key])?,
+        };
+    }
     for (source, pid, session) in &batch.sessions {
         match session {
             Some(session) => transaction

@@ -34,6 +34,14 @@ pub fn decompressed<'r>(mut from: impl Read + 'r) -> io::Result<Box<dyn Read + '
     })
 }
 
+/// Whether a file that begins so is compressed, in a way that can be read.
+pub(crate) fn is_packed(beginning: &[u8]) -> bool {
+    match Form::of(beginning.get(..MAGIC_BYTES).unwrap_or(beginning)) {
+        Form::Plain => false,
+        Form::Gzip | Form::Xz | Form::Zstd | Form::Bzip2 => true,
+    }
+}
+
 enum Form {
     Plain,
     Gzip,

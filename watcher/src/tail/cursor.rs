@@ -46,9 +46,35 @@ pub struct Cursor {
     pub head_len: u16,
     /// What the file began with. A file that was truncated and written anew keeps its inode, not its beginning.
     pub head_hash: u64,
+    /// When the file was last written to, before it was read so far; in nanoseconds since 1970.
+    #[serde(default)]
+    pub modified_ns: i64,
+    /// Whether the file is compressed. Offset and beginning are those of what it holds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_packed: bool,
+    /// Whether it was read to its end and nothing is to come: the same content may turn up once more, compressed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_over: bool,
 }
 
 impl Cursor {
+    /// Behind the end of a file of which nothing is wanted any more.
+    pub(crate) fn behind(path: PathBuf, file: FileId, size: u64, print: HeadPrint) -> Self {
+        let FileId { device, inode, born_ns } = file;
+        Cursor {
+            path,
+            device,
+            inode,
+            born_ns,
+            offset: size,
+            head_len: print.length,
+            head_hash: print.hash,
+            modified_ns: 0,
+            is_packed: false,
+            is_over: true,
+        }
+    }
+
     /// The file it is a position in.
     pub fn file(&self) -> FileId {
         FileId { device: self.device, inode: self.inode, born_ns: self.born_ns }
@@ -65,6 +91,11 @@ impl Cursor {
             && self.born_ns == file.born_ns
             && (self.device == file.device || self.born_ns != 0)
     }
+}
+
+/// When a file was last written to, in nanoseconds since 1970.
+pub(crate) fn modified_ns(metadata: &Metadata) -> i64 {
+    metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
 }
 
 fn born_ns(metadata: &Metadata) -> i64 {

@@ -44,9 +44,9 @@ pub(crate) enum Rank {
 }
 
 impl Family {
-    /// Where `name` stands in the family, if it belongs to it.
+    /// Where `name` stands in the family, if it belongs to it. A compressed file stands where it stood before.
     pub(crate) fn rank(&self, name: &OsStr) -> Option<Rank> {
-        let name = name.as_bytes();
+        let name = plain_name(name).unwrap_or(name).as_bytes();
         match self {
             Family::Archives => archive_rank(name),
             Family::Rotated(kin) => kin.rank(name),
@@ -70,7 +70,15 @@ impl Kin {
     }
 }
 
-/// Whether the name says that the file is compressed: such files are not followed.
+/// The name that a file had before it was compressed, if its name says that it is, in a way that can be read.
+pub(crate) fn plain_name(name: &OsStr) -> Option<&OsStr> {
+    const ENDINGS: &[&[u8]] = &[b".gz", b".xz", b".bz2", b".zst"];
+    let name = name.as_bytes();
+    let plain = ENDINGS.iter().find_map(|ending| name.strip_suffix(*ending))?;
+    Some(OsStr::from_bytes(plain)).filter(|plain| !plain.is_empty())
+}
+
+/// Whether the name says that the file is compressed: such a file is no log by itself.
 pub(crate) fn is_compressed(name: &OsStr) -> bool {
     const ENDINGS: &[&[u8]] = &[b".gz", b".xz", b".bz2", b".zst", b".lz4", b".lzma", b".Z", b".zip"];
     ENDINGS.iter().any(|ending| name.as_bytes().ends_with(ending))
@@ -78,7 +86,7 @@ pub(crate) fn is_compressed(name: &OsStr) -> bool {
 
 /// The names of which `name` may be a rotated file by its suffix, longest first.
 pub(crate) fn possible_bases(name: &OsStr) -> impl Iterator<Item = &OsStr> {
-    let name = name.as_bytes();
+    let name = plain_name(name).unwrap_or(name).as_bytes();
     (1..name.len()).rev().filter_map(move |at| {
         let (base, suffix) = name.split_at_checked(at)?;
         suffix_rank(suffix).map(|_| OsStr::from_bytes(base))
@@ -157,10 +165,18 @@ mod tests {
 
     #[test]
     fn numbered_files_are_older_the_higher_the_number() {
-        let strangers = ["mail.log", "mail.log.2.gz", "mail.log.offset", "mail.login.1", "mail", "mail.log."];
+        let strangers = [
+            "mail.log",
+            "mail.log.gz",
+            "mail.log.2.Z",
+            "mail.log.offset",
+            "mail.login.1",
+            "mail",
+            "mail.log.",
+        ];
         check(
             &rotated("mail.log", Likeness::Suffix),
-            &["mail.log.10", "mail.log.2", "mail.log.1", "mail.log.old"],
+            &["mail.log.10.gz", "mail.log.2.gz", "mail.log.2", "mail.log.1", "mail.log.old"],
             &strangers,
         );
     }
@@ -168,7 +184,7 @@ mod tests {
     #[test]
     fn dated_files_are_older_the_lower_the_date() {
         let family = rotated("mail.log", Likeness::Suffix);
-        check(&family, &["mail.log-20240811", "mail.log-20240812"], &["mail.log-20240812.xz"]);
+        check(&family, &["mail.log-20240811", "mail.log-20240812"], &["mail.log-20240812.zip"]);
         check(&family, &["mail-20240811.log", "mail-20240812.log", "mail.1.log"], &["mail-error.log"]);
         check(&family, &["mail.log.2024-08-11T00:00:00", "mail.log.2024-08-12T00:00:00"], &[]);
     }

@@ -1,15 +1,15 @@
 //! What has been read, what is still to be read, and what could not be.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why lines may be missing. Each is counted once for each time it happened; how many lines it cost nobody can know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Loss {
     /// A file that a cursor pointed into was nowhere to be found, so what stood after the cursor was not read.
     Gone,
-    /// A log was copied and then truncated (logrotate's `copytruncate`). The copy was read to its end; what was written
-    /// between the two steps is in neither file.
+    /// A log was copied and then truncated (logrotate's `copytruncate`), and the copy ends before the place up to which
+    /// the log itself had been read: it was written to between the two steps, and nobody knows how much.
     Race,
     /// A file was truncated and no copy of what it had held was found.
     Truncated,
@@ -21,6 +21,9 @@ pub enum Loss {
     Suppressed,
     /// A syslog connection too many, or one over which something else came.
     Refused,
+    /// Datagrams that the kernel threw away because the socket's buffer was full, and said how many: these are counted
+    /// one by one.
+    Dropped,
 }
 
 impl Loss {
@@ -33,7 +36,22 @@ impl Loss {
         Loss::Unreadable,
         Loss::Suppressed,
         Loss::Refused,
+        Loss::Dropped,
     ];
+
+    /// What happened, as a person is told.
+    const fn about(self) -> &'static str {
+        match self {
+            Loss::Gone => "the file that was read last is gone, and so is what it still held",
+            Loss::Race => "it was written to while it was copied and truncated",
+            Loss::Truncated => "it was truncated, and no copy was found",
+            Loss::Unfinished => "it ended in the middle of a line and was replaced",
+            Loss::Unreadable => "it cannot be read",
+            Loss::Suppressed => "the journal refused messages",
+            Loss::Refused => "a connection was refused",
+            Loss::Dropped => "the kernel had no room for datagrams",
+        }
+    }
 
     /// The name as a metric's label has it.
     pub const fn name(self) -> &'static str {
@@ -45,6 +63,7 @@ impl Loss {
             Loss::Unreadable => "unreadable",
             Loss::Suppressed => "suppressed",
             Loss::Refused => "refused",
+            Loss::Dropped => "dropped",
         }
     }
 }
@@ -73,5 +92,13 @@ pub struct Stats {
 impl Stats {
     pub(crate) fn count(&mut self, loss: Loss) {
         *self.lost.entry(loss).or_default() += 1;
+    }
+
+    /// Counts a loss, and tells of the first of its kind: the metric tells of the others.
+    pub(crate) fn count_in(&mut self, loss: Loss, file: &Path) {
+        self.count(loss);
+        if self.lost.get(&loss) == Some(&1) {
+            tracing::warn!("{file:?}: lines may be lost: {}", loss.about());
+        }
     }
 }

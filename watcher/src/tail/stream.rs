@@ -1,6 +1,6 @@
 //! One log: the file that has its name, and the files that had it before, read oldest first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,17 @@ use crate::tail::Line;
 use crate::tail::cursor::{Cursor, FileId};
 use crate::tail::family::Family;
 use crate::tail::generation::{Generation, Step};
-use crate::tail::notify::{Note, Owner, StreamKey, Watches};
+use crate::tail::notify::{Note, Owner, StreamKey, WatchId, Watches};
 use crate::tail::pattern::Pattern;
 use crate::tail::splitter::RawLine;
 use crate::tail::stats::{Loss, Stats};
 use crate::tail::way::{End, Place};
 
+mod admission;
 mod beginning;
+mod compressed;
 mod look;
+mod truncation;
 
 pub(crate) use beginning::Beginning;
 
@@ -32,6 +35,9 @@ const GENERATIONS_OPEN_MAX: usize = 64;
 /// a tick of the kernel's clock, so later it could not be told that they are not younger.
 const TICK_NS: i64 = 1_000_000_000;
 
+/// Of so many files that are no more it is remembered what they held: it may turn up once more, compressed.
+const PAST_MAX: usize = 8;
+
 /// One log.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -39,6 +45,8 @@ pub(crate) struct Stream {
     path: PathBuf,
     naming: Naming,
     history: History,
+    /// Whether a path was asked for that may be a file or a directory.
+    is_named_alone: bool,
     /// How to begin; `None` once begun. Where a directory is missing, nothing has begun yet.
     beginning: Option<Beginning>,
     places: Vec<Place>,
@@ -54,8 +62,14 @@ pub(crate) struct Stream {
     fates: HashMap<FileId, Fate>,
     /// The archives among them, by name.
     settled: HashMap<PathBuf, FileId>,
+    /// What the last files held that are no more, oldest first: read to their end, or not found.
+    past: VecDeque<Cursor>,
+    /// The last cursor, where its file was not found.
+    gone: Option<Cursor>,
     /// What was born before this is no generation that was missed.
     floor_ns: i64,
+    /// What was last written to before this had been read when the cursors were taken, or was never asked for.
+    past_ns: i64,
     /// Whether older files wait to be opened; until then the live one is not read.
     is_backlogged: bool,
     is_forbidden: bool,
@@ -104,6 +118,18 @@ pub(crate) struct Desk<'a> {
     pub(crate) is_elsewhere: &'a dyn Fn(FileId) -> bool,
 }
 
+impl Desk<'_> {
+    fn lose(&mut self, loss: Loss, file: &Path) {
+        self.stats.count_in(loss, file);
+    }
+
+    fn release(&mut self, watch: Option<WatchId>, key: StreamKey) {
+        if let Some(watch) = watch {
+            self.watches.release(watch, Owner::Stream(key));
+        }
+    }
+}
+
 impl Stream {
     pub(crate) fn new(
         key: StreamKey,
@@ -115,6 +141,7 @@ impl Stream {
         Stream {
             key,
             path,
+            is_named_alone: naming == Naming::Rotated && history == History::Nothing,
             naming,
             history,
             beginning: Some(beginning),
@@ -126,7 +153,10 @@ impl Stream {
             last_live: None,
             fates: HashMap::new(),
             settled: HashMap::new(),
+            past: VecDeque::new(),
+            gone: None,
             floor_ns: i64::MIN,
+            past_ns: i64::MIN,
             is_backlogged: false,
             is_forbidden: false,
             look_due: true,
@@ -166,8 +196,8 @@ impl Stream {
             .union(ReadFlags::MOVE_SELF)
             .union(ReadFlags::DELETE_SELF)
             .union(ReadFlags::UNMOUNT);
-        let is_last = self.generations.last().is_some_and(|last| last.watch == note.watch);
-        let Some(generation) = self.generations.iter_mut().find(|open| open.watch == note.watch) else {
+        let is_last = self.generations.last().is_some_and(|last| last.watch == Some(note.watch));
+        let Some(generation) = self.generations.iter_mut().find(|open| open.watch == Some(note.watch)) else {
             self.look_due |= self.places.iter().any(|place| place.is_touched(note, |name| self.is_kin(name)));
             return;
         };
@@ -235,10 +265,15 @@ impl Stream {
                 self.look_due = true;
                 Ok(0)
             }
+            Ok(Step::Short) => {
+                desk.lose(Loss::Race, &generation.path);
+                self.retire(desk)?;
+                Ok(0)
+            }
             Err(_) => {
                 // Counted instead of returned: it is this file's trouble, and the next note tries again.
                 generation.unread = false;
-                desk.stats.count(Loss::Unreadable);
+                desk.lose(Loss::Unreadable, &generation.path);
                 Ok(0)
             }
         }
@@ -248,7 +283,10 @@ impl Stream {
     pub(crate) fn cursors(&self) -> Vec<Cursor> {
         let youngest = self.generations.iter().map(|open| open.id.born_ns).max().unwrap_or(i64::MIN);
         let done = self.fates.values().filter_map(|fate| match fate {
-            Fate::Done(cursor) => Some(cursor).filter(|c| c.born_ns >= youngest.saturating_sub(TICK_NS)),
+            Fate::Done(cursor) => Some(cursor).filter(|done| {
+                let is_past = self.past.iter().any(|past| past.file() == done.file());
+                !is_past && done.born_ns >= youngest.saturating_sub(TICK_NS)
+            }),
             Fate::Copy | Fate::Passed => None,
         });
         // Those of files that have not been found yet are kept.
@@ -259,7 +297,7 @@ impl Stream {
         let is_held_back =
             |open: &&Generation| self.is_backlogged && Some(open.id) == self.live && open.line_start() == 0;
         let open = self.generations.iter().filter(|open| !is_held_back(open)).map(Generation::cursor);
-        done.chain(waiting).cloned().chain(open).collect()
+        self.past.iter().chain(done).chain(waiting).cloned().chain(open).collect()
     }
 
     /// How many bytes are still to be read.
@@ -282,8 +320,8 @@ impl Stream {
         for place in self.places.drain(..) {
             watches.release(place.watch, Owner::Stream(self.key));
         }
-        for generation in self.generations.drain(..) {
-            watches.release(generation.watch, Owner::Stream(self.key));
+        for watch in self.generations.drain(..).filter_map(|open| open.watch) {
+            watches.release(watch, Owner::Stream(self.key));
         }
     }
 
@@ -316,14 +354,28 @@ impl Stream {
                 continue;
             }
             let generation = self.generations.remove(at);
-            desk.watches.release(generation.watch, Owner::Stream(self.key));
+            desk.release(generation.watch, self.key);
             if generation.is_in_a_line() {
-                desk.stats.count(Loss::Unfinished);
+                desk.lose(Loss::Unfinished, &generation.path);
             }
-            if !generation.is_deleted()? {
-                self.fates.insert(generation.id, Fate::Done(generation.cursor()));
+            let mut cursor = generation.cursor();
+            let is_deleted = generation.is_deleted()?;
+            if is_deleted || cursor.is_packed {
+                cursor.is_over = true;
+                self.remember(cursor.clone());
+            }
+            if !is_deleted {
+                self.fates.insert(generation.id, Fate::Done(cursor));
             }
         }
         Ok(())
+    }
+    /// Keeps in mind what a file held that is no more.
+    fn remember(&mut self, cursor: Cursor) {
+        self.past.retain(|past| past.file() != cursor.file());
+        if self.past.len() >= PAST_MAX {
+            self.past.pop_front();
+        }
+        self.past.push_back(cursor);
     }
 }

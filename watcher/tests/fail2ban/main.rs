@@ -2,6 +2,8 @@
 //! installation when the test runs, every sample with every set of parameters, in the order of its file.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails with the test")]
 
+mod command;
+mod import;
 mod suite;
 
 use std::collections::BTreeMap;

@@ -66,8 +66,13 @@ impl Lab {
     /// Reads until the kernel has nothing more to tell, and compares what came since the last time.
     #[track_caller]
     pub(crate) fn expect(&mut self, lines: &[&str]) {
+        assert_eq!(self.take(), lines);
+    }
+
+    /// Reads until the kernel has nothing more to tell, and gives what came since the last time.
+    pub(crate) fn take(&mut self) -> Vec<String> {
         self.read();
-        assert_eq!(std::mem::take(&mut self.seen), lines);
+        std::mem::take(&mut self.seen)
     }
 
     /// Reads no more than so much.

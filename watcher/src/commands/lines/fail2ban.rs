@@ -78,7 +78,7 @@ fn view(found: &Found<'_>, name: &str) -> Map<String, Value> {
         fields.insert("users".into(), failure.users.iter().map(String::as_str).collect());
     }
     let kind = (*outcome == Outcome::Counted).then_some("failure");
-    let user = failure.group("user");
+    let user = failure.groups.get("user");
     let object = json!({
         "address": address.map(|address| address.to_string()),
         "user": user,

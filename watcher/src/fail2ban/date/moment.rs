@@ -47,7 +47,7 @@ impl Fields {
             Field::ShortYear => self.year = Some(number(text)? + 2000),
             Field::Month { .. } => self.month = small(),
             Field::MonthName | Field::LongMonthName => {
-                self.month = i8::try_from(place(&MONTHS, text)? + 1).ok()
+                self.month = i8::try_from(place(&MONTHS, text)? + 1).ok();
             }
             Field::Day { .. } => self.day = small(),
             Field::YearDay => self.year_day = number(text),

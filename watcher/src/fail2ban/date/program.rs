@@ -340,7 +340,8 @@ fn starts(node: &Node, first: &mut Set) -> bool {
             false
         }
         Node::Sequence(nodes) => nodes.iter().all(|node| starts(node, first)),
-        Node::Either(branches) => branches.iter().fold(false, |empty, branch| starts(branch, first) || empty),
+        // Every branch adds its bytes, also behind one that can be empty.
+        Node::Either(branches) => branches.iter().filter(|branch| starts(branch, first)).count() > 0,
         Node::Repeat { node, least, .. } => starts(node, first) || *least == 0,
         Node::Group(_, node) => starts(node, first),
     }

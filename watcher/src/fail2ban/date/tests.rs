@@ -149,3 +149,23 @@ fn a_pattern_that_goes_round_in_circles_gives_up() {
     let mut detector = Detector::new(Some(r"^(?:(?:a*)*)*%Y"), zone()).unwrap();
     assert_eq!(detector.find("a".repeat(5000).as_bytes(), NOW), None);
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_pattern_and_no_line_can_panic(
+        pattern in r"[%YmdHMSfzbEx(){}|?*+\[\]^$\\.,:<>=!P0-9a \-]{0,24}",
+        line in ".{0,60}",
+    ) {
+        if let Ok(mut detector) = Detector::new(Some(&pattern), TimeZone::UTC) {
+            detector.find(line.as_bytes(), NOW);
+            detector.find(line.as_bytes(), NOW);
+        }
+    }
+
+    #[test]
+    fn no_line_can_panic(line in r"[0-9 :./,\-\[\]TZ+@a-fJanUTC]{0,60}") {
+        let mut detector = Detector::new(None, TimeZone::UTC).unwrap();
+        detector.find(line.as_bytes(), NOW);
+        detector.find(line.as_bytes(), NOW);
+    }
+}
