@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::num::NonZero;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -35,19 +36,28 @@ pub fn measure() -> Result<()> {
 
     let split = best(|| split(&path), lines)?;
     let mut bans = 0;
-    let replayed = best(
-        || {
-            let outcome = watcher::replay::replay(&config, std::slice::from_ref(&path), &mut |_| {})?;
-            bans = outcome.bans.len();
-            let source = outcome.counts.sources.first().context("one source")?;
-            ensure!(source.unknown == 0, "{} lines of this log are not known", source.unknown);
-            Ok(usize::try_from(source.lines)?)
-        },
-        lines,
-    )?;
+    let mut replayed = |threads: NonZero<usize>| {
+        best(
+            || {
+                let logs = std::slice::from_ref(&path);
+                let outcome = watcher::replay::replay_with(&config, logs, threads, &mut |_| {})?;
+                bans = outcome.bans.len();
+                let source = outcome.counts.sources.first().context("one source")?;
+                ensure!(source.unknown == 0, "{} lines of this log are not known", source.unknown);
+                Ok(usize::try_from(source.lines)?)
+            },
+            lines,
+        )
+    };
+    let alone = replayed(NonZero::<usize>::MIN)?;
+    let threaded = replayed(std::thread::available_parallelism()?)?;
     let mut out = std::io::stdout();
     writeln!(out, "replay: {lines} lines, {} MB, {bans} bans", bytes / 1_000_000)?;
-    for (name, took) in [("search for line feeds", split), ("replay", replayed)] {
+    for (name, took) in [
+        ("search for line feeds", split),
+        ("replay, one thread", alone),
+        ("replay, all processors", threaded),
+    ] {
         let (seconds, lines, bytes) = (took.as_secs_f64(), lines as f64, bytes as f64);
         writeln!(
             out,
@@ -56,7 +66,7 @@ pub fn measure() -> Result<()> {
             bytes / seconds / 1e6
         )?;
     }
-    writeln!(out, "  ratio {:.1}", replayed.as_secs_f64() / split.as_secs_f64())?;
+    writeln!(out, "  ratio {:.1}", alone.as_secs_f64() / split.as_secs_f64())?;
     Ok(())
 }
 

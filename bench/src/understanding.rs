@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use jiff::tz::TimeZone;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -49,6 +49,11 @@ const BLOCK_BYTES: usize = 256 << 10;
 const SSHGUARD_BYTES: u64 = 64 << 20;
 /// And fail2ban so many.
 const FAIL2BAN_BYTES: u64 = 2 << 20;
+
+/// sshguard's parser, which reads lines and says which are attacks.
+const SSHGUARD: &str = "/usr/libexec/sshguard/sshg-parser";
+/// fail2ban's, with one filter.
+const FAIL2BAN: &str = "/usr/bin/fail2ban-regex";
 
 /// Filters that are added to the shipped ones to see what one more costs.
 const MORE_FILTERS: usize = 10;
@@ -169,28 +174,41 @@ fn understand(path: &Path, filters: &[Arc<Filter>]) -> Result<(u64, u64)> {
     Ok((lines, events))
 }
 
-/// What others need for the same lines.
+/// What others need for the same lines, where they are installed.
 fn peers(out: &mut impl std::io::Write, directory: &Path, ours: u64) -> Result<()> {
+    if Path::new(SSHGUARD).exists() {
+        sshguard(out, directory, ours)?;
+    } else {
+        writeln!(out, "  sshguard is not installed")?;
+    }
+    if Path::new(FAIL2BAN).exists() {
+        fail2ban(out, directory, ours)?;
+    } else {
+        writeln!(out, "  fail2ban is not installed")?;
+    }
+    Ok(())
+}
+
+fn sshguard(out: &mut impl std::io::Write, directory: &Path, ours: u64) -> Result<()> {
     let log = Log::new(&directory.join("sshguard"), Mix::Ordinary, SSHGUARD_BYTES)?;
     let took = log.best(|path| {
-        let status = Command::new("/usr/libexec/sshguard/sshg-parser")
-            .stdin(File::open(path)?)
-            .stdout(Stdio::null())
-            .status()
-            .context("sshguard is not installed")?;
+        let status = Command::new(SSHGUARD).stdin(File::open(path)?).stdout(Stdio::null()).status()?;
         ensure!(status.success(), "sshg-parser: {status}");
         Ok(log.lines)
     })?;
     log.show(out, "sshg-parser", took)?;
     writeln!(out, "    we are {:.1} times as fast", ours as f64 / per_second(log.lines, took) as f64)?;
+    Ok(())
+}
+
+fn fail2ban(out: &mut impl std::io::Write, directory: &Path, ours: u64) -> Result<()> {
     let log = Log::new(&directory.join("fail2ban"), Mix::Ordinary, FAIL2BAN_BYTES)?;
     let took = log.best(|path| {
-        let status = Command::new("fail2ban-regex")
+        let status = Command::new(FAIL2BAN)
             .args([path.as_os_str(), "/etc/fail2ban/filter.d/sshd.conf".as_ref()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .status()
-            .context("fail2ban is not installed")?;
+            .status()?;
         ensure!(status.success(), "fail2ban-regex: {status}");
         Ok(log.lines)
     })?;

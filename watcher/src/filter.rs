@@ -12,6 +12,7 @@ mod programs;
 mod proof;
 mod rule;
 mod set;
+mod walk;
 
 pub use anchor::{Miss, Nearest};
 pub use file::load;

@@ -4,16 +4,12 @@ use std::sync::OnceLock;
 
 use logline::Text;
 use regex::bytes::{Regex, RegexBuilder};
-use regex_automata::dfa::onepass;
-use regex_automata::nfa::thompson;
-use regex_automata::util::primitives::NonMaxUsize;
-use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input};
 use settings::Place;
 
 use crate::event::Kind;
 use crate::fact::{Fact, View};
 use crate::filter::anchor;
+use crate::filter::walk::{Outcome, Trail, Walk};
 
 /// The group that every pattern has.
 const ADDRESS: &str = "address";
@@ -84,9 +80,9 @@ pub struct Pattern {
     regex: Regex,
     /// Index and name of each named group.
     groups: Vec<(usize, String)>,
-    /// The same pattern as an automaton that finds its groups in one pass; none where it is not of that kind. Most are
-    /// never needed, so it is built for the first line that is.
-    one_pass: OnceLock<Option<Box<onepass::DFA>>>,
+    /// The same pattern as a walk that finds its groups. Most are never needed, so it is made for the first line that
+    /// has this shape.
+    walk: OnceLock<Option<Walk>>,
 }
 
 /// What the named groups of a pattern hold.
@@ -116,7 +112,7 @@ impl Pattern {
             .map_err(|error| format!("this pattern cannot be used: {error}"))?;
         let named = regex.capture_names().enumerate();
         let groups = named.filter_map(|(index, name)| Some((index, name?.to_owned()))).collect();
-        Ok(Pattern { regex, groups, one_pass: OnceLock::new() })
+        Ok(Pattern { regex, groups, walk: OnceLock::new() })
     }
 
     /// The pattern as written.
@@ -163,26 +159,14 @@ impl Pattern {
         captures
     }
 
-    fn one_pass(&self) -> Option<&onepass::DFA> {
-        let build = || {
-            onepass::DFA::builder()
-                .syntax(syntax::Config::new().unicode(false).utf8(false))
-                .thompson(thompson::Config::new().utf8(false))
-                .configure(onepass::DFA::config().size_limit(Some(PATTERN_BYTES_MAX)))
-                .build(self.as_str())
-                .ok()
-                .map(Box::new)
-        };
-        self.one_pass.get_or_init(build).as_deref()
+    fn walk(&self) -> Option<&Walk> {
+        self.walk.get_or_init(|| Walk::of(self.as_str())).as_ref()
     }
 }
 
 /// Memory to find groups in, used again for each message.
 #[derive(Debug, Default)]
-pub(crate) struct GroupFinder {
-    cache: Option<onepass::Cache>,
-    slots: Vec<Option<NonMaxUsize>>,
-}
+pub(crate) struct GroupFinder(Trail);
 
 impl GroupFinder {
     /// What [`Pattern::captures`] gives, faster.
@@ -191,17 +175,10 @@ impl GroupFinder {
         pattern: &'p Pattern,
         message: &'a [u8],
     ) -> Option<Captures<'p, 'a>> {
-        let Some(dfa) = pattern.one_pass() else { return pattern.captures(message) };
-        let cache = self.cache.get_or_insert_with(|| dfa.create_cache());
-        cache.reset(dfa);
-        self.slots.clear();
-        self.slots.resize(dfa.get_nfa().group_info().slot_len(), None);
-        let input = Input::new(message).anchored(Anchored::Yes);
-        match dfa.try_search_slots(cache, &input, &mut self.slots) {
-            Ok(found) => found?,
-            Err(_) => return pattern.captures(message),
-        };
-        let slot = |at: usize| Some(self.slots.get(at).copied()??.get());
-        Some(pattern.named(message, |index| Some((slot(2 * index)?, slot(2 * index + 1)?))))
+        match pattern.walk().map_or(Outcome::Left, |walk| walk.over(message, &mut self.0)) {
+            Outcome::Found => Some(pattern.named(message, |index| self.0.group(index))),
+            Outcome::Not => None,
+            Outcome::Left => pattern.captures(message),
+        }
     }
 }

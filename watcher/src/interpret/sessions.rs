@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::fast::RandomState;
+
 use crate::event::{Event, Kind};
 
 /// So many sessions are remembered for certain, and up to twice as many by chance; the oldest are forgotten first. A
@@ -20,8 +22,8 @@ const NAME_BYTES_MAX: usize = 64;
 /// What is known of sessions.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    young: HashMap<Name, Session>,
-    old: HashMap<Name, Session>,
+    young: HashMap<Name, Session, RandomState>,
+    old: HashMap<Name, Session, RandomState>,
 }
 
 /// A session, by the filter that read of it and its program's name for it.
@@ -48,14 +50,18 @@ impl Name {
     /// The name that a line captured; none where it is no name.
     pub(super) fn captured(filter: &str, session: &[u8]) -> Option<Name> {
         let is_name = !session.is_empty() && session.len() <= NAME_BYTES_MAX;
-        is_name.then(|| Name([filter.as_bytes(), b"\0", session].concat().into()))
+        is_name.then(|| Name([filter.as_bytes(), b"\0session\0", session].concat().into()))
     }
 
     /// A name made up for a program that gives none: a process serves one client at a time.
     pub(super) fn of_process(filter: &str, program: Option<&[u8]>, pid: u32, client: IpAddr) -> Name {
+        let client = match client {
+            IpAddr::V4(client) => client.to_ipv6_mapped(),
+            IpAddr::V6(client) => client,
+        };
+        let (pid, client) = (pid.to_be_bytes(), client.octets());
         let program = program.unwrap_or_default();
-        let text = [filter.as_bytes(), b"\0", program, format!("\0{pid} {client}").as_bytes()].concat();
-        Name(text.into())
+        Name([filter.as_bytes(), b"\0process\0", program, &pid, &client].concat().into())
     }
 }
 
