@@ -5,11 +5,12 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use jiff::tz::TimeZone;
 use logline::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 use watcher::fail2ban::{Definition, Disk, Filter, Rules};
 
 const FILTERS: &str = "/etc/fail2ban/filter.d";
@@ -38,11 +39,11 @@ pub fn measure() -> Result<()> {
         for _ in 0..RUNS {
             let mut filter = filter(name)?;
             failures = 0;
-            let start = Instant::now();
+            let start = cpu();
             for line in &lines {
                 filter.line(line, NOW, &mut |_| failures += 1);
             }
-            best = best.min(start.elapsed());
+            best = best.min(cpu().saturating_sub(start));
         }
         let speed = f64::from(LINES) / best.as_secs_f64();
         writeln!(out, "  {name:<12}{:>8.2} M lines/s   {failures} matches", speed / 1e6)?;
@@ -56,6 +57,12 @@ pub fn measure() -> Result<()> {
 
 /// 2026-11-21, noon.
 const NOW: Timestamp = Timestamp::from_seconds(1_795_262_400);
+
+/// The processor's time that this thread has had: the machine may be busy with other work.
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
 
 fn filter(name: &str) -> Result<Filter> {
     let mistakes = |mistakes| anyhow::anyhow!("{name}: {mistakes}");
@@ -83,9 +90,9 @@ for order in reader.convert():
         if order[2] == 'maxlines': found.setMaxLines(value)
         if order[2] == 'datepattern': found.setDatePattern(value)
 lines = sys.stdin.read().splitlines()
-start = time.perf_counter()
+start = time.process_time()
 for line in lines: found.processLine(line)
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 ";
     let lines = lines.get(..PEER_LINES.min(lines.len())).unwrap_or_default();
     let mut best = f64::MAX;
@@ -119,9 +126,9 @@ fn hostile() -> Result<()> {
         let line = format!("{head}{}{tail}", word.repeat(40));
         let mut filter = filter(name)?;
         filter.line(line.as_bytes(), NOW, &mut |_| {});
-        let start = Instant::now();
+        let start = cpu();
         filter.line(line.as_bytes(), NOW, &mut |_| {});
-        let took = start.elapsed();
+        let took = cpu().saturating_sub(start);
         writeln!(out, "  hostile line, {name:<12}{took:>10.1?}, gave up {} times", filter.refused)?;
     }
     Ok(())

@@ -11,6 +11,9 @@ pub const START: Timestamp = Timestamp::from_seconds(1_795_262_400);
 /// Between two lines of a log.
 const STEP_NS: i64 = 1_000_000;
 
+/// So many sessions come before live traffic repeats itself.
+const EVENING: u32 = 20_000;
+
 /// So many clients never send a mail.
 const OFFENDERS: u32 = 2000;
 
@@ -28,6 +31,36 @@ pub fn busy_evening(sessions: u32) -> String {
         log.session(session);
     }
     log.text
+}
+
+/// The same evening over and over, each line stamped when it is asked for: what a live log gets.
+#[derive(Debug)]
+pub struct Traffic {
+    messages: Vec<String>,
+    next: usize,
+}
+
+impl Traffic {
+    /// From its beginning.
+    pub fn new() -> Self {
+        let stamp = Timestamp::TAI64N_BYTES;
+        let evening = busy_evening(EVENING);
+        let messages = evening.lines().filter_map(|line| line.get(stamp..)).map(str::to_owned).collect();
+        Traffic { messages, next: 0 }
+    }
+
+    /// The next line, written at this time.
+    pub fn line(&mut self, at: Timestamp) -> String {
+        let message = self.messages.get(self.next).map_or("", String::as_str);
+        self.next = (self.next + 1) % self.messages.len();
+        format!("{}{message}\n", at.tai64n())
+    }
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Traffic::new()
+    }
 }
 
 struct Log {

@@ -2,17 +2,15 @@
 //! bare wake-up of a reader, and a process for each ban, as it is done elsewhere.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use hdrhistogram::Histogram;
 use jiff::tz::TimeZone;
 use logline::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::inotify;
 use watcher::engine::{Engine, Exemptions, Output};
 use watcher::filter::Filters;
 use watcher::firewall::{Change, Firewall as _, Lease, Nftables};
@@ -22,6 +20,8 @@ use watcher::tail::{SourceId, Start, Tailer, Target};
 use watcher::watch::{Now, Watch};
 
 use crate::journal;
+use crate::wake;
+use crate::written::{self, Beat, Written, times};
 
 /// A line each two milliseconds: quiet enough that everybody sleeps in between.
 const EVERY: Duration = Duration::from_millis(2);
@@ -31,9 +31,6 @@ const SAMPLES: usize = 2000;
 const EVERY_PROCESS: Duration = Duration::from_millis(10);
 /// So many of these.
 const SAMPLES_PROCESS: usize = 300;
-/// The first are not counted: code and caches are cold.
-const WARM_UP: usize = 50;
-
 /// One failure is too many, so that each line is a ban.
 const JAIL: &str = "about = \"first failure\"\non = [\"auth-failed\"]\nthreshold = 1\nwithin = \"10m\"\n[ban]\nfor = \"1h\"\n";
 
@@ -43,7 +40,7 @@ const JAIL: &str = "about = \"first failure\"\non = [\"auth-failed\"]\nthreshold
 /// There is no namespace with a firewall of its own, or no `nft`.
 pub fn measure() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let woken = bare(&directory.path().join("bare"))?;
+    let woken = wake::bare(&directory.path().join("bare"), Beat::Rests(EVERY), SAMPLES, failure)?;
     let banned = bans(&directory.path().join("bans"), SAMPLES, EVERY, Enforcer::netlink()?)?;
     let process =
         bans(&directory.path().join("process"), SAMPLES_PROCESS, EVERY_PROCESS, Enforcer::process()?)?;
@@ -52,11 +49,11 @@ pub fn measure() -> Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "ban latency, in microseconds, one line each {} ms", EVERY.as_millis())?;
     writeln!(out, "  {:<38}{:>8}{:>8}{:>8}{:>8}", "", "p50", "p90", "p99", "max")?;
-    show(&mut out, "write → woken and read (bare)", &woken)?;
-    show(&mut out, "write → line delivered by the tailer", read)?;
-    show(&mut out, "write → understood and counted", judged)?;
-    show(&mut out, "write → ban acknowledged", banned)?;
-    show(&mut out, "the same with a process `nft`", process)?;
+    written::show(&mut out, "write → woken and read (bare)", &woken)?;
+    written::show(&mut out, "write → line delivered by the tailer", read)?;
+    written::show(&mut out, "write → understood and counted", judged)?;
+    written::show(&mut out, "write → ban acknowledged", banned)?;
+    written::show(&mut out, "the same with a process `nft`", process)?;
     let ratio = |quantile: f64, other: &Histogram<u64>| {
         banned.value_at_quantile(quantile) as f64 / other.value_at_quantile(quantile) as f64
     };
@@ -73,78 +70,6 @@ pub fn measure() -> Result<()> {
         1.0 / ratio(0.99, process)
     )?;
     Ok(())
-}
-
-fn show(out: &mut impl std::io::Write, name: &str, times: &Histogram<u64>) -> Result<()> {
-    let us = |ns: u64| ns as f64 / 1000.0;
-    let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|quantile| us(times.value_at_quantile(quantile)));
-    writeln!(out, "  {name:<38}{p50:>8.1}{p90:>8.1}{p99:>8.1}{:>8.1}", us(times.max()))?;
-    Ok(())
-}
-
-/// When each line was written, for two threads.
-struct Written {
-    base: Instant,
-    at_ns: Vec<AtomicU64>,
-}
-
-impl Written {
-    fn new(samples: usize) -> Self {
-        Written { base: Instant::now(), at_ns: (0..samples).map(|_| AtomicU64::new(0)).collect() }
-    }
-
-    fn now_ns(&self) -> u64 {
-        u64::try_from(self.base.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    /// Appends one line after the other, each at its time.
-    fn write(&self, mut file: File, every: Duration, line: impl Fn(usize) -> String) -> Result<()> {
-        for (n, at_ns) in self.at_ns.iter().enumerate() {
-            std::thread::sleep(every);
-            let line = line(n);
-            at_ns.store(self.now_ns(), Ordering::Release);
-            file.write_all(line.as_bytes())?;
-        }
-        Ok(())
-    }
-
-    /// Something that began with the `n`th line was done then.
-    fn done(&self, n: usize, now_ns: u64, times: &mut Histogram<u64>) -> Result<()> {
-        let at_ns = self.at_ns.get(n).context("more lines than were written")?.load(Ordering::Acquire);
-        if n >= WARM_UP {
-            times.record(now_ns.saturating_sub(at_ns))?;
-        }
-        Ok(())
-    }
-}
-
-fn times() -> Result<Histogram<u64>> {
-    Histogram::new(3).context("a histogram")
-}
-
-/// The floor: a reader that is woken by inotify and reads.
-fn bare(path: &Path) -> Result<Histogram<u64>> {
-    let writer = File::create(path)?;
-    let mut reader = File::open(path)?;
-    let notes = inotify::init(inotify::CreateFlags::empty())?;
-    inotify::add_watch(&notes, path, inotify::WatchFlags::MODIFY)?;
-    let (written, mut times) = (Written::new(SAMPLES), times()?);
-    std::thread::scope(|scope| {
-        let writing = scope.spawn(|| written.write(writer, EVERY, failure));
-        let (mut note, mut block) = ([0; 4096], [0; 4096]);
-        let mut n = 0;
-        while n < SAMPLES {
-            rustix::io::read(&notes, &mut note)?;
-            let length = reader.read(&mut block)?;
-            let now_ns = written.now_ns();
-            for _ in block.get(..length).unwrap_or_default().iter().filter(|byte| **byte == b'\n') {
-                written.done(n, now_ns, &mut times)?;
-                n += 1;
-            }
-        }
-        writing.join().ok().context("the writer")?
-    })?;
-    Ok(times)
 }
 
 /// Who keeps the banned out.
@@ -204,7 +129,7 @@ fn bans(path: &Path, samples: usize, every: Duration, mut enforcer: Enforcer) ->
     let writer = File::options().append(true).open(path)?;
     let (written, mut stages) = (Written::new(samples), [times()?, times()?, times()?]);
     std::thread::scope(|scope| {
-        let writing = scope.spawn(|| written.write(writer, every, failure));
+        let writing = scope.spawn(|| written.write(writer, Beat::Rests(every), failure));
         let (mut n, mut out) = (0, Vec::new());
         while n < samples {
             poll(&mut [PollFd::from_borrowed_fd(tailer.fd(), PollFlags::IN)], None)?;

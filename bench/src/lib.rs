@@ -2,10 +2,15 @@
 //! ratio travels better than a number.
 
 pub mod counting;
+pub mod daemon;
 pub mod day;
 pub mod fail2ban;
 pub mod journal;
 pub mod latency;
+pub mod load;
 pub mod mixed;
 pub mod replay;
+pub mod tailing;
 pub mod understanding;
+pub mod wake;
+pub mod written;

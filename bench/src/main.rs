@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{counting, day, fail2ban, latency, replay, understanding};
+use bench::{counting, day, fail2ban, latency, load, replay, tailing, understanding, wake};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -28,6 +28,14 @@ enum Figure {
     Fail2ban,
     /// How fast an old log is read.
     Replay,
+    /// How fast a file that is there is split into lines, and their stamps read.
+    Tailing,
+    /// From a line's write to its reader, in a quiet log and at 100,000 lines a second.
+    Wake,
+    /// What reading and the whole watcher cost at 200,000 lines a second.
+    Load,
+    /// What 200 quiet logs cost.
+    Idle,
     /// How fast lines are understood, and beside it what others need.
     Understanding {
         /// How large a log is made for it.
@@ -46,10 +54,18 @@ fn main() -> Result<()> {
         Some(Figure::DayModel) => day::measure(),
         Some(Figure::Fail2ban) => fail2ban::measure(),
         Some(Figure::Replay) => replay::measure(),
+        Some(Figure::Tailing) => tailing::measure(),
+        Some(Figure::Wake) => wake::measure(),
+        Some(Figure::Load) => load::measure(),
+        Some(Figure::Idle) => load::measure_idle(),
         Some(Figure::Understanding { size }) => understanding::measure(size * 1_000_000),
         None => {
+            tailing::measure()?;
             understanding::measure(ORDINARY_MB * 1_000_000)?;
             replay::measure()?;
+            wake::measure()?;
+            load::measure()?;
+            load::measure_idle()?;
             counting::measure()?;
             fail2ban::measure()?;
             latency::measure()

@@ -478,6 +478,7 @@ fn a_line_that_is_not_quite_one_is_refused() {
         "Dec",
         "status: whatever",
         "warning",
+        "warning: unknown[198.51.100.7]: SASL LOGIN authentication failed",
     ] {
         assert_eq!(Record::parse(line.as_bytes()), None, "{line}");
     }

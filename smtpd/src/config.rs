@@ -16,6 +16,7 @@
 //! | `[tls] key` | `certificate` | PEM key |
 //! | `[tls] self_signed` | `false` | makes both files where they do not exist (then `cert.pem` and `key.pem` in `state`) |
 //! | `[log] file` | standard output | the journal; opened again on SIGHUP |
+//! | `[log] socket` | none | a Unix datagram socket that gets each line too; sessions never wait for whoever reads it |
 //! | `[log] format` | `qmail` | `qmail` or `json` |
 //! | `[log] stamp` | `tai64n` in a file | `tai64n` or `none`, which is the default of standard output |
 //! | `[limits] message_bytes_max` | 25 000 000 | bytes of a message |
@@ -167,6 +168,8 @@ pub struct Log {
     pub format: Format,
     /// `stamp`
     pub stamp: Stamp,
+    /// `socket`
+    pub socket: Option<PathBuf>,
 }
 
 /// How a fact is written.
@@ -359,7 +362,12 @@ fn tls(table: &Table<'_>, state: &Path) -> Option<Tls> {
 fn log(table: &Table<'_>) -> Log {
     let file = table.path("file");
     let stamp = if file.is_some() { Stamp::Tai64n } else { Stamp::None };
-    Log { format: table.get_or("format", Format::Qmail), stamp: table.get_or("stamp", stamp), file }
+    Log {
+        format: table.get_or("format", Format::Qmail),
+        stamp: table.get_or("stamp", stamp),
+        socket: table.path("socket"),
+        file,
+    }
 }
 
 fn blocklist(table: &Table<'_>) -> Option<Blocklist> {
@@ -559,6 +567,7 @@ key = "key.pem"
 [log]
 file = "smtpd.log"
 format = "qmail"
+socket = "/run/postern/log.sock"
 [limits]
 message_bytes_max = 25_000_000
 command_timeout = "90s"
@@ -585,6 +594,7 @@ codes  = { "127.0.0.2" = "sbl", "127.0.0.4" = "xbl" }
         );
         assert_eq!(config.log.file.as_deref(), Some(Path::new("/etc/postern/smtpd.log")));
         assert_eq!(config.log.stamp, Stamp::Tai64n);
+        assert_eq!(config.log.socket.as_deref(), Some(Path::new("/run/postern/log.sock")));
         assert_eq!(config.tls.unwrap().key, Path::new("/etc/postern/key.pem"));
         assert_eq!(config.name_servers, ["127.0.0.1:53".parse().unwrap(), "[::1]:5353".parse().unwrap()]);
         let smarthost = config.remote.smarthost.unwrap();
@@ -598,7 +608,8 @@ codes  = { "127.0.0.2" = "sbl", "127.0.0.4" = "xbl" }
         assert_eq!(config.maildirs, Path::new("/var/lib/postern/mail"));
         assert_eq!(config.metrics, Some(METRICS));
         assert_eq!(config.listen, [Listen { address: LISTEN, service: Service::Smtp, proxy: Vec::new() }]);
-        assert_eq!(config.log, Log { file: None, format: Format::Qmail, stamp: Stamp::None });
+        let log = Log { file: None, format: Format::Qmail, stamp: Stamp::None, socket: None };
+        assert_eq!(config.log, log);
         assert_eq!((config.connections.max, config.connections.per_address_max), (1000, 50));
         let limits = config.policy.limits;
         assert_eq!(

@@ -1,4 +1,7 @@
-//! The journal: facts on their way into a file or a pipe, each a line, each one write.
+//! The journal: facts on their way into a file or a pipe, each a line, each one write; and, where there is one, to the
+//! socket of a watcher.
+
+mod socket;
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -12,6 +15,8 @@ use serde::Serialize;
 
 use crate::clock::now;
 use crate::config::{Format, Log, Stamp};
+use crate::metrics::Metrics;
+use socket::{Counters, LogSocket};
 
 /// Where the facts go.
 #[derive(Debug)]
@@ -20,6 +25,7 @@ pub struct Journal {
     stamp: Stamp,
     path: Option<PathBuf>,
     sink: Mutex<Sink>,
+    socket: Option<LogSocket>,
     errors: IntCounter,
 }
 
@@ -48,30 +54,49 @@ struct Object<'r> {
 }
 
 impl Journal {
-    /// Opens the file, or takes standard output.
+    /// Opens the file, or takes standard output; and the way to the socket, where there is one.
     ///
     /// # Errors
     /// Where the file or its directory cannot be made.
-    pub fn open(log: &Log, errors: IntCounter) -> io::Result<Self> {
+    pub fn open(log: &Log, metrics: &Metrics) -> io::Result<Self> {
         let target = match &log.file {
             Some(path) => Target::File(open(path)?),
             None => Target::Stdout,
         };
-        Ok(Journal::new(log, target, errors))
+        Ok(Journal::new(log, target, metrics))
     }
 
     /// Writes to standard error, as one session under tcpserver does.
-    pub fn stderr(log: &Log, errors: IntCounter) -> Self {
-        Journal::new(log, Target::Stderr, errors)
+    pub fn stderr(log: &Log, metrics: &Metrics) -> Self {
+        Journal::new(log, Target::Stderr, metrics)
     }
 
-    fn new(log: &Log, target: Target, errors: IntCounter) -> Self {
+    fn new(log: &Log, target: Target, metrics: &Metrics) -> Self {
+        let counters = Counters {
+            lost: metrics.journal_socket_lost.clone(),
+            connected: metrics.journal_socket_connected.clone(),
+        };
+        let socket = log.socket.as_ref().and_then(|path| {
+            LogSocket::open(path, counters)
+                .inspect_err(
+                    |error| tracing::error!(%error, "no thread for the log's socket: nothing is sent"),
+                )
+                .ok()
+        });
         Journal {
             format: log.format,
             stamp: log.stamp,
             path: log.file.clone(),
             sink: Mutex::new(Sink { target, line: Vec::new(), torn: false, reported: false }),
-            errors,
+            socket,
+            errors: metrics.journal_errors.clone(),
+        }
+    }
+
+    /// Sends what is left to a watcher that listens. What is written later goes to the file alone.
+    pub fn close(&self) {
+        if let Some(socket) = &self.socket {
+            socket.close();
         }
     }
 
@@ -96,7 +121,15 @@ impl Journal {
             sink.line.push(b'\n');
         }
         // Stamped under the lock, so that the stamps of a file never go back.
-        self.compose(now(), record, &mut sink.line);
+        let now = now();
+        self.compose(now, self.stamp, record, &mut sink.line);
+        if let Some(socket) = &self.socket {
+            // It always has its stamp: it may be on its way for a while.
+            let mut line = Vec::with_capacity(sink.line.len() + Timestamp::TAI64N_BYTES + 1);
+            self.compose(now, Stamp::Tai64n, record, &mut line);
+            line.pop();
+            socket.push(line);
+        }
         match sink.write() {
             Ok(()) => sink.reported = false,
             Err(error) => {
@@ -108,8 +141,8 @@ impl Journal {
         }
     }
 
-    fn compose(&self, now: Timestamp, record: &Record<'_>, line: &mut Vec<u8>) {
-        let written = match (self.format, self.stamp) {
+    fn compose(&self, now: Timestamp, stamp: Stamp, record: &Record<'_>, line: &mut Vec<u8>) {
+        let written = match (self.format, stamp) {
             (Format::Qmail, Stamp::Tai64n) => writeln!(line, "{} {record}", now.tai64n()),
             (Format::Qmail, Stamp::None) => writeln!(line, "{record}"),
             (Format::Json, _) => {
@@ -155,8 +188,8 @@ mod tests {
     use super::*;
 
     fn journal(format: Format, stamp: Stamp, path: &Path) -> Journal {
-        let errors = IntCounter::new("errors", "help").unwrap();
-        Journal::open(&Log { file: Some(path.to_owned()), format, stamp }, errors).unwrap()
+        Journal::open(&Log { file: Some(path.to_owned()), format, stamp, socket: None }, &Metrics::new())
+            .unwrap()
     }
 
     fn record() -> Record<'static> {
@@ -179,6 +212,19 @@ mod tests {
         assert!(object["time"].as_str().unwrap().ends_with('Z'));
         let fact = object["record"].to_string();
         assert_eq!(serde_json::from_str::<Record<'_>>(&fact).unwrap(), record());
+    }
+
+    #[test]
+    fn the_socket_gets_what_the_file_gets_with_its_stamp() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, socket) = (directory.path().join("log"), directory.path().join("log.sock"));
+        let reader = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+        let log = Log { file: Some(file), format: Format::Qmail, stamp: Stamp::None, socket: Some(socket) };
+        Journal::open(&log, &Metrics::new()).unwrap().write(&record());
+        let mut buffer = [0; 1000];
+        let length = reader.recv(&mut buffer).unwrap();
+        assert!(Timestamp::parse_tai64n(&buffer[..length]).is_ok());
+        assert_eq!(&buffer[25..length], b" tcpserver: pid 7 from 192.0.2.7");
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub const DELIVERIES: &str = "smtpd_deliveries_total";
 pub const DELIVERIES_OPEN: &str = "smtpd_deliveries_open";
 /// Facts that could not be written to the journal.
 pub const JOURNAL_ERRORS: &str = "smtpd_journal_errors_total";
+/// Facts that were not sent to the log's socket.
+pub const JOURNAL_SOCKET_LOST: &str = "smtpd_journal_socket_lost_total";
+/// Whether somebody listens at the log's socket.
+pub const JOURNAL_SOCKET_CONNECTED: &str = "smtpd_journal_socket_connected";
 
 /// All counters of one server.
 #[derive(Debug)]
@@ -73,6 +77,10 @@ pub struct Metrics {
     deliveries_open: IntGaugeVec,
     /// Moved by the journal itself.
     pub journal_errors: IntCounter,
+    /// Likewise.
+    pub journal_socket_lost: IntCounter,
+    /// Likewise.
+    pub journal_socket_connected: IntGauge,
 }
 
 const RESULTS: [&str; 2] = ["accepted", "rejected"];
@@ -114,6 +122,9 @@ impl Metrics {
         let journal_errors =
             IntCounter::new(JOURNAL_ERRORS, "Facts that could not be written to the journal.")?;
         registry.register(Box::new(journal_errors.clone()))?;
+        let journal_socket_lost =
+            IntCounter::new(JOURNAL_SOCKET_LOST, "Facts that were not sent to the log's socket.")?;
+        registry.register(Box::new(journal_socket_lost.clone()))?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let metrics = Metrics {
@@ -143,6 +154,11 @@ impl Metrics {
             message_bytes,
             deliveries_open,
             journal_errors,
+            journal_socket_lost,
+            journal_socket_connected: gauge(
+                JOURNAL_SOCKET_CONNECTED,
+                "Whether somebody listens at the log's socket.",
+            )?,
             registry: registry.clone(),
         };
         metrics.create_label_values();
@@ -320,9 +336,17 @@ mod tests {
         for line in text.lines() {
             assert!(!line.contains("=\"\""), "{line}");
         }
-        for name in
-            [ANSWERS, CONNECTIONS, DELIVERIES, JOURNAL_ERRORS, MESSAGE_BYTES, QUEUE_MESSAGES, SESSION_EVENTS]
-        {
+        for name in [
+            ANSWERS,
+            CONNECTIONS,
+            DELIVERIES,
+            JOURNAL_ERRORS,
+            JOURNAL_SOCKET_LOST,
+            JOURNAL_SOCKET_CONNECTED,
+            MESSAGE_BYTES,
+            QUEUE_MESSAGES,
+            SESSION_EVENTS,
+        ] {
             assert!(text.contains(&format!("# HELP {name} ")), "{name}");
         }
     }

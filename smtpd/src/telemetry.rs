@@ -22,13 +22,18 @@ impl Telemetry {
     /// Where the journal's file cannot be opened.
     pub fn open(log: &Log) -> io::Result<Self> {
         let metrics = Metrics::new();
-        Ok(Telemetry { journal: Journal::open(log, metrics.journal_errors.clone())?, metrics })
+        Ok(Telemetry { journal: Journal::open(log, &metrics)?, metrics })
     }
 
     /// For one session under tcpserver: facts go to standard error, as qmail-smtpd's do.
     pub fn stderr(log: &Log) -> Self {
         let metrics = Metrics::new();
-        Telemetry { journal: Journal::stderr(log, metrics.journal_errors.clone()), metrics }
+        Telemetry { journal: Journal::stderr(log, &metrics), metrics }
+    }
+
+    /// Sends what is left to a watcher that listens at the log's socket.
+    pub fn close(&self) {
+        self.journal.close();
     }
 
     /// Writes a fact down and counts it.

@@ -119,6 +119,18 @@ impl Site {
         Ok(watcher)
     }
 
+    /// Starts the watcher with a pipe as its standard input, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn feed_watcher(&self) -> Result<(Running, std::process::ChildStdin)> {
+        let mut command = bound(ours("postern-watcher")?);
+        command.args(["run", "--config"]).arg(self.path("watcher.toml"));
+        let (mut watcher, stdin) = Running::fed(&mut command, &self.path("watcher.err"))?;
+        healthy(&mut watcher, WATCHER)?;
+        Ok((watcher, stdin))
+    }
+
     /// Starts the watcher through setpriv with these options, and does not wait.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! What `postern-watcher` does without a daemon: check, replay, match.
 
+mod detect;
 mod import;
 mod lines;
 
@@ -16,19 +17,25 @@ use crate::filter::{self, Failure, Proof};
 use crate::quota::Quota;
 use crate::replay::{self, Progress};
 
+pub use detect::Detect;
 pub use import::ImportFail2ban;
 pub use lines::Match;
 
-/// Diagnostics go to standard error; `RUST_LOG` says how much.
+/// Diagnostics go to standard error; `RUST_LOG` says how much. The journal stamps what it is given: a second stamp inside
+/// a line would make a second line of it for whoever reads the journal as we do.
 pub fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(colours)
-        .with_target(false)
-        .init();
+        .with_target(false);
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        subscriber.without_time().init();
+    } else {
+        subscriber.init();
+    }
 }
 
 /// Loads everything, proves every filter by its samples, and starts nothing.
@@ -49,6 +56,9 @@ pub fn check(file: Option<&Path>) -> anyhow::Result<()> {
         }
     }
     mistakes.into_result(())?;
+    if config.sources.is_empty() {
+        tell_usual_sources()?;
+    }
     let (jails, filters) = (config.jails.iter().count(), config.filters.names().len());
     let imported = match config.sources.iter().map(|source| source.fail2ban.len()).sum() {
         0 => String::new(),
@@ -58,6 +68,19 @@ pub fn check(file: Option<&Path>) -> anyhow::Result<()> {
         io::stdout(),
         "the configuration is right: {jails} jails, {filters} filters, {rules} rules proven by {samples} samples{imported}"
     )?;
+    Ok(())
+}
+
+/// What `run` would read.
+fn tell_usual_sources() -> io::Result<()> {
+    let found = detect::detect_here();
+    let mut out = io::stdout().lock();
+    if found.taken.is_empty() {
+        writeln!(out, "no source is named, and no log of a mail server was found on this machine")?;
+    }
+    for taken in found.taken {
+        writeln!(out, "no source is named; {} would be read: {}", taken.origin, taken.why)?;
+    }
     Ok(())
 }
 
@@ -91,7 +114,7 @@ pub struct Replay {
     /// How the result is told.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// Logs, in any order: plain or compressed files (gzip, xz, zstd, bzip2), multilog directories.
+    /// Logs, in any order: plain or compressed files (gzip, xz, zstd, bzip2), multilog directories, directories of these.
     #[arg(required = true, value_name = "LOG")]
     logs: Vec<PathBuf>,
 }
@@ -148,8 +171,11 @@ fn quota(text: &str) -> Result<(String, u64), String> {
     Ok((zone.to_ascii_lowercase(), limit))
 }
 
-/// How far a long replay has come; on a terminal only.
+/// How far a long replay has come; on a terminal only, and not where `NO_COLOR` asks for plain text.
 fn bar() -> ProgressBar {
+    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        return ProgressBar::hidden();
+    }
     let style = ProgressStyle::with_template("[{bar:40}] {bytes} of {total_bytes}, {msg}, {eta} to go");
     let style = style.expect("the template is a constant, and well formed");
     ProgressBar::new(0).with_style(style)

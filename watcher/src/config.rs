@@ -142,9 +142,14 @@ impl Config {
         let exempt_hosts = exempt::hosts(&exempt);
         let known = filters.as_ref().ok();
         let mut mistakes = Mistakes::new();
-        let tables = root.tables("source");
-        let source = |table: &Table<'_>| source::read(table, known, &mut mistakes);
-        let sources: Vec<Source> = tables.iter().filter_map(source).collect();
+        let mut sources: Vec<Source> = Vec::new();
+        for table in &root.tables("source") {
+            let Some(source) = source::read(table, known, &mut mistakes) else { continue };
+            if sources.iter().any(|other| other.name == source.name) {
+                table.mistake_at_table(format!("another source reads {} already", source.name));
+            }
+            sources.push(source);
+        }
         let quotas = root.table("quota").map(|table| table.entries()).unwrap_or_default();
         let quotas = quotas.into_iter().filter_map(|(zone, table)| quota(&zone, &table)).collect();
         let counters_max = root.get_or("counters_max", default::COUNTERS_MAX);

@@ -12,23 +12,27 @@ mod syslog;
 use jiff::tz::{Offset, TimeZone};
 use logline::Timestamp;
 
-use stamp::Stamp;
+use stamp::{Recent, Stamp};
 
+pub use stamp::Calendar;
 pub(crate) use syslog::{LAST_MESSAGE, SPLOGGER_TEXT_BYTES};
 
-/// The envelopes that are known, under the names that `match` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// The envelopes that are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EnvelopeKind {
     /// Nothing before the message.
     None,
     /// multilog's `t` and svlogd's `-t`: `@` and 24 hexadecimal digits.
     Tai64n,
-    /// multilog's `d` and `m`, and tai64nlocal: `2023-06-28 16:17:26.501278543`, local time.
+    /// multilog's `d` and `m`, tai64nlocal, exim: `2023-06-28 16:17:26.501278543`, local time; with a fraction or without,
+    /// and with exim's `log_timezone` the zone behind it.
     Local,
+    /// What asctime(3) writes: `Tue Nov 21 05:13:23 2026`, local time.
+    Asctime,
     /// svlogd's `-tt` and `-ttt`: `2023-06-28_16:17:26.50127`, or `T` for the `_`; UTC.
     Svlogd,
-    /// The traditional file format: `Aug 12 11:52:52`, host, program. Neither year nor zone.
+    /// The traditional file format: `Aug 12 11:52:52`, host, program. Neither year nor zone. In dovecot's own log there is
+    /// no host.
     Rfc3164,
     /// rsyslog's file format: RFC 3339 stamp, host, program.
     Rfc3339,
@@ -43,6 +47,23 @@ pub enum EnvelopeKind {
 }
 
 impl EnvelopeKind {
+    /// The name that `match` and `banctl status` print.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EnvelopeKind::None => "none",
+            EnvelopeKind::Tai64n => "tai64n",
+            EnvelopeKind::Local => "local",
+            EnvelopeKind::Asctime => "asctime",
+            EnvelopeKind::Svlogd => "svlogd",
+            EnvelopeKind::Rfc3164 => "rfc3164",
+            EnvelopeKind::Rfc3339 => "rfc3339",
+            EnvelopeKind::Rfc5424 => "rfc5424",
+            EnvelopeKind::Splogger => "splogger",
+            EnvelopeKind::Journal => "journal",
+            EnvelopeKind::Json => "json",
+        }
+    }
+
     /// Whether the line went through a syslog daemon.
     pub fn is_syslog(self) -> bool {
         match self {
@@ -53,6 +74,7 @@ impl EnvelopeKind {
             EnvelopeKind::None
             | EnvelopeKind::Tai64n
             | EnvelopeKind::Local
+            | EnvelopeKind::Asctime
             | EnvelopeKind::Svlogd
             | EnvelopeKind::Journal
             | EnvelopeKind::Json => false,
@@ -125,11 +147,16 @@ pub(crate) struct Opened<'a> {
 impl<'a> Opened<'a> {
     /// Takes `line` out of its envelope.
     pub(crate) fn read(line: &'a [u8]) -> Self {
+        Opened::read_after(line, &mut Recent::default())
+    }
+
+    /// The same for one of many lines, of which some have the same stamp.
+    pub(crate) fn read_after(line: &'a [u8], recent: &mut Recent) -> Self {
         let opened = match line.first() {
             Some(b'@') => tai64n(line),
             Some(b'0'..=b'9') => iso(line),
-            Some(b'A'..=b'S') => syslog::rfc3164(line),
-            Some(b'<') => syslog::with_priority(line),
+            Some(b'A'..=b'W') => syslog::rfc3164(line, recent).or_else(|| asctime(line)),
+            Some(b'<') => syslog::with_priority(line, recent),
             _ => None,
         };
         opened.unwrap_or(Opened { offset: None, ..bare(EnvelopeKind::None, line) })
@@ -154,13 +181,26 @@ fn tai64n(line: &[u8]) -> Option<Opened<'_>> {
     Some(Opened { stamp: Stamp::Instant(time), ..bare(EnvelopeKind::Tai64n, message) })
 }
 
-/// `2023-06-28 16:17:26.501278543 message`, `2023-06-28_16:17:26.50127 message` or
+/// `Tue Nov 21 05:13:23 2026 message`; some put two spaces before the message.
+fn asctime(line: &[u8]) -> Option<Opened<'_>> {
+    let (civil, rest) = civil::weekday_date_time_year(line)?;
+    let message = rest.strip_prefix(b" ")?;
+    let message = message.strip_prefix(b" ").unwrap_or(message);
+    let stamp = civil.map_or(Stamp::None, Stamp::Local);
+    Some(Opened { stamp, offset: None, ..bare(EnvelopeKind::Asctime, message) })
+}
+
+/// `2023-06-28 16:17:26.501278543 message`, `2023-06-28 16:17:26 +0200 message`, `2023-06-28_16:17:26.50127 message` or
 /// `2025-01-10T18:56:48.748493+01:00 host program[pid]: message`.
 fn iso(line: &[u8]) -> Option<Opened<'_>> {
     let (civil, rest) = civil::iso_date_time(line)?;
     if line.get(10) == Some(&b' ') {
-        let stamp = civil.map_or(Stamp::None, Stamp::Local);
         let message = rest.strip_prefix(b" ")?;
+        if let Some((offset, message)) = zone_behind(message) {
+            let stamp = civil::in_zone(civil, offset);
+            return Some(Opened { stamp, offset: Some(offset), ..bare(EnvelopeKind::Local, message) });
+        }
+        let stamp = civil.map_or(Stamp::None, Stamp::Local);
         return Some(Opened { stamp, offset: None, ..bare(EnvelopeKind::Local, message) });
     }
     let (offset, rest) = civil::offset(rest)?;
@@ -175,6 +215,19 @@ fn iso(line: &[u8]) -> Option<Opened<'_>> {
             let stamp = civil::in_zone(civil, Offset::UTC);
             Some(Opened { stamp, ..bare(EnvelopeKind::Svlogd, rest) })
         }
+    }
+}
+
+/// `+0100 message`, as exim writes it behind the time.
+fn zone_behind(text: &[u8]) -> Option<(Offset, &[u8])> {
+    matches!(text.first(), Some(b'+' | b'-')).then_some(())?;
+    let (offset, message) = civil::offset(text)?;
+    Some((offset?, message.strip_prefix(b" ")?))
+}
+
+impl serde::Serialize for EnvelopeKind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
@@ -226,6 +279,44 @@ mod tests {
             Some("2014-11-05T11:00:47.952694Z"),
             Some("smtpd"),
             "rblsmtpd: 198.51.100.7 pid 4711: 451 x",
+        );
+    }
+
+    #[test]
+    fn local_stamps_are_of_many_shapes() {
+        use EnvelopeKind::{Asctime, Local, None as Bare};
+        let at = Some("2026-11-21T05:13:23Z");
+        check(
+            "2026-11-21 05:13:23 1vT3kE-000001-0A <= a@example.org",
+            Local,
+            at,
+            None,
+            "1vT3kE-000001-0A <= a@example.org",
+        );
+        check("2026-11-21 06:13:23 +0100 1vT3kE", Local, at, None, "1vT3kE");
+        check("2026-11-21 05:13:23 -x m", Local, at, None, "-x m");
+        check("2026-11-21 05:13:23.500 m", Local, Some("2026-11-21T05:13:23.5Z"), None, "m");
+        check("2026-11-21 05:13:23,500 m", Local, Some("2026-11-21T05:13:23.5Z"), None, "m");
+        check("Sat Nov 21 05:13:23 2026 m", Asctime, at, None, "m");
+        check("Sat Nov 21 05:13:23 2026  status: 0/40", Asctime, at, None, "status: 0/40");
+        check("Sun Nov  1 05:13:23 2026 m", Asctime, Some("2026-11-01T05:13:23Z"), None, "m");
+        check("Sat Feb 30 05:13:23 2026 m", Asctime, None, None, "m");
+        for line in ["Sat Nov 21 05:13:23 26 m", "Sat Nov 21 05:13:23 2026", "Xyz Nov 21 05:13:23 2026 m"] {
+            check(line, Bare, None, None, line);
+        }
+    }
+
+    #[test]
+    fn dovecots_own_log_names_no_host() {
+        let line = "Nov 21 05:13:23 imap-login: Info: Login: user=<a>";
+        let at = Some("2025-11-21T05:13:23Z");
+        check(line, EnvelopeKind::Rfc3164, at, Some("imap-login"), "Info: Login: user=<a>");
+        check(
+            "Nov 01 05:13:23 master: Warning: x",
+            EnvelopeKind::Rfc3164,
+            Some("2025-11-01T05:13:23Z"),
+            Some("master"),
+            "Warning: x",
         );
     }
 

@@ -1,5 +1,7 @@
-//! Sources that send: the journal, and syslog. Beside the tailer's files they are the other half of what is read; they
-//! own descriptors and processes, and have no opinion on what a line means.
+//! Sources that send: the journal, syslog, and standard input. Beside the tailer's files they are the other half of what is
+//! read; they own descriptors and processes, and have no opinion on what a line means.
+
+mod standard_input;
 
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
@@ -12,6 +14,8 @@ use crate::journal::{Journal, Position};
 use crate::syslog::Listener;
 use crate::tail::{Progress, Stats};
 
+pub use standard_input::StandardInput;
+
 /// One line that was sent, and the envelope it came in.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent<'a> {
@@ -21,6 +25,15 @@ pub struct Sent<'a> {
     pub line: &'a [u8],
 }
 
+/// What arrives from a source that sends.
+#[derive(Clone, Copy, Debug)]
+pub enum Arrival<'a> {
+    /// A line as it would stand in a file.
+    Line(&'a [u8]),
+    /// A message out of its envelope.
+    Sent(Sent<'a>),
+}
+
 /// One source that sends.
 #[derive(Debug)]
 pub enum Feed {
@@ -28,6 +41,8 @@ pub enum Feed {
     Journal(Box<Journal>),
     /// Whoever speaks syslog.
     Syslog(Box<Listener>),
+    /// Whoever writes to standard input.
+    Input(Box<StandardInput>),
 }
 
 impl Feed {
@@ -36,6 +51,7 @@ impl Feed {
         match self {
             Feed::Journal(journal) => journal.fd().into_iter().collect(),
             Feed::Syslog(listener) => listener.fds(),
+            Feed::Input(input) => input.fd().into_iter().collect(),
         }
     }
 
@@ -44,6 +60,7 @@ impl Feed {
         match self {
             Feed::Journal(journal) => journal.due(),
             Feed::Syslog(listener) => listener.due(),
+            Feed::Input(_) => None,
         }
     }
 
@@ -53,11 +70,14 @@ impl Feed {
         now: Instant,
         arrival: Timestamp,
         zone: &TimeZone,
-        sink: &mut dyn FnMut(Sent<'_>),
+        sink: &mut dyn FnMut(Arrival<'_>),
     ) -> Progress {
         match self {
-            Feed::Journal(journal) => journal.read(now, sink),
-            Feed::Syslog(listener) => listener.read(now, arrival, zone, sink),
+            Feed::Journal(journal) => journal.read(now, &mut |sent| sink(Arrival::Sent(sent))),
+            Feed::Syslog(listener) => {
+                listener.read(now, arrival, zone, &mut |sent| sink(Arrival::Sent(sent)))
+            }
+            Feed::Input(input) => input.read(&mut |line| sink(Arrival::Line(line.bytes))),
         }
     }
 
@@ -65,7 +85,15 @@ impl Feed {
     pub fn position(&self) -> Option<&Position> {
         match self {
             Feed::Journal(journal) => journal.position(),
-            Feed::Syslog(_) => None,
+            Feed::Syslog(_) | Feed::Input(_) => None,
+        }
+    }
+
+    /// That nothing more will come, and why. It is no trouble: whoever wrote has finished.
+    pub fn end(&self) -> Option<&str> {
+        match self {
+            Feed::Journal(_) | Feed::Syslog(_) => None,
+            Feed::Input(input) => input.end(),
         }
     }
 
@@ -74,6 +102,7 @@ impl Feed {
         match self {
             Feed::Journal(journal) => journal.trouble(),
             Feed::Syslog(listener) => listener.trouble().map(str::to_owned),
+            Feed::Input(_) => None,
         }
     }
 
@@ -82,6 +111,7 @@ impl Feed {
         match self {
             Feed::Journal(journal) => journal.stats(),
             Feed::Syslog(listener) => listener.stats(),
+            Feed::Input(input) => input.stats(),
         }
     }
 
@@ -90,6 +120,7 @@ impl Feed {
         match self {
             Feed::Journal(journal) => journal.escaped(),
             Feed::Syslog(listener) => listener.escaped(),
+            Feed::Input(_) => 0,
         }
     }
 }

@@ -13,11 +13,12 @@ mod proof;
 mod rule;
 mod set;
 
+pub use anchor::{Miss, Nearest};
 pub use file::load;
 pub use programs::Programs;
 pub use proof::{Failure, Proof, prove};
 pub(crate) use rule::GroupFinder;
-pub use rule::{Condition, Matcher, Pattern, Rule};
+pub use rule::{Captures, Condition, Matcher, Pattern, PatternProof, Rule};
 pub use set::{Filters, SHIPPED};
 
 /// One filter as it was read and checked.
@@ -37,13 +38,6 @@ pub struct Filter {
     pub rules: Vec<Rule>,
     /// What proves it.
     pub samples: Vec<Sample>,
-}
-
-impl Filter {
-    /// Whether a line of this program's may be one of those that the filter is about; one that names no program may.
-    pub fn hears(&self, program: Option<&[u8]>) -> bool {
-        self.programs.cover(program)
-    }
 }
 
 /// A line and what it must mean.

@@ -12,7 +12,7 @@ use logline::{SessionId, Tcpserver, Timestamp};
 use crate::connections::{Claim, Connections};
 use crate::envelope::stamp::{Calendar, Stamp};
 use crate::envelope::{Around, Envelope, EnvelopeKind, Opened};
-use crate::event::Event;
+use crate::event::{Event, Kind};
 use crate::fact::View;
 use crate::filter::{Filter, Rule};
 use crate::messages::Step;
@@ -28,18 +28,17 @@ mod reader;
 mod reference;
 mod repeats;
 mod sessions;
-mod shape;
 #[cfg(test)]
 mod tests;
 
 use facts::Place;
 use origin::{Gate, Origin, Trust};
 use parts::{Part, Parts};
-use patterns::Found;
+use patterns::{Found, Shapes};
 pub(crate) use reader::{Reader, Scratch, Sight};
 use reader::{Said, Stated, What};
 use repeats::{Last, Repeat};
-use sessions::Sessions;
+use sessions::{Name, Sessions};
 
 /// A stamp may be so far ahead of the line's arrival; one that is further says nothing.
 pub const AHEAD_MAX: Duration = Duration::from_secs(60);
@@ -124,18 +123,21 @@ struct Line<'a> {
 impl Interpreter {
     /// Reads with these filters; stamps in local time are in `zone`.
     pub fn new(filters: impl IntoIterator<Item = Arc<Filter>>, zone: TimeZone) -> Self {
-        let (gate, last, parts) = (Gate::default(), Last::default(), Parts::default());
+        Interpreter::of(Arc::new(Reader::of(filters.into_iter().collect())), zone)
+    }
+
+    fn of(reader: Arc<Reader>, zone: TimeZone) -> Self {
         Interpreter {
-            reader: Arc::new(Reader::of(filters.into_iter().collect())),
+            reader,
             scratch: Scratch::default(),
             connections: Connections::default(),
             step: None,
             course: Course {
                 calendar: Calendar::new(zone),
-                gate,
+                gate: Gate::default(),
                 previous: None,
-                last,
-                parts,
+                last: Last::default(),
+                parts: Parts::default(),
                 sessions: Sessions::default(),
             },
         }
@@ -322,40 +324,47 @@ impl InOrder<'_> {
             Said::Unknown => Meaning::Unknown,
             Said::Nothing => Meaning::Nothing,
             Said::Doubled => Meaning::Ambiguous,
-            Said::Shape(found) => self.shape(found, origin, at, line, sink),
+            Said::Shape(shapes) => self.shapes(shapes, origin, at, line, sink),
             Said::Fact(stated) => {
-                let Stated { record, held, shape } = *stated;
+                let Stated { record, held, shapes } = *stated;
                 let meaning = self.record(&View::of(&record), &held, origin, at, line, sink);
-                match shape {
-                    Some(found) => meaning.and(self.shape(found, origin, at, line, sink)),
-                    None => meaning,
+                match meaning {
+                    Meaning::Nothing => meaning.and(self.shapes(shapes, origin, at, line, sink)),
+                    meaning => meaning,
                 }
             }
         }
     }
 
-    fn shape(
+    fn shapes(
         &mut self,
-        found: Found<'_>,
+        shapes: Shapes<'_>,
         origin: Origin<'_>,
         at: Timestamp,
         line: &[u8],
         sink: &mut Sink<'_>,
     ) -> Meaning {
-        let Some((filter, rule)) = self.reader.rule(found.place) else { return Meaning::Unknown };
-        let trust = origin.trust(filter, &self.course.gate, self.connections);
-        let Some(trust) = trust else { return Meaning::Unknown };
-        let is_doubtful = |address| self.connections.client(None, Some(address)) == Claim::Ambiguous;
-        if trust == Trust::Connected && found.address.is_some_and(is_doubtful) {
-            return Meaning::Ambiguous;
-        }
-        match shape::event(&mut self.course.sessions, (filter, rule), origin, found, at, line) {
-            Ok(event) => {
-                sink(&event, rule);
-                Meaning::Events(1)
+        let mut meaning = Meaning::Unknown;
+        for found in shapes {
+            let Some((filter, rule)) = self.reader.rule(found.place) else { continue };
+            let trust = origin.trust(filter, &self.course.gate, self.connections);
+            match pattern_event(&mut self.course.sessions, (filter, rule), origin, found, at, line) {
+                Ok(event) => {
+                    if trust == Some(Trust::Connected)
+                        && event.address.is_some()
+                        && self.connections.client(None, event.address) == Claim::Ambiguous
+                    {
+                        return Meaning::Ambiguous;
+                    }
+                    sink(&event, rule);
+                    return Meaning::Events(1);
+                }
+                // The first rule that knows the line decides, also where it says that it is nothing.
+                Err(Meaning::Nothing) => return Meaning::Nothing,
+                Err(why) => meaning = meaning.and(why),
             }
-            Err(why) => why,
         }
+        meaning
     }
 
     fn record(
@@ -439,6 +448,42 @@ fn fact_event<'e>(
     let mut fields = Vec::with_capacity(names.len());
     fields.extend(names.iter().filter_map(|name| Some((*name, view.field(name)?))));
     Ok(Event { kind, at, address, weight: 1, fields, line })
+}
+
+/// The event that a rule makes of what its pattern captured, or why there is none.
+fn pattern_event<'e>(
+    sessions: &mut Sessions,
+    (filter, rule): (&Filter, &Rule),
+    origin: Origin<'_>,
+    found: Found<'e>,
+    at: Timestamp,
+    line: &'e [u8],
+) -> Result<Event<'e>, Meaning> {
+    let kind = rule.kind.ok_or(Meaning::Nothing)?;
+    let Found { address, fields, .. } = found;
+    let session = fields.iter().find(|(name, _)| *name == "session");
+    let session = session.and_then(|(_, text)| Name::captured(&filter.name, text.bytes()));
+    let address = match (address, &session) {
+        (None, Some(session)) => Some(sessions.client(session).ok_or(Meaning::Ambiguous)?),
+        (address, _) => address,
+    };
+    let weight = Event::weight_of(&fields);
+    let mut event = Event { kind, at, address, weight, fields, line };
+    match (kind, &session, address) {
+        (Kind::Connect, Some(session), Some(address)) => sessions.open(session.clone(), address),
+        (Kind::Disconnect, Some(session), _) => sessions.close(session),
+        _ => {}
+    }
+    let process = || Some(Name::of_process(&filter.name, origin.program, origin.pid?, address?));
+    if filter.counts_attempts
+        && let Some(name) = session.or_else(process)
+    {
+        event.weight = sessions.news(name, &event);
+        if event.weight == 0 {
+            return Err(Meaning::Repeated);
+        }
+    }
+    Ok(event)
 }
 
 fn client(

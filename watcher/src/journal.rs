@@ -56,6 +56,8 @@ pub struct Position {
 #[derive(Debug)]
 pub struct Journal {
     selection: Selection,
+    /// Where the program that reads it may be.
+    programs: Vec<PathBuf>,
     position: Option<Position>,
     /// The journal does not know the cursor, so that entries are asked for by time.
     by_time: bool,
@@ -89,6 +91,7 @@ impl Journal {
     pub fn new(selection: Selection, position: Option<Position>, now: Instant) -> Journal {
         Journal {
             selection,
+            programs: child::PROGRAMS.iter().map(PathBuf::from).collect(),
             position,
             by_time: false,
             stage: Stage::Resting(now),
@@ -162,7 +165,7 @@ impl Journal {
     }
 
     fn start(&mut self, pass: Pass, now: Instant) {
-        match Child::start(&self.arguments(pass)) {
+        match Child::start(&self.programs, &self.arguments(pass)) {
             Ok(child) => self.stage = Stage::Running(pass, Box::new(child)),
             Err(trouble) => self.rest(trouble, now),
         }
@@ -184,9 +187,6 @@ impl Journal {
     }
 
     fn rest(&mut self, trouble: String, now: Instant) {
-        if self.trouble.is_none() {
-            tracing::warn!("the journal cannot be read and is tried again: {trouble}");
-        }
         self.trouble = Some(trouble);
         self.restarts += 1;
         self.stage = Stage::Resting(now + self.pause);
@@ -196,6 +196,10 @@ impl Journal {
     fn take(&mut self, entry: &Entry, sink: &mut dyn FnMut(Sent<'_>)) {
         let taken_us = entry.taken_us.unwrap_or_default();
         if self.by_time && self.position.as_ref().is_some_and(|position| taken_us <= position.taken_us) {
+            return;
+        }
+        // It is asked for again with what comes after it, and known by its place.
+        if self.position.as_ref().is_some_and(|position| position.cursor == entry.cursor) {
             return;
         }
         self.by_time = false;
@@ -237,7 +241,8 @@ impl Journal {
         arguments.push(match &self.position {
             None => FIRST_SINCE.into(),
             Some(position) if self.by_time => format!("--since=@{}", position.taken_us / 1_000_000).into(),
-            Some(position) => format!("--after-cursor={}", position.cursor).into(),
+            // Not `--after-cursor`: where the entry itself has been deleted, that leaves out the first one after it.
+            Some(position) => format!("--cursor={}", position.cursor).into(),
         });
         arguments.extend(self.selection.terms().into_iter().map(OsString::from));
         arguments
@@ -257,3 +262,6 @@ impl Selection {
         self.matches.iter().cloned().chain(own).chain(units).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

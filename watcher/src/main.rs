@@ -23,6 +23,9 @@ enum Command {
     Run(Configured),
     /// Loads everything, proves every filter by its samples, and starts nothing.
     Check(Configured),
+    /// Which logs of this machine are read where no source is named, and why; what it prints can be appended to
+    /// watcher.toml.
+    Detect(commands::Detect),
     /// Who would have been banned by old logs, when and why.
     Replay(commands::Replay),
     /// What each line means.
@@ -52,6 +55,11 @@ fn main() -> ExitCode {
                 .and_then(|config| run::run(file.as_deref(), config))
         }
         Command::Check(Configured { config }) => commands::check(config.as_deref()),
+        Command::Detect(detect) => match detect.run() {
+            // Asked, and there is none.
+            Ok(false) => return ExitCode::FAILURE,
+            found => found.map(drop),
+        },
         Command::Replay(replay) => replay.run(),
         Command::Match(lines) => lines.run(),
         Command::ImportFail2ban(import) => import.run(),

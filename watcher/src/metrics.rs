@@ -8,6 +8,7 @@ use prometheus::{
 };
 
 use crate::event::Kind;
+use crate::notice;
 
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => { $($(#[$doc])* pub const $name: &str = $text;)* };
@@ -30,12 +31,26 @@ pub mod name {
         REFUSED = "watcher_patterns_refused_total";
         /// Lines of which only the beginning was read, by source.
         CUT = "watcher_cut_lines_total";
+        /// Messages of more than one line that were made one, by source.
+        ESCAPED = "watcher_escaped_lines_total";
         /// Lines that are known to be lost, by source and reason.
         LOST = "watcher_lines_lost_total";
         /// How long ago the newest line that was read was written, by source, when it was read.
         LAG = "watcher_line_lag_seconds";
         /// Bytes written and not yet read, by source.
         BEHIND = "watcher_source_behind_bytes";
+        /// When the last line was written, by source.
+        LAST = "watcher_source_last_line_timestamp_seconds";
+        /// Whether a source cannot be read, by source.
+        TROUBLED = "watcher_source_troubled";
+        /// Whether a source has said nothing for longer than it ever does, by source.
+        SILENT = "watcher_source_silent";
+        /// Whether the lines of a source are no longer understood, by source.
+        NOT_UNDERSTOOD = "watcher_source_not_understood";
+        /// 1, with a source's kind and the envelope of its last line as labels.
+        SOURCE_INFO = "watcher_source_info";
+        /// Notices about sources, by kind.
+        NOTICES = "watcher_notices_total";
         /// Events, by kind.
         EVENTS = "watcher_events_total";
         /// Bans made, by jail.
@@ -103,12 +118,26 @@ pub struct Metrics {
     pub refused: IntCounterVec,
     /// [`name::CUT`]
     pub cut: IntCounterVec,
+    /// [`name::ESCAPED`]
+    pub escaped: IntCounterVec,
     /// [`name::LOST`]
     pub lost: IntCounterVec,
     /// [`name::LAG`]
     pub lag: GaugeVec,
     /// [`name::BEHIND`]
     pub behind: IntGaugeVec,
+    /// [`name::LAST`]
+    pub last: GaugeVec,
+    /// [`name::TROUBLED`]
+    pub troubled: IntGaugeVec,
+    /// [`name::SILENT`]
+    pub silent: IntGaugeVec,
+    /// [`name::NOT_UNDERSTOOD`]
+    pub not_understood: IntGaugeVec,
+    /// [`name::SOURCE_INFO`]
+    pub source_info: IntGaugeVec,
+    /// [`name::NOTICES`]
+    pub notices: IntCounterVec,
     /// [`name::EVENTS`]
     pub events: IntCounterVec,
     /// [`name::BANS`]
@@ -191,18 +220,36 @@ impl Metrics {
                 &["source"],
             ),
             cut: counters(&registry, name::CUT, "Lines of which only the beginning was read.", &["source"]),
+            escaped: counters(
+                &registry,
+                name::ESCAPED,
+                "Messages of more than one line that were made one.",
+                &["source"],
+            ),
             lost: counters(&registry, name::LOST, "Lines that are known to be lost.", &["source", "reason"]),
-            lag: register(
+            lag: seconds(&registry, name::LAG, "Age of the newest line when it was read, in seconds."),
+            behind: gauges(&registry, name::BEHIND, "Bytes written and not yet read.", &["source"]),
+            last: seconds(&registry, name::LAST, "When the last line was written, in seconds since 1970."),
+            troubled: gauges(&registry, name::TROUBLED, "Whether a source cannot be read.", &["source"]),
+            silent: gauges(
                 &registry,
-                GaugeVec::new(
-                    Opts::new(name::LAG, "Age of the newest line when it was read, in seconds."),
-                    &["source"],
-                ),
+                name::SILENT,
+                "Whether a source has said nothing for longer than it ever does.",
+                &["source"],
             ),
-            behind: register(
+            not_understood: gauges(
                 &registry,
-                IntGaugeVec::new(Opts::new(name::BEHIND, "Bytes written and not yet read."), &["source"]),
+                name::NOT_UNDERSTOOD,
+                "Whether the lines of a source are no longer understood.",
+                &["source"],
             ),
+            source_info: gauges(
+                &registry,
+                name::SOURCE_INFO,
+                "1, with what a source is and the envelope of its last line.",
+                &["source", "kind", "envelope"],
+            ),
+            notices: counters(&registry, name::NOTICES, "Notices about sources.", &["kind"]),
             events: counters(&registry, name::EVENTS, "Events by kind.", &["kind"]),
             bans: counters(&registry, name::BANS, "Bans made.", &["jail"]),
             bans_active: gauge(&registry, name::BANS_ACTIVE, "Bans in force."),
@@ -291,6 +338,9 @@ impl Metrics {
         for why in ["expired", "lifted", "exempted"] {
             self.unbans.with_label_values(&[why]);
         }
+        for kind in notice::KINDS {
+            self.notices.with_label_values(&[kind]);
+        }
         self.reload_ok.set(1.0);
         let version = Opts::new(name::BUILD_INFO, "The version that runs.")
             .const_label("version", env!("CARGO_PKG_VERSION"));
@@ -309,11 +359,23 @@ impl Metrics {
             &self.replaced,
             &self.refused,
             &self.cut,
+            &self.escaped,
         ] {
             series.with_label_values(&[source]);
         }
         self.lag.with_label_values(&[source]);
-        self.behind.with_label_values(&[source]);
+        for series in [&self.behind, &self.troubled, &self.silent, &self.not_understood] {
+            series.with_label_values(&[source]);
+        }
+    }
+
+    /// Forgets how sources stand now: those that are still there are told of again.
+    pub fn forget_sources(&self) {
+        self.lag.reset();
+        self.last.reset();
+        for series in [&self.behind, &self.troubled, &self.silent, &self.not_understood, &self.source_info] {
+            series.reset();
+        }
     }
 
     /// Gives a zone's series their zero.
@@ -370,6 +432,10 @@ fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
     register(registry, IntCounter::new(name, help))
 }
 
+fn seconds(registry: &Registry, name: &str, help: &str) -> GaugeVec {
+    register(registry, GaugeVec::new(Opts::new(name, help), &["source"]))
+}
+
 fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     register(registry, IntGauge::new(name, help))
 }
@@ -398,6 +464,8 @@ mod tests {
         metrics.prepare_jail("j");
         metrics.prepare_zone("list.example");
         metrics.lost.with_label_values(&["/var/log/x", "truncated"]);
+        metrics.last.with_label_values(&["/var/log/x"]);
+        metrics.source_info.with_label_values(&["/var/log/x", "file", "tai64n"]);
         let text = String::from_utf8(metrics.expose()).unwrap();
         for name in [
             name::LINES,
@@ -406,9 +474,16 @@ mod tests {
             name::REPEATED,
             name::REPLACED,
             name::CUT,
+            name::ESCAPED,
             name::LOST,
             name::LAG,
             name::BEHIND,
+            name::LAST,
+            name::TROUBLED,
+            name::SILENT,
+            name::NOT_UNDERSTOOD,
+            name::SOURCE_INFO,
+            name::NOTICES,
             name::EVENTS,
             name::BANS,
             name::BANS_ACTIVE,

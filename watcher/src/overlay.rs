@@ -15,7 +15,7 @@ pub fn documents(
 ) -> BTreeMap<String, Document> {
     let mut documents: BTreeMap<String, Document> = shipped
         .iter()
-        .map(|(name, text)| ((*name).to_owned(), Document::parse(format!("{name}.toml (shipped)"), *text)))
+        .map(|(name, text)| ((*name).to_owned(), Document::parse(format!("{name}{SHIPPED}"), *text)))
         .collect();
     for path in directory.map(|directory| files(directory, mistakes)).unwrap_or_default() {
         let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
@@ -27,6 +27,14 @@ pub fn documents(
         }
     }
     documents
+}
+
+/// What follows the name of a shipped document; no file in a directory is read whose name ends so.
+const SHIPPED: &str = ".toml (shipped)";
+
+/// Whether the document is compiled in, and what it says was proven by the tests.
+pub fn is_shipped(document: &Document) -> bool {
+    document.name().to_str().is_some_and(|name| name.ends_with(SHIPPED))
 }
 
 fn files(directory: &Path, mistakes: &mut Mistakes) -> Vec<std::path::PathBuf> {

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::engine::{Ban, Engine, Exemption, Exemptions, Input, Output};
 use crate::fail2ban::{Foreign, Imported};
 use crate::interpret::{Interpreter, Reading, Sight};
-use crate::watch::{Counts, Now, Watch};
+use crate::watch::{Counts, Now, SourceCounts, Watch};
 
 pub use compare::Difference;
 pub use html::html;
@@ -49,6 +49,18 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What became of the lines of all logs together.
+    pub fn lines(&self) -> SourceCounts {
+        let mut all = SourceCounts::default();
+        for source in &self.counts.sources {
+            all.lines += source.lines;
+            all.unknown += source.unknown;
+            all.ambiguous += source.ambiguous;
+            all.repeated += source.repeated;
+        }
+        all
+    }
+
     /// How much time the log covers, in whole seconds.
     pub fn length(&self) -> Duration {
         self.span.map_or(Duration::ZERO, |(first, last)| Duration::from_secs(last.since(first).as_secs()))
@@ -58,8 +70,8 @@ impl Outcome {
 /// So many bytes of lines does a thread read at a time: a share that is worth the handing over.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// Reads the logs as one source, in the order in which their lines were written, with as many threads as the machine has
-/// processors.
+/// Reads the logs in the order in which their lines were written, with as many threads as the machine has processors; each
+/// log with its rotated files is a source of its own.
 ///
 /// # Errors
 /// A log cannot be read.
@@ -94,8 +106,12 @@ fn read(
 ) -> Result<Outcome, LogError> {
     let source = config.sources.first();
     let zone = source.map_or_else(TimeZone::system, |source| source.zone.clone());
-    let interpreter = Interpreter::new(config.filters.iter().cloned(), zone.clone());
-    let reader = interpreter.reader();
+    let logs = logs::named(logs)?;
+    let interpreter = || Interpreter::new(config.filters.iter().cloned(), zone.clone());
+    let sources = logs.iter().map(|log| log.source + 1).max().unwrap_or(1);
+    let interpreters: Vec<Interpreter> = std::iter::repeat_with(interpreter).take(sources).collect();
+    // All have the same filters: what is seen in a line is the same for each.
+    let reader = interpreters.first().map_or_else(|| interpreter().reader(), Interpreter::reader);
     // This machine's own addresses say nothing about the machine that wrote an old log.
     let configured = config.exempt.iter().map(|network| (*network, Exemption::Configured));
     let listed = config.exempt_listed.iter().map(|network| (*network, Exemption::File));
@@ -104,16 +120,17 @@ fn read(
         .with_quotas(&config.quotas)
         .with_counters_max(config.counters_max)
         .unsaved();
-    let mut watch = Watch::new(vec![interpreter], engine);
+    let mut watch = Watch::new(interpreters, engine);
     watch.judge = Some(Box::default());
-    watch.foreign = vec![Foreign::new(&imported(config))];
+    let imported = imported(config);
+    watch.foreign = (0..sources).map(|_| Foreign::new(&imported)).collect();
     let mut replay = Replay::new(watch);
     match NonZero::new(threads.get() - 1) {
-        None => merge::read(logs, &zone, &mut replay, progress)?,
+        None => merge::read(&logs, &zone, &mut replay, progress)?,
         Some(helpers) => std::thread::scope(|scope| {
             let crew = Crew::start(scope, helpers.get(), reader, block_bytes);
             let mut threaded = Threaded { crew, replay: &mut replay };
-            merge::read(logs, &zone, &mut threaded, progress)?;
+            merge::read(&logs, &zone, &mut threaded, progress)?;
             threaded.finish();
             Ok(())
         })?,
@@ -132,12 +149,25 @@ fn imported(config: &Config) -> Vec<Imported> {
     all
 }
 
-/// Gives every line of one log, as [`replay`] reads it.
+/// Gives every line of a log, or of a directory of logs, as [`replay`] reads them; stamps in local time are in the
+/// system's zone.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn lines_of(log: &std::path::Path, sink: &mut dyn FnMut(&[u8])) -> Result<(), LogError> {
-    logs::read(log, &std::rc::Rc::default(), sink)
+    let logs = logs::named(&[log.to_owned()])?;
+    merge::read(&logs, &TimeZone::system(), &mut Each(sink), &mut |_| {})
+}
+
+/// Hands each line on.
+struct Each<'s>(&'s mut dyn FnMut(&[u8]));
+
+impl merge::Sink for Each<'_> {
+    fn starts(&mut self, _: Timestamp) {}
+
+    fn line(&mut self, _: usize, line: &[u8]) {
+        (self.0)(line);
+    }
 }
 
 /// A replay under way.
@@ -158,15 +188,15 @@ impl Replay {
         Replay { watch, now, first: None, bans: Vec::new(), spared: 0, out: Vec::new() }
     }
 
-    /// The next line.
-    pub fn line(&mut self, line: &[u8]) {
-        let reading = self.watch.line(0, line, Now::Lines(self.now), &mut self.out);
+    /// The next line of that source.
+    pub fn line(&mut self, source: usize, line: &[u8]) {
+        let reading = self.watch.line(source, line, Now::Lines(self.now), &mut self.out);
         self.read(reading);
     }
 
     /// The next line, which was looked at by another thread.
-    fn looked(&mut self, line: &[u8], sight: Sight<'_>) {
-        let reading = self.watch.looked(0, sight, line, self.now, &mut self.out);
+    fn looked(&mut self, source: usize, line: &[u8], sight: Sight<'_>) {
+        let reading = self.watch.looked(source, sight, line, self.now, &mut self.out);
         self.read(reading);
     }
 
@@ -220,8 +250,8 @@ impl merge::Sink for Replay {
         self.now = written;
     }
 
-    fn line(&mut self, line: &[u8]) {
-        Replay::line(self, line);
+    fn line(&mut self, source: usize, line: &[u8]) {
+        Replay::line(self, source, line);
     }
 }
 
@@ -234,7 +264,7 @@ struct Threaded<'r> {
 impl Threaded<'_> {
     fn finish(self) {
         let Threaded { mut crew, replay } = self;
-        crew.finish(&mut |line, sight| replay.looked(line, sight));
+        crew.finish(&mut |source, line, sight| replay.looked(source, line, sight));
     }
 }
 
@@ -243,8 +273,8 @@ impl merge::Sink for Threaded<'_> {
         self.replay.now = written;
     }
 
-    fn line(&mut self, line: &[u8]) {
+    fn line(&mut self, source: usize, line: &[u8]) {
         let Threaded { crew, replay } = self;
-        crew.line(line, &mut |line, sight| replay.looked(line, sight));
+        crew.line(source, line, &mut |source, line, sight| replay.looked(source, line, sight));
     }
 }

@@ -11,28 +11,25 @@ mod reload;
 mod saver;
 mod sessions;
 mod signals;
+mod sources;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::Context as _;
 use logline::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Notify;
 
-use crate::config::{Config, Origin, Source};
+use crate::config::Config;
 use crate::control::{Commands, Server, Wake};
 use crate::engine::Engine;
 use crate::fail2ban::Foreign;
-use crate::feed::Feed;
 use crate::interpret::Interpreter;
-use crate::journal::Journal;
 use crate::metrics::Metrics;
-use crate::store::{Position, Saved, Store};
-use crate::syslog::Listener;
-use crate::tail::{SourceId, Start, Tailer, Target};
+use crate::pace::Pace;
+use crate::store::{Saved, Store};
+use crate::tail::{SourceId, Tailer};
 use crate::watch::Watch;
 
 use daemon::Daemon;
@@ -40,6 +37,7 @@ use enforcer::Enforcer;
 use own::{Resolver, Surroundings};
 use saver::Saver;
 use signals::Signals;
+use sources::Sources;
 
 /// Runs until it is told to stop.
 ///
@@ -49,10 +47,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     let signals = Signals::register().context("cannot take signals")?;
     take_descriptors();
     if config.sources.is_empty() {
-        config.sources = Source::usual(&config.filters);
-        for source in &config.sources {
-            tracing::info!("no source is configured; reading {}", source.name);
-        }
+        sources::find_or_say(&mut config);
     }
     let server = Server::bind(&config.socket, config.listen)?;
     let (store, saved) = Store::open(&config.database)?;
@@ -68,11 +63,10 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     let mut watch = Watch::new(interpreters(&config), engine);
     watch.foreign = config.sources.iter().map(|source| Foreign::new(&source.fail2ban)).collect();
     let mut tailer = Tailer::new().context("cannot watch files (inotify)")?;
-    let mut feeds = BTreeMap::new();
+    let mut sources = Sources::new();
     restore(&mut watch, &config, &saved, now);
     for (id, source) in (0..).zip(&config.sources) {
-        let feed = follow(&mut tailer, SourceId(id), source, &saved);
-        feeds.extend(feed.map(|feed| (SourceId(id), feed)));
+        sources.follow(&mut tailer, SourceId(id), source, &saved);
         metrics.prepare_source(&source.name);
     }
     config.jails.iter().for_each(|jail| metrics.prepare_jail(&jail.name));
@@ -90,7 +84,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         config,
         watch,
         tailer,
-        feeds,
+        sources,
         enforcer,
         saver: Saver::new(store, seed),
         metrics,
@@ -101,6 +95,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         dropped: 0,
         started: now,
         read_again: None,
+        pace: Pace::default(),
     };
     let ended = daemon.run(&signals);
     stop.notify_one();
@@ -129,36 +124,6 @@ fn interpreters(config: &Config) -> Vec<Interpreter> {
         .iter()
         .map(|source| Interpreter::new(source.filters.iter().cloned(), source.zone.clone()))
         .collect()
-}
-
-/// Begins to read a source where the last run left it. Gives what is to be read, where it is not the tailer.
-fn follow(tailer: &mut Tailer, id: SourceId, source: &Source, saved: &Saved) -> Option<Feed> {
-    let (mut cursors, mut entry) = (Vec::new(), None);
-    for (_, position) in saved.cursors.iter().filter(|(name, _)| *name == source.name) {
-        match position.clone() {
-            Position::File(cursor) => cursors.push(cursor),
-            Position::Journal(position) => entry = Some(position),
-        }
-    }
-    let path = match &source.origin {
-        Origin::File(path) => path,
-        Origin::Journal(selection) => {
-            let journal = Journal::new(selection.clone(), entry, Instant::now());
-            return Some(Feed::Journal(Box::new(journal)));
-        }
-        Origin::Syslog(address) => {
-            let listener = Listener::open(address.clone(), Instant::now());
-            return Some(Feed::Syslog(Box::new(listener)));
-        }
-    };
-    if !path.exists() {
-        tracing::info!("{} does not exist yet; waiting for it", source.name);
-    }
-    if let Err(error) = tailer.follow(id, Target::parse(&path.to_string_lossy()), Start::Beginning, &cursors)
-    {
-        tracing::error!("cannot read {}: {error}", source.name);
-    }
-    None
 }
 
 /// Takes up where the last run was: bans, counters in flight, open sessions.

@@ -1,4 +1,4 @@
-//! Takes syslog messages: on a Unix datagram socket of its own, or on an address that was named.
+//! Takes syslog messages: on a Unix socket of its own, datagram or stream, or on an address that was named.
 //!
 //! Who may send may make up any line. The socket is for root and the group `postern`; an address is as trustworthy as
 //! whoever can reach it. There is no cursor: what is sent while nobody listens is the sender's to keep.
@@ -6,12 +6,13 @@
 mod framing;
 mod message;
 mod stream;
+mod udp;
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ use crate::feed::{Sent, one_line};
 use crate::tail::{LINE_BYTES_MAX, Loss, Progress, Stats};
 
 pub use framing::{Framing, NoFrame};
-use stream::Streams;
+use stream::{Door, Streams};
+use udp::Udp;
 
 /// So many datagrams are read before it is another source's turn.
 const TURN: usize = 1024;
@@ -35,6 +37,8 @@ const AGAIN: Duration = Duration::from_secs(10);
 pub enum Address {
     /// A Unix datagram socket.
     Socket(PathBuf),
+    /// `unix-stream://PATH`: a Unix stream socket.
+    Stream(PathBuf),
     /// `udp://ADDRESS:PORT`
     Udp(SocketAddr),
     /// `tcp://ADDRESS:PORT`
@@ -48,6 +52,8 @@ pub struct Listener {
     state: State,
     stats: Stats,
     escaped: u64,
+    /// Where messages are read into: a byte more than a line may have tells one that is too long.
+    buffer: Box<[u8]>,
 }
 
 #[derive(Debug)]
@@ -55,8 +61,8 @@ enum State {
     /// The address cannot be had; when it is tried again.
     Closed(String, Instant),
     Unix(UnixDatagram),
-    Udp(UdpSocket),
-    Tcp(Streams),
+    Udp(Udp),
+    Streams(Streams),
 }
 
 impl Listener {
@@ -67,6 +73,7 @@ impl Listener {
             state: State::Closed(String::new(), now),
             stats: Stats::default(),
             escaped: 0,
+            buffer: vec![0; LINE_BYTES_MAX + 1].into_boxed_slice(),
         };
         listener.listen(now);
         listener
@@ -78,7 +85,7 @@ impl Listener {
             State::Closed(..) => Vec::new(),
             State::Unix(socket) => vec![socket.as_fd()],
             State::Udp(socket) => vec![socket.as_fd()],
-            State::Tcp(streams) => streams.fds(),
+            State::Streams(streams) => streams.fds(),
         }
     }
 
@@ -87,7 +94,7 @@ impl Listener {
         match &self.state {
             State::Closed(_, again) => Some(*again),
             State::Unix(_) | State::Udp(_) => None,
-            State::Tcp(streams) => streams.due(),
+            State::Streams(streams) => streams.due(),
         }
     }
 
@@ -99,15 +106,14 @@ impl Listener {
         zone: &TimeZone,
         sink: &mut dyn FnMut(Sent<'_>),
     ) -> Progress {
-        let Listener { state, stats, escaped, .. } = self;
-        let mut lost = Vec::new();
+        let Listener { state, stats, escaped, buffer, .. } = self;
+        let (mut lost, mut dropped) = (Vec::new(), 0);
         let mut each = |message: &[u8], cut: bool| {
             stats.lines += 1;
             stats.cut_lines += u64::from(cut);
             let (line, was_escaped) = one_line(message);
             *escaped += u64::from(was_escaped);
-            let mut room = Vec::new();
-            sink(Sent { envelope: message::open(&line, zone, arrival, &mut room), line: &line });
+            sink(Sent { envelope: message::open(&line, zone, arrival), line: &line });
         };
         let progress = match state {
             State::Closed(_, again) => {
@@ -116,12 +122,19 @@ impl Listener {
                 }
                 Progress::Idle
             }
-            State::Unix(socket) => datagrams(&mut |buffer| socket.recv(buffer), &mut each),
-            State::Udp(socket) => datagrams(&mut |buffer| socket.recv(buffer), &mut each),
-            State::Tcp(streams) => streams.read(now, &mut each, &mut |loss| lost.push(loss)),
+            State::Unix(socket) => datagrams(buffer, &mut |buffer| socket.recv(buffer), &mut each),
+            State::Udp(socket) => {
+                let progress = datagrams(buffer, &mut |buffer| socket.receive(buffer), &mut each);
+                dropped = socket.take_dropped();
+                progress
+            }
+            State::Streams(streams) => streams.read(now, buffer, &mut each, &mut |loss| lost.push(loss)),
         };
         for loss in lost {
-            self.lose(loss);
+            self.stats.count(loss);
+        }
+        if dropped > 0 {
+            *self.stats.lost.entry(Loss::Dropped).or_default() += dropped;
         }
         progress
     }
@@ -130,7 +143,7 @@ impl Listener {
     pub fn trouble(&self) -> Option<&str> {
         match &self.state {
             State::Closed(trouble, _) => Some(trouble),
-            State::Unix(_) | State::Udp(_) | State::Tcp(_) => None,
+            State::Unix(_) | State::Udp(_) | State::Streams(_) => None,
         }
     }
 
@@ -144,17 +157,14 @@ impl Listener {
         self.escaped
     }
 
-    fn lose(&mut self, loss: Loss) {
-        self.stats.count(loss);
-    }
-
     fn listen(&mut self, now: Instant) {
         let opened = match &self.address {
             Address::Socket(path) => socket(path).map(State::Unix),
-            Address::Udp(address) => {
-                UdpSocket::bind(address).and_then(|s| s.set_nonblocking(true).map(|()| State::Udp(s)))
+            Address::Stream(path) => stream_socket(path).map(State::Streams),
+            Address::Udp(address) => Udp::bind(*address).map(State::Udp),
+            Address::Tcp(address) => {
+                TcpListener::bind(address).and_then(|l| Streams::new(Door::Tcp(l))).map(State::Streams)
             }
-            Address::Tcp(address) => Streams::bind(*address).map(State::Tcp),
         };
         self.state = opened.unwrap_or_else(|error| {
             let trouble = format!("cannot listen: {error}");
@@ -168,7 +178,9 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let (Address::Socket(path), State::Unix(_)) = (&self.address, &self.state) {
+        if let (Address::Socket(path), State::Unix(_)) | (Address::Stream(path), State::Streams(_)) =
+            (&self.address, &self.state)
+        {
             // Who sends to a socket that is not there learns it at once. One that stays is removed at the next start.
             let _ = std::fs::remove_file(path);
         }
@@ -179,38 +191,56 @@ impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Address::Socket(path) => write!(f, "{}", path.display()),
+            Address::Stream(path) => write!(f, "unix-stream://{}", path.display()),
             Address::Udp(address) => write!(f, "udp://{address}"),
             Address::Tcp(address) => write!(f, "tcp://{address}"),
         }
     }
 }
 
-/// Makes the socket, in place of one that nobody listens at any more.
+/// Makes the datagram socket.
 fn socket(path: &Path) -> io::Result<UnixDatagram> {
-    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
-        if UnixDatagram::unbound()?.connect(path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens there"));
-        }
-        std::fs::remove_file(path)?;
-    }
+    make_room(path, || UnixDatagram::unbound()?.connect(path))?;
     let socket = UnixDatagram::bind(path)?;
-    if let Some(group) = crate::control::group() {
-        // Without the right to give the socket to the group, root alone can send: no reason not to listen.
-        let _ = std::os::unix::fs::chown(path, None, Some(group));
-    }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    admit_the_group(path)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
 
+/// Makes the stream socket.
+fn stream_socket(path: &Path) -> io::Result<Streams> {
+    make_room(path, || UnixStream::connect(path).map(drop))?;
+    let listener = UnixListener::bind(path)?;
+    admit_the_group(path)?;
+    Streams::new(Door::Unix(listener))
+}
+
+/// Removes a socket that nobody listens at any more; makes the directory where there is none.
+fn make_room(path: &Path, knock: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        if knock().is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens there"));
+        }
+        std::fs::remove_file(path)?;
+    }
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)
+}
+
+fn admit_the_group(path: &Path) -> io::Result<()> {
+    if let Some(group) = crate::control::group() {
+        // Without the right to give the socket to the group, root alone can send: no reason not to listen.
+        let _ = std::os::unix::fs::chown(path, None, Some(group));
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
+}
+
 fn datagrams(
+    buffer: &mut [u8],
     receive: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
     each: &mut dyn FnMut(&[u8], bool),
 ) -> Progress {
-    // A byte more than a line may have tells one that is too long.
-    let mut buffer = vec![0; LINE_BYTES_MAX + 1];
     for _ in 0..TURN {
-        match receive(&mut buffer) {
+        match receive(buffer) {
             Ok(count) => {
                 each(buffer.get(..count.min(LINE_BYTES_MAX)).unwrap_or_default(), count > LINE_BYTES_MAX);
             }

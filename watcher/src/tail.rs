@@ -32,6 +32,7 @@ mod way;
 
 pub use compression::decompressed;
 pub use cursor::{Cursor, FileId};
+pub(crate) use family::{is_compressed, possible_bases};
 pub use replay::{Members, read_all, read_lines};
 pub use splitter::{LINE_BYTES_MAX, LineSplitter, RawLine};
 pub use stats::{Loss, Stats};

@@ -4,6 +4,7 @@
 use logline::Timestamp;
 
 use crate::engine::{Engine, Input, Output};
+use crate::envelope::EnvelopeKind;
 use crate::event::{Event, Kind};
 use crate::fail2ban::Foreign;
 use crate::fail2ban::foreign::Line;
@@ -13,6 +14,9 @@ use crate::interpret::{AHEAD_MAX, Interpreter, Meaning, Reading, Sight};
 use crate::messages::Messages;
 use crate::replay::Judge;
 use crate::twins::Twins;
+
+#[cfg(test)]
+mod tests;
 
 /// Interpreters, one a source, before one engine.
 #[derive(Debug)]
@@ -83,6 +87,8 @@ pub struct SourceCounts {
     pub ahead: u64,
     /// When the last one was written.
     pub last: Option<Timestamp>,
+    /// The envelope it came in.
+    pub envelope: Option<EnvelopeKind>,
     /// How old it was when it was read.
     pub lag: std::time::Duration,
 }
@@ -96,6 +102,7 @@ enum Raw<'r> {
 }
 
 /// What fail2ban's filters are given of a line.
+#[derive(Clone, Copy)]
 enum Heard<'r> {
     Line(&'r [u8]),
     Sent(&'r Sent<'r>),
@@ -221,6 +228,7 @@ impl Watch {
         let count = counts.sources.get_mut(source)?;
         count.lines += 1;
         count.last = Some(reading.at);
+        count.envelope = Some(reading.envelope);
         count.lag = arrival.since(reading.at);
         count.ahead += u64::from(reading.replaced);
         count.repeated += twice;

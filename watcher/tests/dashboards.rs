@@ -13,6 +13,8 @@ fn exported() -> BTreeSet<String> {
     let metrics = Metrics::new();
     metrics.prepare_source("log");
     metrics.prepare_jail("jail");
+    metrics.last.with_label_values(&["log"]);
+    metrics.source_info.with_label_values(&["log", "file", "tai64n"]);
     metrics.lost.with_label_values(&["log", "gone"]);
     let text = String::from_utf8(metrics.expose()).expect("the text format is UTF-8");
     let name =

@@ -105,7 +105,12 @@ impl Guard {
                     }
                 }
                 Output::Banned(_) => self.bans += 1,
-                Output::Ended { .. } | Output::Spared { .. } => {}
+                Output::Ended { .. }
+                | Output::Spared { .. }
+                | Output::Asked(_)
+                | Output::Allowed { .. }
+                | Output::Disallowed { .. }
+                | Output::Zone(_) => {}
             }
         }
     }

@@ -54,11 +54,26 @@ impl<'a> QueueNote<'a> {
                 Some(QueueNote::Discarding { what: Text::from(what), file: Text::from(rest.0) })
             }
             b"status:" => is_status(rest.0).then(|| QueueNote::Status(Text::from(rest.0))),
-            b"warning:" => Some(QueueNote::Warning(Text::from(rest.0))),
-            b"alert:" => Some(QueueNote::Alert(Text::from(rest.0))),
+            b"warning:" => is_own(rest.0).then(|| QueueNote::Warning(Text::from(rest.0))),
+            b"alert:" => is_own(rest.0).then(|| QueueNote::Alert(Text::from(rest.0))),
             _ => None,
         }
     }
+}
+
+/// How the complaints of qmail-log(5) begin; other programs warn of other things.
+const COMPLAINTS: &[&[u8]] = &[
+    b"cannot ",
+    b"internal error",
+    b"oh no! ",
+    b"out of memory",
+    b"qmail-todo: ",
+    b"trouble ",
+    b"unable to ",
+];
+
+fn is_own(complaint: &[u8]) -> bool {
+    COMPLAINTS.iter().any(|own| complaint.starts_with(own))
 }
 
 fn starting(mut line: Scan<'_>) -> Option<QueueNote<'_>> {

@@ -52,8 +52,9 @@ pub fn run(config: &Config) -> Result<Answer, Failure> {
         .map_err(Failure::Start)?;
     let telemetry = Arc::new(telemetry(config)?);
     let (shared, courier) = runtime.block_on(async { open(config, &telemetry) })?;
-    runtime.block_on(serve(config, sockets, shared, courier, telemetry))?;
+    runtime.block_on(serve(config, sockets, shared, courier, Arc::clone(&telemetry)))?;
     stop_runtime(runtime);
+    telemetry.close();
     Ok(Answer::Yes)
 }
 

@@ -9,6 +9,8 @@ mod blocklist;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod envelopes;
+#[cfg(test)]
 mod fairness;
 #[cfg(test)]
 mod forgery;
@@ -16,6 +18,12 @@ mod forgery;
 mod guessing;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod journal;
+#[cfg(test)]
+mod old_logs;
+#[cfg(test)]
+mod pressure;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
@@ -26,3 +34,5 @@ mod restart;
 mod rights;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
+mod status;

@@ -6,9 +6,12 @@ use std::time::Duration;
 use settings::duration::human;
 
 use crate::control::api::{
-    Allows, AskedList, BanView, Bans, Explained, JailList, Refusal, Standing, Status, Why,
+    Allows, AskedList, BanView, Bans, Explained, JailList, Refusal, SourceStatus, Standing, Status, Why,
 };
 use crate::jail::Mode;
+
+/// So many of the latest notices are shown.
+const NOTICES_SHOWN: usize = 5;
 
 pub(super) fn status(status: &Status) -> String {
     let mut told = String::new();
@@ -20,22 +23,67 @@ pub(super) fn status(status: &Status) -> String {
     }
     let _ =
         writeln!(told, "bans      {} in force, {} offenders being counted", status.active, status.counted);
-    for source in &status.sources {
-        let _ = writeln!(told, "source    {}", source.name);
-        if let Some(trouble) = &source.trouble {
-            let _ = writeln!(told, "          NOT READ: {trouble}");
-        }
-        let last = source.last.as_deref().unwrap_or("never");
-        let _ = writeln!(
-            told,
-            "          {} lines, {} unknown, {} ambiguous, {} times lost; {} bytes behind; last {last}",
-            source.lines, source.unknown, source.ambiguous, source.lost, source.behind_bytes
-        );
-    }
+    status.sources.iter().for_each(|of| source(&mut told, of));
     if status.sources.is_empty() {
-        told += "source    none: name one in watcher.toml\n";
+        told += "source    none: name one in watcher.toml; `postern-watcher detect` finds what is here\n";
+    }
+    let skipped = status.notices.len().saturating_sub(NOTICES_SHOWN);
+    for notice in status.notices.iter().skip(skipped) {
+        let _ = writeln!(told, "notice    {}  {}", notice.at, notice.text);
     }
     told
+}
+
+fn source(told: &mut String, source: &SourceStatus) {
+    let _ = writeln!(told, "source    {}", source.name);
+    if let Some(trouble) = &source.trouble {
+        let _ = writeln!(told, "          NOT READ: {trouble}");
+    }
+    if let Some(end) = &source.ended {
+        let _ = writeln!(told, "          {end}");
+    }
+    if let Some(seconds) = source.silent_seconds {
+        let quiet = human(Duration::from_secs(seconds));
+        let _ = writeln!(told, "          SILENT for {quiet}, which is longer than usual");
+    }
+    if source.not_understood {
+        told.push_str("          NOT UNDERSTOOD any more: has the format of its lines changed?\n");
+    }
+    let (last, age) = match (&source.last, source.last_age_seconds) {
+        (Some(last), Some(age)) => (last.as_str(), format!(", {} ago", short(age))),
+        _ => ("never", String::new()),
+    };
+    let envelope = source.envelope.as_deref().map(|name| format!(", envelope {name}")).unwrap_or_default();
+    let _ = writeln!(told, "          last line {last}{age}{envelope}");
+    let share = source.unknown_share.map(|share| format!(", {:.0} % of them unknown", share * 100.0));
+    let _ = writeln!(
+        told,
+        "          {:.1} lines/s in the last minute{}; {} bytes behind, lag {}",
+        source.lines_per_second,
+        share.unwrap_or_default(),
+        source.behind_bytes,
+        short(source.lag_seconds)
+    );
+    let _ = writeln!(
+        told,
+        "          {} lines, {} unknown, {} ambiguous, {} cut, {} escaped, {} stamps replaced",
+        source.lines, source.unknown, source.ambiguous, source.cut, source.escaped, source.replaced
+    );
+    if source.lost > 0 {
+        let reasons = source.lost_by_reason.iter().map(|(reason, count)| format!("{reason} {count}"));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(told, "          LOST lines {} times: {reasons}", source.lost);
+    }
+}
+
+/// A length of time as precise as anybody wants to know it: `0.2s`, `3m20s`.
+fn short(seconds: f64) -> String {
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(length) if length >= Duration::from_secs(10) => {
+            human(Duration::from_secs(length.as_secs())).to_string()
+        }
+        _ => format!("{seconds:.1}s"),
+    }
 }
 
 pub(super) fn list(bans: &Bans) -> String {

@@ -1,8 +1,9 @@
 //! `match`: a line at a time, what it means.
 
 mod fail2ban;
+mod unknown;
 
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -11,10 +12,14 @@ use logline::Timestamp;
 use serde_json::{Map, Value, json};
 use settings::Document;
 
+use crate::envelope::{Around, Clock, Envelope};
 use crate::event::Event;
-use crate::filter::Filters;
+use crate::filter::{Filters, Miss, Nearest, Rule};
 use crate::interpret::{Interpreter, Meaning, Reading};
 use crate::replay;
+use crate::tail::{decompressed, read_lines};
+
+use unknown::Unknown;
 
 /// `match`: what each line means.
 #[derive(Debug, clap::Args)]
@@ -31,10 +36,13 @@ pub struct Match {
     /// What time it is, for stamps that name no year: 2005-08-14T12:00:00+02:00. By default when the log was last written.
     #[arg(long, value_name = "TIME")]
     now: Option<jiff::Timestamp>,
-    /// One JSON object a line.
+    /// Only the lines that no filter knows, gathered by their shape, and a rule for the most frequent one.
+    #[arg(long, conflicts_with = "fail2ban")]
+    unknown: bool,
+    /// One JSON object a line; with --unknown one for all.
     #[arg(long)]
     json: bool,
-    /// A log, or - for standard input.
+    /// A log, plain or compressed, a directory of logs, or - for standard input.
     #[arg(value_name = "LOG")]
     log: PathBuf,
 }
@@ -46,13 +54,19 @@ impl Match {
     /// There is no such filter or log.
     pub fn run(self) -> anyhow::Result<()> {
         let now = self.now();
-        let mut out = io::BufWriter::new(io::stdout().lock());
+        let mut out = self.output();
         let Some(file) = &self.fail2ban else {
-            let filters = self.filters()?;
-            let mut interpreter = Interpreter::new(filters.iter().cloned(), TimeZone::system());
-            return self.each_line(&mut |number, line| {
-                tell(&mut out, self.json, number, line, &mut interpreter, now)
-            });
+            let mut teller = Teller::new(&self.filters()?, self.json, now);
+            if self.unknown {
+                self.each_line(&mut |_, line| {
+                    teller.gather(line);
+                    Ok(())
+                })?;
+                teller.unknown.tell(&mut out, self.json)?;
+            } else {
+                self.each_line(&mut |number, line| teller.tell(&mut out, number, line))?;
+            }
+            return Ok(out.flush()?);
         };
         let mut teller = fail2ban::Teller::new(file, &self.set, self.json, now)?;
         self.each_line(&mut |number, line| teller.tell(&mut out, number, line))?;
@@ -66,6 +80,16 @@ impl Match {
         Ok(out.flush()?)
     }
 
+    /// Standard output. Who types lines wants to read what each means before typing the next.
+    fn output(&self) -> Box<dyn Write> {
+        let out = io::stdout().lock();
+        if self.log == Path::new("-") && io::stdin().is_terminal() {
+            Box::new(io::LineWriter::new(out))
+        } else {
+            Box::new(io::BufWriter::new(out))
+        }
+    }
+
     /// Gives each line of the log and its number, from 1.
     fn each_line(&self, each: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> anyhow::Result<()> {
         let mut number = 0u64;
@@ -77,12 +101,7 @@ impl Match {
             }
         };
         if self.log == Path::new("-") {
-            let mut input = BufReader::new(io::stdin().lock());
-            let mut line = Vec::new();
-            while input.read_until(b'\n', &mut line)? > 0 {
-                tell(line.strip_suffix(b"\n").unwrap_or(&line));
-                line.clear();
-            }
+            read_lines(decompressed(io::stdin().lock())?, |line| tell(line.bytes))?;
         } else {
             replay::lines_of(&self.log, &mut tell)?;
         }
@@ -117,40 +136,119 @@ impl Match {
     }
 }
 
-/// One line: a JSON object or a sentence.
-fn tell(
-    out: &mut dyn Write,
-    json: bool,
-    number: u64,
-    line: &[u8],
-    interpreter: &mut Interpreter,
+/// Says what lines mean.
+struct Teller {
+    interpreter: Interpreter,
+    nearest: Nearest,
+    unknown: Unknown,
+    clock: Clock,
     now: Timestamp,
-) -> io::Result<()> {
-    let mut events = Vec::new();
-    let reading = interpreter.read(line, now, &mut |event, rule| events.push(view(event, &rule.name)));
-    let mut event = if events.is_empty() { nothing() } else { events.swap_remove(0) };
-    event.insert("n".into(), number.into());
-    event.insert("line".into(), logline::Text::from(line).readable().to_string().into());
-    event.insert("matched".into(), matches!(reading.meaning, Meaning::Events(_)).into());
-    event.insert("envelope".into(), json!(reading.envelope));
-    event.insert("time".into(), time(&reading));
-    if json {
-        return writeln!(out, "{}", Value::Object(event));
+    json: bool,
+    colours: bool,
+}
+
+impl Teller {
+    fn new(filters: &Filters, json: bool, now: Timestamp) -> Self {
+        Teller {
+            interpreter: Interpreter::new(filters.iter().cloned(), TimeZone::system()),
+            nearest: Nearest::of(filters.iter().cloned()),
+            unknown: Unknown::default(),
+            clock: Clock { zone: TimeZone::system() },
+            now,
+            json,
+            colours: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        }
     }
-    let what = match reading.meaning {
-        Meaning::Unknown => "unknown".to_owned(),
-        Meaning::Nothing => "understood, no event".to_owned(),
-        Meaning::Ambiguous => "ambiguous: nobody can tell whose it is".to_owned(),
-        Meaning::Repeated => "repeats what its session said".to_owned(),
-        Meaning::Part => "part of a line that goes on".to_owned(),
-        Meaning::Events(_) => words(&event),
-    };
-    writeln!(out, "{number}: {what}\n    {}", event.get("line").and_then(Value::as_str).unwrap_or_default())
+
+    fn envelope<'l>(&self, line: &'l [u8]) -> Envelope<'l> {
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
+        Envelope::open(text, &self.clock, Around { arrival: self.now, previous: None })
+    }
+
+    /// One line: it is kept where no filter knows it.
+    fn gather(&mut self, line: &[u8]) {
+        if self.interpreter.read(line, self.now, &mut |_, _| {}).meaning == Meaning::Unknown {
+            let envelope = self.envelope(line);
+            self.unknown.take(line, &envelope);
+        }
+    }
+
+    /// One line: a JSON object, or sentences.
+    fn tell(&mut self, out: &mut dyn Write, number: u64, line: &[u8]) -> io::Result<()> {
+        let mut events = Vec::new();
+        let mut sink = |event: &Event<'_>, rule: &Rule| events.push(view(event, &rule.name));
+        let reading = self.interpreter.read(line, self.now, &mut sink);
+        let mut event = if events.is_empty() { nothing() } else { events.swap_remove(0) };
+        let miss = self.miss(line, reading.meaning);
+        event.insert("n".into(), number.into());
+        event.insert("line".into(), logline::Text::from(line).readable().to_string().into());
+        event.insert("matched".into(), matches!(reading.meaning, Meaning::Events(_)).into());
+        event.insert("envelope".into(), reading.envelope.name().into());
+        event.insert("time".into(), time(&reading));
+        event.insert("meaning".into(), word(reading.meaning).into());
+        if let Some((column, Miss { rule, expected, .. })) = &miss {
+            event.insert("nearest".into(), json!({ "rule": rule, "column": column, "expected": expected }));
+        }
+        if self.json {
+            return writeln!(out, "{}", Value::Object(event));
+        }
+        let what = match reading.meaning {
+            Meaning::Unknown => self.painted("33", "unknown"),
+            Meaning::Nothing => "understood, no event".to_owned(),
+            Meaning::Ambiguous => self.painted("33", "ambiguous: nobody can tell whose it is"),
+            Meaning::Repeated => "repeats what its session said".to_owned(),
+            Meaning::Part => "part of a line that goes on".to_owned(),
+            Meaning::Events(_) => self.painted("32", &words(&event)),
+        };
+        writeln!(
+            out,
+            "{number}: {what}; envelope {}\n    {}",
+            reading.envelope.name(),
+            event.get("line").and_then(Value::as_str).unwrap_or_default()
+        )?;
+        if let Some((column, Miss { rule, expected, .. })) = miss {
+            writeln!(out, "    nearest: {rule} stopped at column {column}, where it wants {expected:?}")?;
+        }
+        Ok(())
+    }
+
+    /// The rule that came nearest, and the column of the line at which it stopped.
+    fn miss(&self, line: &[u8], meaning: Meaning) -> Option<(usize, Miss)> {
+        if meaning != Meaning::Unknown {
+            return None;
+        }
+        let envelope = self.envelope(line);
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
+        let miss = self.nearest.find(envelope.program, envelope.message)?;
+        Some((text.len() - envelope.message.len() + miss.bytes + 1, miss))
+    }
+
+    fn painted(&self, colour: &str, text: &str) -> String {
+        if self.colours { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// What became of a line, for a program.
+fn word(meaning: Meaning) -> &'static str {
+    match meaning {
+        Meaning::Unknown => "unknown",
+        Meaning::Nothing => "nothing",
+        Meaning::Ambiguous => "ambiguous",
+        Meaning::Repeated => "repeated",
+        Meaning::Part => "part",
+        Meaning::Events(_) => "event",
+    }
 }
 
 fn words(event: &Map<String, Value>) -> String {
     let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
-    format!("{} {} user {} ({})", text("kind"), text("address"), text("user"), text("rule"))
+    let fields = event.get("fields").and_then(Value::as_object).into_iter().flatten();
+    let others =
+        fields.filter(|(name, _)| *name != "user").fold(String::new(), |mut others, (name, value)| {
+            others.push_str(&format!(", {name} {value}"));
+            others
+        });
+    format!("{} {} user {} ({}{others})", text("kind"), text("address"), text("user"), text("rule"))
 }
 
 /// The line's own time, with its zone; none where it has none.

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use settings::{Mistakes, Table};
+use settings::{DeValue, Mistakes, Table, Value, mismatch};
 
 use crate::config::absolute;
 use crate::fail2ban::Imported;
 use crate::filter::{Filter, Filters};
+use crate::health::Patience;
 use crate::journal::Selection;
 use crate::syslog::Address;
 
@@ -25,6 +27,8 @@ pub struct Source {
     pub fail2ban: Vec<Imported>,
     /// `timezone`: of stamps in local time; the system's unless named.
     pub zone: TimeZone,
+    /// `silent_after`: how long it may say nothing; learned unless a duration or `"off"` is given.
+    pub patience: Patience,
 }
 
 /// Where lines come from.
@@ -32,10 +36,13 @@ pub struct Source {
 pub enum Origin {
     /// `file`: a file, a glob, or a multilog directory.
     File(PathBuf),
-    /// `journal`: what matches in the systemd journal; `journal_directory`: the directory of another journal's files.
+    /// `journal`, `unit`, `identifier`: what matches in the systemd journal; `journal_directory`: the directory of another
+    /// journal's files.
     Journal(Selection),
-    /// `syslog`: a Unix datagram socket, or `udp://` or `tcp://` and an address, that syslog is sent to.
+    /// `syslog`: a Unix socket, or `udp://` or `tcp://` and an address, that syslog is sent to.
     Syslog(Address),
+    /// `stdin`: standard input.
+    Input,
 }
 
 pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>, mistakes: &mut Mistakes) -> Option<Source> {
@@ -43,11 +50,19 @@ pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>, mistakes: &mut 
         table.path("file").map(absolute).map(Origin::File),
         journal(table).map(Origin::Journal),
         syslog(table).map(Origin::Syslog),
+        input(table),
     ];
-    let given = ["file", "journal", "syslog"].iter().filter(|key| table.contains(key)).count();
-    if given != 1 {
-        table.mistake_at_table("a source is one of `file`, `journal` or `syslog`");
+    let of_the_journal = ["journal", "unit", "identifier"].map(|key| table.contains(key)).contains(&true);
+    let others = ["file", "syslog", "stdin"].iter().filter(|key| table.contains(key)).count();
+    if others + usize::from(of_the_journal) != 1 {
+        table.mistake_at_table(
+            "a source is one of `file`, `syslog`, `stdin` and the journal (`journal`, `unit`, `identifier`)",
+        );
     }
+    let patience = match table.get::<SilentAfter>("silent_after") {
+        None => Patience::Learned,
+        Some(SilentAfter(patience)) => patience,
+    };
     let named = table.get::<Vec<String>>("filter");
     let zone = match table.get::<String>("timezone") {
         None => Some(TimeZone::system()),
@@ -82,6 +97,7 @@ pub(super) fn read(table: &Table<'_>, filters: Option<&Filters>, mistakes: &mut 
         filters: filters?.iter().cloned().collect(),
         fail2ban,
         zone: zone?,
+        patience,
     })
 }
 
@@ -105,18 +121,45 @@ fn imported_filter(
     imported.map_err(|found| mistakes.merge(Err(found))).ok()
 }
 
-fn journal(table: &Table<'_>) -> Option<Selection> {
-    let matches = table.get::<Vec<String>>("journal");
-    let directory = table.path("journal_directory").map(absolute);
-    if directory.is_some() && !table.contains("journal") {
-        table.mistake("journal_directory", "is for a source with `journal`");
+fn input(table: &Table<'_>) -> Option<Origin> {
+    match table.get::<bool>("stdin")? {
+        true => Some(Origin::Input),
+        false => {
+            table.mistake("stdin", "is `true` for the source that is standard input, and absent otherwise");
+            None
+        }
     }
-    let matches = matches?;
-    for term in matches.iter().filter(|term| !is_match(term)) {
+}
+
+fn journal(table: &Table<'_>) -> Option<Selection> {
+    let directory = table.path("journal_directory").map(absolute);
+    let keys = ["journal", "unit", "identifier"];
+    let is_meant = keys.iter().any(|key| table.contains(key));
+    if directory.is_some() && !is_meant {
+        table.mistake("journal_directory", "is for a source with `journal`, `unit` or `identifier`");
+    }
+    let matches = table.get::<Vec<String>>("journal");
+    for term in matches.iter().flatten().filter(|term| !is_match(term)) {
         table
             .mistake("journal", format!("{term:?} is no match, as \"_SYSTEMD_UNIT=dovecot.service\" is one"));
     }
-    Some(Selection { matches, directory })
+    let names = |key| table.get::<Names>(key).map(|Names(names)| names).unwrap_or_default();
+    let (units, identifiers) = (names("unit"), names("identifier"));
+    let mut matches = matches.unwrap_or_default();
+    if matches.iter().any(|term| term == "+") && !(units.is_empty() && identifiers.is_empty()) {
+        table.mistake(
+            "journal",
+            "with \"+\", write `unit` and `identifier` as matches too: \"_SYSTEMD_UNIT=…\"",
+        );
+    }
+    matches.extend(units.iter().map(|unit| format!("_SYSTEMD_UNIT={}", with_suffix(unit))));
+    matches.extend(identifiers.iter().map(|name| format!("SYSLOG_IDENTIFIER={name}")));
+    is_meant.then_some(Selection { matches, directory })
+}
+
+/// `dovecot` is `dovecot.service`, as systemctl has it.
+fn with_suffix(unit: &str) -> String {
+    if unit.contains('.') { unit.to_owned() } else { format!("{unit}.service") }
 }
 
 /// `FIELD=value`, or the `+` that stands between alternatives; never an option or a path.
@@ -133,6 +176,9 @@ fn syslog(table: &Table<'_>) -> Option<Address> {
     let Some((scheme, address)) = named.split_once("://") else {
         return table.path("syslog").map(absolute).map(Address::Socket);
     };
+    if scheme == "unix-stream" && !address.is_empty() {
+        return Some(Address::Stream(absolute(table.document().directory().join(address))));
+    }
     let address = address.parse().inspect_err(|_| {
         let example = "\"udp://127.0.0.1:5514\"";
         table.mistake("syslog", format!("{named:?} has no address and port, as {example} has"));
@@ -142,8 +188,45 @@ fn syslog(table: &Table<'_>) -> Option<Address> {
         ("tcp", Ok(address)) => Some(Address::Tcp(address)),
         (_, Err(_)) => None,
         (_, Ok(_)) => {
-            table.mistake("syslog", "a path, or `udp://` or `tcp://` and an address");
+            table.mistake(
+                "syslog",
+                "a path, `unix-stream://` and a path, or `udp://` or `tcp://` and an address",
+            );
             None
+        }
+    }
+}
+
+/// One name, or a list of them.
+struct Names(Vec<String>);
+
+impl Value for Names {
+    const EXPECTED: &'static str = "a name such as \"dovecot\", or a list of names";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let name = |value: &DeValue<'_>| match value.as_str() {
+            Some(name) if !name.is_empty() && !name.contains('\0') => Ok(name.to_owned()),
+            Some(_) | None => Err(mismatch(Self::EXPECTED, value)),
+        };
+        match value.as_array() {
+            Some(names) => {
+                names.iter().map(|value| name(value.get_ref())).collect::<Result<_, _>>().map(Names)
+            }
+            None => name(value).map(|name| Names(vec![name])),
+        }
+    }
+}
+
+/// How long a source may say nothing.
+struct SilentAfter(Patience);
+
+impl Value for SilentAfter {
+    const EXPECTED: &'static str = "a duration such as \"30m\", or \"off\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value.as_str() {
+            Some("off") => Ok(SilentAfter(Patience::Endless)),
+            _ => Duration::read(value).map(|longest| SilentAfter(Patience::For(longest))),
         }
     }
 }
@@ -158,6 +241,7 @@ impl std::fmt::Display for Origin {
                 directory.iter().try_for_each(|directory| write!(f, " in {}", directory.display()))
             }
             Origin::Syslog(address) => write!(f, "syslog {address}"),
+            Origin::Input => write!(f, "standard input"),
         }
     }
 }
@@ -169,28 +253,21 @@ impl Origin {
             Origin::File(_) => "file",
             Origin::Journal(_) => "journal",
             Origin::Syslog(_) => "syslog",
+            Origin::Input => "stdin",
         }
     }
 }
 
 impl Source {
-    /// The logs that a mail server usually has, as far as they stand on this machine; read where no source is named.
-    pub fn usual(filters: &Filters) -> Vec<Source> {
-        const USUAL: &[&str] = &[
-            "/var/log/qmail/smtpd",
-            "/var/log/qmail/smtpsd",
-            "/var/log/qmail/submission",
-            "/var/log/postern/smtpd/current",
-            "/var/log/mail.log",
-            "/var/log/maillog",
-        ];
-        let source = |path: &PathBuf| Source {
-            name: path.display().to_string(),
-            origin: Origin::File(path.clone()),
+    /// A source that nobody wrote down: every filter, the system's time zone.
+    pub fn usual(origin: Origin, filters: &Filters) -> Source {
+        Source {
+            name: origin.to_string(),
+            origin,
             filters: filters.iter().cloned().collect(),
             fail2ban: Vec::new(),
             zone: TimeZone::system(),
-        };
-        USUAL.iter().map(PathBuf::from).filter(|path| path.exists()).map(|path| source(&path)).collect()
+            patience: Patience::Learned,
+        }
     }
 }

@@ -1,6 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::health::Patience;
 
 fn read(text: &str) -> Result<Config, Mistakes> {
     Config::from_document(None, Document::parse("watcher.toml", text))
@@ -58,11 +59,11 @@ reset = "00:00Z"
 #[test]
 fn three_mistakes_are_told_at_their_places() {
     refuses(
-        "firewal = \"nftables\"\nlisten = \"127.0.0.1\"\n\n[[source]]\nfile = \"/var/log/x\"\nfilter = [\"qmial\"]\n",
+        "firewal = \"nftables\"\nlisten = \"127.0.0.1\"\n\n[[source]]\nfile = \"/var/log/x\"\ntimezone = \"Europe/Roma\"\n",
         &expect![[r#"
             watcher.toml:1:1: unknown key `firewal`; did you mean `firewall`?
             watcher.toml:2:10: "127.0.0.1" has no port: write "127.0.0.1:25", say
-            watcher.toml:6:10: there is no filter `qmial`; there are: qmail, qmail-guards, qpsmtpd, rblsmtpd, recordio, s-qmail, simscan, spamdyke, vpopmail"#]],
+            watcher.toml:6:12: "Europe/Roma" is no time zone, as "Europe/Rome" is one"#]],
     );
 }
 
@@ -79,6 +80,16 @@ syslog = "/run/postern/log.sock"
 syslog = "udp://127.0.0.1:5514"
 [[source]]
 syslog = "tcp://[::1]:5514"
+[[source]]
+syslog = "unix-stream:///run/postern/log.sock"
+[[source]]
+unit = "dovecot"
+identifier = ["a", "b"]
+[[source]]
+journal = ["PRIORITY=6"]
+unit = ["postfix@-.service"]
+[[source]]
+stdin = true
 "#,
     )
     .unwrap();
@@ -88,6 +99,10 @@ syslog = "tcp://[::1]:5514"
         "syslog /run/postern/log.sock",
         "syslog udp://127.0.0.1:5514",
         "syslog tcp://[::1]:5514",
+        "syslog unix-stream:///run/postern/log.sock",
+        "journal _SYSTEMD_UNIT=dovecot.service SYSLOG_IDENTIFIER=a SYSLOG_IDENTIFIER=b",
+        "journal PRIORITY=6 _SYSTEMD_UNIT=postfix@-.service",
+        "standard input",
     ];
     assert_eq!(names, expected);
 }
@@ -100,7 +115,7 @@ fn options_of_journalctl_are_no_matches() {
     );
     refuses(
         "[[source]]\nfile = \"/x\"\njournal_directory = \"/y\"\n",
-        &expect!["watcher.toml:3:21: is for a source with `journal`"],
+        &expect!["watcher.toml:3:21: is for a source with `journal`, `unit` or `identifier`"],
     );
     refuses(
         "[[source]]\nsyslog = \"udp://localhost\"\n",
@@ -110,6 +125,39 @@ fn options_of_journalctl_are_no_matches() {
     );
     refuses(
         "[[source]]\nsyslog = \"tls://127.0.0.1:5514\"\n",
-        &expect!["watcher.toml:2:10: a path, or `udp://` or `tcp://` and an address"],
+        &expect![
+            "watcher.toml:2:10: a path, `unix-stream://` and a path, or `udp://` or `tcp://` and an address"
+        ],
+    );
+}
+
+#[test]
+fn how_long_a_source_may_be_silent_can_be_written() {
+    let patience = |text: &str| {
+        let config = read(&format!("[[source]]\nfile = \"/x\"\n{text}\n")).unwrap();
+        config.sources[0].patience
+    };
+    assert_eq!(patience(""), Patience::Learned);
+    assert_eq!(patience("silent_after = \"1h\""), Patience::For(Duration::from_secs(3600)));
+    assert_eq!(patience("silent_after = \"off\""), Patience::Endless);
+}
+
+#[test]
+fn a_source_is_one_thing_and_stands_once() {
+    refuses(
+        "[[source]]\nstdin = true\n[[source]]\nstdin = true\n[[source]]\nfile = \"/x\"\nunit = \"a\"\n",
+        &expect![[r#"
+            watcher.toml:3:1: another source reads standard input already
+            watcher.toml:5:1: a source is one of `file`, `syslog`, `stdin` and the journal (`journal`, `unit`, `identifier`)"#]],
+    );
+    refuses(
+        "[[source]]\nstdin = false\n",
+        &expect!["watcher.toml:2:9: is `true` for the source that is standard input, and absent otherwise"],
+    );
+    refuses(
+        "[[source]]\njournal = [\"A=b\", \"+\", \"C=d\"]\nunit = \"a\"\n",
+        &expect![
+            "watcher.toml:2:11: with \"+\", write `unit` and `identifier` as matches too: \"_SYSTEMD_UNIT=…\""
+        ],
     );
 }

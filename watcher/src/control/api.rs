@@ -1,5 +1,6 @@
 //! What goes over the control socket: the same types on both sides. Version 1; keys are added, never changed.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Asked, Evidence, Explanation, Lease};
 use crate::jail::{Mode, Ports};
 use crate::messages;
+use crate::notice::Notice;
 use crate::quota::ZoneView;
 use crate::subject::Subject;
 
@@ -31,6 +33,22 @@ pub struct Status {
     pub since: String,
     /// What is read.
     pub sources: Vec<SourceStatus>,
+    /// The latest notices about them, the oldest first.
+    #[serde(default)]
+    pub notices: Vec<NoticeView>,
+}
+
+/// Something that happened to a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeView {
+    /// When it was noticed, RFC 3339.
+    pub at: String,
+    /// What kind of thing: `source-silent`, `lines-lost` ….
+    pub kind: String,
+    /// The source's name.
+    pub source: String,
+    /// In words.
+    pub text: String,
 }
 
 /// One source, as it stands.
@@ -38,12 +56,30 @@ pub struct Status {
 pub struct SourceStatus {
     /// What it reads.
     pub name: String,
-    /// `file`, `journal` or `syslog`.
+    /// `file`, `journal`, `syslog` or `stdin`.
     pub kind: String,
     /// Why it is not read now.
     pub trouble: Option<String>,
+    /// That nothing more will come, and why.
+    #[serde(default)]
+    pub ended: Option<String>,
+    /// The envelope that its last line came in.
+    #[serde(default)]
+    pub envelope: Option<String>,
     /// Lines so far.
     pub lines: u64,
+    /// Lines a second, in the last minute.
+    #[serde(default)]
+    pub lines_per_second: f64,
+    /// The share of the last minute's lines that no filter knows; none where there were none.
+    #[serde(default)]
+    pub unknown_share: Option<f64>,
+    /// Its lines are no longer understood, as if their format had changed.
+    #[serde(default)]
+    pub not_understood: bool,
+    /// For how long it has said nothing, where that is longer than it ever does.
+    #[serde(default)]
+    pub silent_seconds: Option<u64>,
     /// Lines that no filter knows.
     pub unknown: u64,
     /// Lines about a client that nobody can tell for certain.
@@ -54,10 +90,22 @@ pub struct SourceStatus {
     pub escaped: u64,
     /// Times that lines are known to be lost.
     pub lost: u64,
+    /// The same by reason.
+    #[serde(default)]
+    pub lost_by_reason: BTreeMap<String, u64>,
+    /// Lines whose stamp was so far ahead of their arrival that the arrival stands for it.
+    #[serde(default)]
+    pub replaced: u64,
     /// Bytes that are written and not yet read.
     pub behind_bytes: u64,
+    /// How old the last line was when it was read.
+    #[serde(default)]
+    pub lag_seconds: f64,
     /// When the last line was written, RFC 3339.
     pub last: Option<String>,
+    /// How long ago that is.
+    #[serde(default)]
+    pub last_age_seconds: Option<f64>,
 }
 
 /// A list of bans: `GET /v1/bans`, and what a change changed.
@@ -281,7 +329,7 @@ pub struct ExplainRequest {
     pub address: String,
     /// Its fields.
     #[serde(default)]
-    pub fields: std::collections::BTreeMap<String, String>,
+    pub fields: BTreeMap<String, String>,
 }
 
 /// What an event would be to every jail.
@@ -399,6 +447,18 @@ impl BanView {
             },
             reason: lease.reason.clone(),
             evidence,
+        }
+    }
+}
+
+impl NoticeView {
+    /// A notice as it is told.
+    pub fn of((at, notice): &(Timestamp, Notice)) -> Self {
+        NoticeView {
+            at: rfc3339(*at),
+            kind: notice.kind().to_owned(),
+            source: notice.source().to_owned(),
+            text: notice.to_string(),
         }
     }
 }

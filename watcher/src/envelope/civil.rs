@@ -38,6 +38,11 @@ impl Yearless {
         Some(Date::new(year, self.month, self.day).ok()?.to_datetime(self.time?))
     }
 
+    /// Its time of day; none where there is no such time.
+    pub(super) fn time(self) -> Option<Time> {
+        self.time
+    }
+
     /// Whether it is the day and month of this date.
     pub(super) fn is_of(self, date: Date) -> bool {
         (self.month, self.day) == (date.month(), date.day())
@@ -80,12 +85,24 @@ pub(super) fn month_day_time(line: &[u8]) -> Option<(Yearless, &[u8])> {
     Some((Yearless { month, day, time }, rest))
 }
 
+/// Reads `Tue Nov 21 05:13:23 2026`, as asctime(3) writes it.
+pub(super) fn weekday_date_time_year(line: &[u8]) -> Option<(Civil, &[u8])> {
+    let (weekday, rest) = line.split_at_checked(3)?;
+    if !matches!(weekday, b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun") {
+        return None;
+    }
+    let (stamp, rest) = month_day_time(rest.strip_prefix(b" ")?)?;
+    let [b' ', y1, y2, y3, y4, rest @ ..] = rest else { return None };
+    let year = i16::from(digits(*y1, *y2)?) * 100 + i16::from(digits(*y3, *y4)?);
+    Some((stamp.in_year(year), rest))
+}
+
 /// Reads `11:52:52` and a fraction of up to nine digits.
 fn time_of_day(text: &[u8]) -> Option<(Option<Time>, &[u8])> {
     let [h1, h2, b':', m1, m2, b':', s1, s2, rest @ ..] = text else { return None };
     let (hour, minute, second) = (digits(*h1, *h2)?, digits(*m1, *m2)?, digits(*s1, *s2)?);
-    let (nanos, rest) = match rest.strip_prefix(b".") {
-        Some(fraction) => {
+    let (nanos, rest) = match rest.split_first() {
+        Some((b'.' | b',', fraction)) => {
             let length = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
             if length == 0 || length > 9 {
                 return None;
@@ -94,7 +111,7 @@ fn time_of_day(text: &[u8]) -> Option<(Option<Time>, &[u8])> {
             let padded = read.iter().chain(std::iter::repeat_n(&b'0', 9 - length));
             (padded.fold(0i32, |n, digit| n * 10 + i32::from(digit - b'0')), rest)
         }
-        None => (0, text.get(8..)?),
+        _ => (0, rest),
     };
     Some((Time::new(hour, minute, second, nanos).ok(), rest))
 }
@@ -200,6 +217,9 @@ mod tests {
 
     const WEEK_SECONDS: i64 = 7 * 24 * 3600;
 
+    /// Reads a stamp that has its year.
+    type Reader = fn(&[u8]) -> Option<(Civil, &[u8])>;
+
     fn seconds(text: &str) -> i64 {
         text.parse::<jiff::Timestamp>().unwrap().as_second()
     }
@@ -219,6 +239,34 @@ mod tests {
                 let at = Timestamp::from_seconds(seconds("2026-01-01T00:00:00Z") + written);
                 let around = Around { arrival: Timestamp::from_seconds(at.seconds() + late), previous: None };
                 prop_assert_eq!(with_nearest_year(yearless(at, &zone), &zone, around), Some(at));
+            }
+        }
+
+        /// Every day of twelve years, leap days among them, read up to a month after it was written.
+        #[test]
+        fn the_year_is_found_on_every_day(day in 0i64..12 * 365, second in 0i64..86_400, late in 0i64..30 * 86_400) {
+            for zone in ["Europe/Rome", "America/New_York", "UTC"] {
+                let zone = TimeZone::get(zone).unwrap();
+                let at = Timestamp::from_seconds(seconds("2019-01-01T00:00:00Z") + day * 86_400 + second);
+                let around = Around { arrival: Timestamp::from_seconds(at.seconds() + late), previous: Some(at) };
+                prop_assert_eq!(with_nearest_year(yearless(at, &zone), &zone, around), Some(at));
+            }
+        }
+
+        /// A stamp with its year is what jiff makes of it, in either of its two shapes.
+        #[test]
+        fn a_stamp_with_a_year_is_read_as_jiff_wrote_it(at in 0i64..4_000_000_000) {
+            for zone in ["Europe/Rome", "America/New_York", "UTC"] {
+                let zone = TimeZone::get(zone).unwrap();
+                let civil = zone.to_datetime(jiff::Timestamp::from_second(at).unwrap());
+                for (shape, stamp) in [("%Y-%m-%d %H:%M:%S.%9f", iso_date_time as Reader), ("%a %b %e %H:%M:%S %Y", weekday_date_time_year)] {
+                    let text = civil.strftime(shape).to_string();
+                    let (read, rest) = stamp(text.as_bytes()).unwrap();
+                    prop_assert_eq!((read, rest), (Some(civil), &b""[..]));
+                    let at = Timestamp::from_seconds(at);
+                    let around = Around { arrival: at, previous: Some(at) };
+                    prop_assert_eq!(read.and_then(|read| instant(read, &zone, around)), Some(at));
+                }
             }
         }
 

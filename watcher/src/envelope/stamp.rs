@@ -1,12 +1,12 @@
 //! A stamp as it was read, and its place on the time line: the first follows from the line alone, the second may need the
 //! zone, the year and the line before.
 
-use jiff::civil::{Date, DateTime};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use logline::Timestamp;
 
-use super::Around;
 use super::civil::{self, Yearless};
+use super::{Around, Envelope, Opened};
 
 const DAY_NANOS: i64 = 24 * 3600 * 1_000_000_000;
 
@@ -35,10 +35,32 @@ impl Stamp {
     }
 }
 
-/// Places the stamps of one log, one after the other. It gives what [`Stamp::instant`] gives; but the lines of a day come
+/// `Nov 21 12:00:00 `, with the space behind it.
+const TRADITIONAL_BYTES: usize = 16;
+
+/// The traditional stamp that was read last: the lines of one second have the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Recent(Option<([u8; TRADITIONAL_BYTES], Yearless)>);
+
+impl Recent {
+    /// The stamp at the beginning of a line, and what follows its space; none where no such stamp stands there.
+    pub(super) fn month_day_time<'a>(&mut self, line: &'a [u8]) -> Option<(Yearless, &'a [u8])> {
+        let (text, rest) = line.split_first_chunk::<TRADITIONAL_BYTES>()?;
+        if let Some((known, stamp)) = &self.0
+            && known == text
+        {
+            return Some((*stamp, rest));
+        }
+        let (stamp, []) = civil::month_day_time(text.strip_suffix(b" ")?)? else { return None };
+        self.0 = Some((*text, stamp));
+        Some((stamp, rest))
+    }
+}
+
+/// Places the stamps of one log, one after the other. It gives what one look at each gives; but the lines of a day come
 /// together, and in a day without a change of clocks it needs no look at the zone's rules.
 #[derive(Clone, Debug)]
-pub(crate) struct Calendar {
+pub struct Calendar {
     zone: TimeZone,
     day: Option<Day>,
 }
@@ -54,8 +76,14 @@ struct Day {
 
 impl Calendar {
     /// For stamps in this zone.
-    pub(crate) fn new(zone: TimeZone) -> Self {
+    pub fn new(zone: TimeZone) -> Self {
         Calendar { zone, day: None }
+    }
+
+    /// Takes the next line out of its envelope.
+    pub fn open<'a>(&mut self, line: &'a [u8], around: Around) -> Envelope<'a> {
+        let opened = Opened::read(line);
+        opened.at(self.instant(opened.stamp, around))
     }
 
     /// The instant that a stamp names.
@@ -64,7 +92,7 @@ impl Calendar {
             Stamp::None => None,
             Stamp::Instant(time) => Some(time),
             Stamp::Local(civil) => match self.day.filter(|day| day.date == civil.date()) {
-                Some(day) => day.at(civil),
+                Some(day) => day.at(civil.time()),
                 None => {
                     self.day = Day::regular(civil.date(), &self.zone);
                     stamp.instant(&self.zone, around)
@@ -73,7 +101,7 @@ impl Calendar {
             Stamp::Yearless(yearless) => {
                 let known = self.day.filter(|day| day.is_meant(yearless, around));
                 let near = |time: &Timestamp| civil::is_certain(*time, around);
-                let time = known.and_then(|day| day.at(yearless.in_year(day.date.year())?)).filter(near);
+                let time = known.and_then(|day| day.at(yearless.time()?)).filter(near);
                 time.or_else(|| {
                     let time = stamp.instant(&self.zone, around);
                     let date = time.and_then(|time| civil::date(time, &self.zone));
@@ -88,7 +116,7 @@ impl Calendar {
 impl Day {
     fn regular(date: Date, zone: &TimeZone) -> Option<Self> {
         let midnight = |date: Date| {
-            let ambiguous = zone.to_ambiguous_timestamp(date.to_datetime(jiff::civil::Time::midnight()));
+            let ambiguous = zone.to_ambiguous_timestamp(date.to_datetime(Time::midnight()));
             if ambiguous.is_ambiguous() { None } else { ambiguous.compatible().ok() }
         };
         let (start, end) = (midnight(date)?, midnight(date.tomorrow().ok()?)?);
@@ -98,7 +126,7 @@ impl Day {
         let midnight = civil::timestamp(start)?;
         let is_whole = civil::timestamp(end)?.nanos().checked_sub(midnight.nanos()) == Some(DAY_NANOS);
         let new_year = |year: i16| {
-            let date = Date::new(year, 1, 1).ok()?.to_datetime(jiff::civil::Time::midnight());
+            let date = Date::new(year, 1, 1).ok()?.to_datetime(Time::midnight());
             civil::timestamp(TimeZone::UTC.to_timestamp(date).ok()?)
         };
         // No zone is as far as two days from UTC.
@@ -112,8 +140,7 @@ impl Day {
         stamp.is_of(self.date) && (self.year.0..self.year.1).contains(&around.arrival)
     }
 
-    fn at(&self, civil: DateTime) -> Option<Timestamp> {
-        let time = civil.time();
+    fn at(&self, time: Time) -> Option<Timestamp> {
         let [hours, minutes, seconds] = [time.hour(), time.minute(), time.second()].map(i64::from);
         let nanos = ((hours * 60 + minutes) * 60 + seconds) * 1_000_000_000;
         let nanos = nanos + i64::from(time.subsec_nanosecond());

@@ -3,7 +3,7 @@
 use jiff::tz::Offset;
 use logline::Timestamp;
 
-use super::stamp::Stamp;
+use super::stamp::{Recent, Stamp};
 use super::{EnvelopeKind, Opened, bare, civil, iso};
 
 /// The text that splogger gives to syslog at once; the rest of a longer line follows in lines of their own (qmail
@@ -17,7 +17,7 @@ const SPLOGGER_STAMP_BYTES: usize = 17;
 pub(crate) const LAST_MESSAGE: &[u8] = b"last message repeated ";
 
 /// `<22>` before any of the others: as the protocol has it, and files that keep what came over the network.
-pub(super) fn with_priority(line: &[u8]) -> Option<Opened<'_>> {
+pub(super) fn with_priority<'a>(line: &'a [u8], recent: &mut Recent) -> Option<Opened<'a>> {
     let end = line.iter().take(5).position(|byte| *byte == b'>')?;
     let digits = line.get(1..end)?;
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -27,13 +27,19 @@ pub(super) fn with_priority(line: &[u8]) -> Option<Opened<'_>> {
     if let Some(rest) = rest.strip_prefix(b"1 ") {
         return rfc5424(rest);
     }
-    rfc3164(rest).or_else(|| iso(rest).filter(|opened| opened.kind == EnvelopeKind::Rfc3339))
+    rfc3164(rest, recent).or_else(|| iso(rest).filter(|opened| opened.kind == EnvelopeKind::Rfc3339))
 }
 
 /// `Aug 12 11:52:52 host program[pid]: message`.
-pub(super) fn rfc3164(line: &[u8]) -> Option<Opened<'_>> {
-    let (yearless, rest) = civil::month_day_time(line)?;
-    Some(body(EnvelopeKind::Rfc3164, Stamp::Yearless(yearless), rest.strip_prefix(b" ")?))
+pub(super) fn rfc3164<'a>(line: &'a [u8], recent: &mut Recent) -> Option<Opened<'a>> {
+    let (yearless, rest) = match recent.month_day_time(line) {
+        Some(known) => known,
+        None => {
+            let (yearless, rest) = civil::month_day_time(line)?;
+            (yearless, rest.strip_prefix(b" ")?)
+        }
+    };
+    Some(body(EnvelopeKind::Rfc3164, Stamp::Yearless(yearless), rest))
 }
 
 /// `2025-01-10T18:56:48.748493+01:00 host program pid msgid [data] message`; `-` stands for what is not known.
@@ -96,9 +102,14 @@ fn after_structured_data(text: &[u8]) -> Option<&[u8]> {
 /// that say the same, which stands behind the host.
 pub(super) fn body(kind: EnvelopeKind, stamp: Stamp, rest: &[u8]) -> Opened<'_> {
     let unnamed = Opened { stamp, offset: None, ..bare(kind, rest) };
-    let Some((host, text)) = word(rest) else { return unnamed };
+    // A host's name is short; a search made for long texts would take longer to begin.
+    let space = rest.iter().position(|byte| *byte == b' ');
+    let Some((host, text)) = space.and_then(|space| Some((rest.get(..space)?, rest.get(space + 1..)?)))
+    else {
+        return unnamed;
+    };
     // A program on this machine names no host (syslog(3)); an IPv6 address that ends in a colon has others before it.
-    let is_program = memchr::memchr(b':', host).is_some_and(|colon| colon + 1 == host.len());
+    let is_program = host.strip_suffix(b":").is_some_and(|name| !name.contains(&b':'));
     let text = if is_program { rest } else { text };
     match tag(text) {
         Some((program, pid, message)) => splogger(Opened { program: Some(program), pid, message, ..unnamed }),
@@ -126,14 +137,21 @@ fn tag(text: &[u8]) -> Option<Tagged<'_>> {
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u32, |number, digit| {
+        let digit = Some(digit.wrapping_sub(b'0')).filter(|digit| *digit <= 9)?;
+        number.checked_mul(10)?.checked_add(u32::from(digit))
+    })
 }
 
 /// splogger's own stamp stands at the beginning of the message, where no client's text can stand, and is finer than
 /// syslog's: it is the line's time.
 fn splogger(opened: Opened<'_>) -> Opened<'_> {
-    let Some((stamp, rest)) = opened.message.split_at_checked(SPLOGGER_STAMP_BYTES) else {
-        return opened;
+    let (stamp, rest) = match opened.message.split_at_checked(SPLOGGER_STAMP_BYTES) {
+        Some((stamp, rest)) if stamp.first().is_some_and(u8::is_ascii_digit) => (stamp, rest),
+        _ => return opened,
     };
     let (continues, message) = match rest.split_first() {
         Some((b' ', text)) => (false, text),

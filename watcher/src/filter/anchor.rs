@@ -13,6 +13,7 @@
 //! forgeries among the samples are for.
 
 mod automaton;
+mod nearest;
 mod readings;
 
 use regex_syntax::ParserBuilder;
@@ -21,6 +22,7 @@ use regex_syntax::hir::{Hir, HirKind, Look};
 use crate::event::Kind;
 
 use automaton::Automaton;
+pub use nearest::{Miss, Nearest};
 use readings::Proof;
 
 /// No logger cuts a message as short as this: RFC 3164 §4.1 allows 1024 bytes with the envelope, and splogger's parts of
@@ -32,7 +34,7 @@ const ADDRESS_BYTES_MAX: usize = 45;
 
 /// Refuses a pattern that a client could lead astray.
 pub(super) fn check(pattern: &str, kind: Option<Kind>) -> Result<(), String> {
-    let hir = parse(pattern).map_err(|error| format!("this is no regular expression: {error}"))?;
+    let hir = parse(pattern).map_err(|error| format!("this is no regular expression: {}", told(&error)))?;
     let properties = hir.properties();
     if !properties.look_set_prefix().contains(Look::Start) {
         return Err(
@@ -42,12 +44,14 @@ pub(super) fn check(pattern: &str, kind: Option<Kind>) -> Result<(), String> {
     if !properties.look_set_suffix().contains(Look::End) {
         return Err("a pattern must end with $: a client could lengthen the line".to_owned());
     }
+    // What means nothing is held against nobody.
+    let Some(kind) = kind else { return Ok(()) };
     let subjects: Vec<&str> =
         ["address", "session"].into_iter().filter(|name| has_group(&hir, name)).collect();
     if subjects.is_empty() {
         return match kind {
-            None | Some(Kind::Delivered | Kind::Deferred | Kind::Bounced) => Ok(()),
-            Some(_) => Err("a pattern needs a group (?<address>…), or (?<session>…) where another rule of kind \"connect\" \
+            Kind::Delivered | Kind::Deferred | Kind::Bounced => Ok(()),
+            _ => Err("a pattern needs a group (?<address>…), or (?<session>…) where another rule of kind \"connect\" \
                             captures both"
                 .to_owned()),
         };
@@ -83,9 +87,34 @@ fn parse(pattern: &str) -> Result<Hir, Box<regex_syntax::Error>> {
     ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern).map_err(Box::new)
 }
 
+/// What is wrong, and at which character; the library's own words show the pattern over several lines.
+fn told(error: &regex_syntax::Error) -> String {
+    let at = match error {
+        regex_syntax::Error::Parse(error) => Some(error.span().start.offset),
+        regex_syntax::Error::Translate(error) => Some(error.span().start.offset),
+        _ => None,
+    };
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    let what = last.strip_prefix("error: ").unwrap_or(last);
+    at.map_or(what.to_owned(), |at| format!("{what}, at byte {at} of the pattern"))
+}
+
 /// What a program says in its own words, though an address would fit into it. Every other capture is a client's.
-const PROGRAM_FIELDS: &[&str] =
-    &["address", "attempts", "code", "protocol", "reason", "service", "session", "zone"];
+pub(super) const PROGRAM_FIELDS: &[&str] = &[
+    "address",
+    "attempts",
+    "authenticator",
+    "code",
+    "jail",
+    "passdb",
+    "plugin",
+    "protocol",
+    "reason",
+    "service",
+    "session",
+    "zone",
+];
 
 /// The shortest address is `::1`, but nobody forges that one.
 const FORGED_BYTES_MIN: usize = 7;

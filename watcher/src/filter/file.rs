@@ -1,11 +1,14 @@
 //! A filter's file, `filters/NAME.toml`, and what is made of it.
 
-use settings::{Document, Table, Text, Value, mismatch};
+use settings::{Document, Located, Table, Text, Value, mismatch};
 use toml::de::DeValue;
 
 use crate::event::Kind;
 use crate::fact::Fact;
-use crate::filter::{Condition, Expected, Filter, Matcher, Pattern, Programs, Rule, Sample};
+use crate::filter::{
+    Condition, Expected, Filter, Matcher, Pattern, PatternProof as Proof, Programs, Rule, Sample,
+};
+use crate::overlay;
 
 /// Reads a filter; every mistake is noted in `document` at its place, and gives `None` in the end.
 ///
@@ -14,9 +17,14 @@ pub fn load(name: &str, document: &Document) -> Option<Filter> {
     let root = document.root();
     let about = root.require::<String>("about");
     let programs = root.get_or("program", Programs::default());
-    let parts = Parts(root.string_map("parts"));
-    let rules: Vec<Option<Rule>> =
-        root.tables("rule").iter().enumerate().map(|(n, table)| rule(name, n + 1, &parts, table)).collect();
+    let parts = Parts::read(&root);
+    let proof = if overlay::is_shipped(document) { Proof::Done } else { Proof::Wanted };
+    let rules: Vec<Option<Rule>> = root
+        .tables("rule")
+        .iter()
+        .enumerate()
+        .map(|(n, table)| rule(name, n + 1, (&parts, proof), table))
+        .collect();
     let samples: Vec<Option<Sample>> = root.tables("sample").iter().map(sample).collect();
     if rules.is_empty() {
         root.mistake_at_table("a filter without a [[rule]] means nothing");
@@ -33,7 +41,7 @@ pub fn load(name: &str, document: &Document) -> Option<Filter> {
     })
 }
 
-fn rule(filter: &str, number: usize, parts: &Parts, table: &Table<'_>) -> Option<Rule> {
+fn rule(filter: &str, number: usize, (parts, proof): (&Parts, Proof), table: &Table<'_>) -> Option<Rule> {
     let kind = table.require::<Means>("kind").map(|Means(kind)| kind);
     let name = table.get::<String>("name").unwrap_or_else(|| format!("{filter}:{number}"));
     let fact = table.get::<Text<Fact>>("fact");
@@ -55,7 +63,8 @@ fn rule(filter: &str, number: usize, parts: &Parts, table: &Table<'_>) -> Option
             if table.contains("where") {
                 table.mistake("where", "`where` is about a fact; a pattern says all itself");
             }
-            pattern.zip(kind).and_then(|(text, kind)| match parts.put_into(&text, kind) {
+            let compile = |(text, kind): (String, _)| Pattern::new(&parts.put_into(&text)?, kind, proof);
+            pattern.zip(kind).map(compile).and_then(|compiled| match compiled {
                 Ok(pattern) => Some(Matcher::Pattern(pattern)),
                 Err(message) => {
                     table.mistake("pattern", message);
@@ -67,19 +76,33 @@ fn rule(filter: &str, number: usize, parts: &Parts, table: &Table<'_>) -> Option
     Some(Rule { name, kind: kind?, matcher: matcher?, place: table.place("kind") })
 }
 
-/// `[parts]`: texts that stand in patterns as `(?&name)`.
+/// `[parts]`: texts that stand in patterns, and in the parts after them, as `(?&name)`.
 struct Parts(Vec<(String, String)>);
 
 impl Parts {
-    /// The pattern with its parts in it. A part has no parts of its own, so that this ends.
-    fn put_into(&self, text: &str, kind: Option<Kind>) -> Result<Pattern, String> {
+    fn read(root: &Table<'_>) -> Parts {
+        let mut parts = Parts(Vec::new());
+        for (name, Located { place, value }) in root.map::<Located<String>>("parts") {
+            match parts.put_into(&value) {
+                Ok(whole) => parts.0.push((name, whole)),
+                Err(message) => root.document().mistake_at(place, message),
+            }
+        }
+        parts
+    }
+
+    /// The text with the parts in it that it names.
+    fn put_into(&self, text: &str) -> Result<String, String> {
         let mut whole = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, named)) = rest.split_once("(?&") {
             let (name, after) = named.split_once(')').unwrap_or((named, ""));
             let Some((_, part)) = self.0.iter().find(|(known, _)| known == name) else {
-                return Err(format!("there is no `{name}` in [parts]"));
+                return Err(format!("there is no `{name}` in [parts], or it stands further down"));
             };
+            if whole.len() + part.len() > PATTERN_BYTES_MAX {
+                return Err(format!("with its parts this is longer than {PATTERN_BYTES_MAX} bytes"));
+            }
             whole.push_str(before);
             whole.push_str("(?:");
             whole.push_str(part);
@@ -87,9 +110,12 @@ impl Parts {
             rest = after;
         }
         whole.push_str(rest);
-        Pattern::new(&whole, kind)
+        Ok(whole)
     }
 }
+
+/// No pattern is as long. Parts in parts double with each line; sixty of them would fill any memory.
+const PATTERN_BYTES_MAX: usize = 1 << 14;
 
 /// A kind, or none for `"nothing"`.
 struct Means(Option<Kind>);

@@ -38,7 +38,7 @@ impl Rule {
     /// Whether a line can tell of several failed logins at once.
     pub fn counts_attempts(&self) -> bool {
         match &self.matcher {
-            Matcher::Pattern(pattern) => pattern.names().any(|name| name == "attempts"),
+            Matcher::Pattern(pattern) => pattern.groups().any(|name| name == "attempts"),
             Matcher::Fact(..) => false,
         }
     }
@@ -69,20 +69,34 @@ impl Condition {
     }
 }
 
+/// Whether a pattern has to be proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatternProof {
+    /// It is somebody's who may be wrong.
+    Wanted,
+    /// It is shipped, and a test has proven it; proving hundreds takes a second that a start can do without.
+    Done,
+}
+
 /// An anchored regular expression whose named groups are fields.
 #[derive(Debug)]
 pub struct Pattern {
     regex: Regex,
-    /// Index and name of each named group; the address is not among them.
+    /// Index and name of each named group.
     groups: Vec<(usize, String)>,
-    address: Option<usize>,
     /// The same pattern as an automaton that finds its groups in one pass; none where it is not of that kind. Most are
     /// never needed, so it is built for the first line that is.
     one_pass: OnceLock<Option<Box<onepass::DFA>>>,
 }
 
-/// The address, and the named groups beside it.
-type Groups<'p, 'a> = (Option<&'a [u8]>, Vec<(&'p str, Text<'a>)>);
+/// What the named groups of a pattern hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captures<'p, 'a> {
+    /// What stands where the address should; none where the pattern has no address.
+    pub address: Option<&'a [u8]>,
+    /// The other groups that are there.
+    pub fields: Vec<(&'p str, Text<'a>)>,
+}
 
 impl Pattern {
     /// Compiles a pattern that says where the line begins, where it ends and where in it the address stands, or the
@@ -90,8 +104,10 @@ impl Pattern {
     ///
     /// # Errors
     /// One sentence: a syntax error, no anchor, no address, or client text that could stand in for the address.
-    pub fn new(text: &str, kind: Option<Kind>) -> Result<Self, String> {
-        anchor::check(text, kind)?;
+    pub fn new(text: &str, kind: Option<Kind>, proof: PatternProof) -> Result<Self, String> {
+        if proof == PatternProof::Wanted {
+            anchor::check(text, kind)?;
+        }
         let regex = RegexBuilder::new(text)
             .unicode(false)
             .size_limit(PATTERN_BYTES_MAX)
@@ -99,11 +115,8 @@ impl Pattern {
             .build()
             .map_err(|error| format!("this pattern cannot be used: {error}"))?;
         let named = regex.capture_names().enumerate();
-        let (addresses, groups): (Vec<_>, Vec<_>) = named
-            .filter_map(|(index, name)| Some((index, name?.to_owned())))
-            .partition(|(_, name)| name == ADDRESS);
-        let address = addresses.first().map(|(index, _)| *index);
-        Ok(Pattern { regex, groups, address, one_pass: OnceLock::new() })
+        let groups = named.filter_map(|(index, name)| Some((index, name?.to_owned()))).collect();
+        Ok(Pattern { regex, groups, one_pass: OnceLock::new() })
     }
 
     /// The pattern as written.
@@ -112,8 +125,8 @@ impl Pattern {
     }
 
     /// The names of its groups.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.groups.iter().map(|(_, name)| name.as_str()).chain(self.address.map(|_| ADDRESS))
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|(_, name)| name.as_str())
     }
 
     /// The names of its groups that a client could write an address into.
@@ -126,24 +139,28 @@ impl Pattern {
         self.regex.is_match(message)
     }
 
-    /// The address in a message that has this shape, and the other named groups.
-    pub fn groups<'p, 'a>(&'p self, message: &'a [u8]) -> Option<Groups<'p, 'a>> {
+    /// The named groups of a message that has this shape.
+    pub fn captures<'p, 'a>(&'p self, message: &'a [u8]) -> Option<Captures<'p, 'a>> {
         let mut locations = self.regex.capture_locations();
         self.regex.captures_read(&mut locations, message)?;
-        self.named(message, |index| locations.get(index))
+        Some(self.named(message, |index| locations.get(index)))
     }
 
     fn named<'p, 'a>(
         &'p self,
         message: &'a [u8],
         place: impl Fn(usize) -> Option<(usize, usize)>,
-    ) -> Option<Groups<'p, 'a>> {
-        let text = |index| place(index).and_then(|(start, end)| message.get(start..end));
-        let mut fields = Vec::with_capacity(self.groups.len());
+    ) -> Captures<'p, 'a> {
+        let mut captures = Captures { address: None, fields: Vec::with_capacity(self.groups.len()) };
         for (index, name) in &self.groups {
-            fields.extend(text(*index).map(|text| (name.as_str(), Text::from(text))));
+            let Some(text) = place(*index).and_then(|(start, end)| message.get(start..end)) else { continue };
+            if name == ADDRESS {
+                captures.address = Some(text);
+            } else {
+                captures.fields.push((name, Text::from(text)));
+            }
         }
-        Some((self.address.and_then(text), fields))
+        captures
     }
 
     fn one_pass(&self) -> Option<&onepass::DFA> {
@@ -168,9 +185,13 @@ pub(crate) struct GroupFinder {
 }
 
 impl GroupFinder {
-    /// What [`Pattern::groups`] gives, faster.
-    pub(crate) fn find<'p, 'a>(&mut self, pattern: &'p Pattern, message: &'a [u8]) -> Option<Groups<'p, 'a>> {
-        let Some(dfa) = pattern.one_pass() else { return pattern.groups(message) };
+    /// What [`Pattern::captures`] gives, faster.
+    pub(crate) fn captures<'p, 'a>(
+        &mut self,
+        pattern: &'p Pattern,
+        message: &'a [u8],
+    ) -> Option<Captures<'p, 'a>> {
+        let Some(dfa) = pattern.one_pass() else { return pattern.captures(message) };
         let cache = self.cache.get_or_insert_with(|| dfa.create_cache());
         cache.reset(dfa);
         self.slots.clear();
@@ -178,9 +199,9 @@ impl GroupFinder {
         let input = Input::new(message).anchored(Anchored::Yes);
         match dfa.try_search_slots(cache, &input, &mut self.slots) {
             Ok(found) => found?,
-            Err(_) => return pattern.groups(message),
+            Err(_) => return pattern.captures(message),
         };
         let slot = |at: usize| Some(self.slots.get(at).copied()??.get());
-        pattern.named(message, |index| Some((slot(2 * index)?, slot(2 * index + 1)?)))
+        Some(pattern.named(message, |index| Some((slot(2 * index)?, slot(2 * index + 1)?))))
     }
 }

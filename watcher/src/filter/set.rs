@@ -10,18 +10,28 @@ use crate::overlay;
 
 /// The shipped filters, compiled in so that one binary runs with no file at all.
 pub const SHIPPED: &[(&str, &str)] = &[
+    ("courier", include_str!("../../../filters/courier.toml")),
+    ("cyrus", include_str!("../../../filters/cyrus.toml")),
     ("dovecot", include_str!("../../../filters/dovecot.toml")),
     ("exim", include_str!("../../../filters/exim.toml")),
+    ("haraka", include_str!("../../../filters/haraka.toml")),
+    ("opensmtpd", include_str!("../../../filters/opensmtpd.toml")),
     ("postfix", include_str!("../../../filters/postfix.toml")),
     ("qmail", include_str!("../../../filters/qmail.toml")),
     ("qmail-guards", include_str!("../../../filters/qmail-guards.toml")),
     ("qpsmtpd", include_str!("../../../filters/qpsmtpd.toml")),
     ("rblsmtpd", include_str!("../../../filters/rblsmtpd.toml")),
+    ("recidive", include_str!("../../../filters/recidive.toml")),
     ("recordio", include_str!("../../../filters/recordio.toml")),
+    ("roundcube", include_str!("../../../filters/roundcube.toml")),
+    ("rspamd", include_str!("../../../filters/rspamd.toml")),
     ("s-qmail", include_str!("../../../filters/s-qmail.toml")),
+    ("sendmail", include_str!("../../../filters/sendmail.toml")),
     ("simscan", include_str!("../../../filters/simscan.toml")),
+    ("sogo", include_str!("../../../filters/sogo.toml")),
     ("spamdyke", include_str!("../../../filters/spamdyke.toml")),
     ("sshd", include_str!("../../../filters/sshd.toml")),
+    ("stalwart", include_str!("../../../filters/stalwart.toml")),
     ("vpopmail", include_str!("../../../filters/vpopmail.toml")),
 ];
 

@@ -1,6 +1,8 @@
 //! The interpreter and the reference come to the same, line by line, in logs of every kind of line that a filter knows, cut,
 //! glued, repeated and damaged.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use settings::Document;
 
@@ -44,6 +46,19 @@ fn filters() -> Vec<Arc<Filter>> {
     own.iter().chain([&shipped]).flat_map(Filters::iter).cloned().collect()
 }
 
+/// Loaded and made ready once, for all the logs.
+struct Cast {
+    filters: Vec<Arc<Filter>>,
+    patterns: Vec<Vec<Option<regex::bytes::Regex>>>,
+    reader: Arc<Reader>,
+}
+
+static CAST: LazyLock<Cast> = LazyLock::new(|| {
+    let filters = filters();
+    let (patterns, reader) = (Reference::compiled(&filters), Arc::new(Reader::of(filters.clone())));
+    Cast { filters, patterns, reader }
+});
+
 /// Everything that the samples of the filters hold, and what the odd ones are about.
 fn lines() -> Vec<Vec<u8>> {
     let odd = [
@@ -65,7 +80,7 @@ fn lines() -> Vec<Vec<u8>> {
         "1415185247.952694+tcpserver: pid 4 from 192.0.2.8",
         r#"{"time":"2026-11-21T03:00:00.5Z","record":{"tcpserver":{"connect":{"pid":5,"address":"192.0.2.9"}}}}"#,
     ];
-    let samples = filters().into_iter().flat_map(|filter| {
+    let samples = CAST.filters.iter().flat_map(|filter| {
         filter.samples.iter().flat_map(|s| s.before.iter().chain([&s.line]).cloned()).collect::<Vec<_>>()
     });
     samples.chain(odd.map(str::to_owned)).map(String::into_bytes).collect()
@@ -142,11 +157,14 @@ fn told(event: &Event<'_>, rule: &Rule) -> String {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn haste_changes_nothing(steps in prop::collection::vec(step(), 1..60), live: bool) {
         let zone = TimeZone::get("Europe/Rome").unwrap();
-        let mut fast = Interpreter::new(filters(), zone.clone());
-        let mut slow = Reference::new(filters(), zone);
+        let Cast { filters, patterns, reader } = &*CAST;
+        let mut fast = Interpreter::of(Arc::clone(reader), zone.clone());
+        let mut slow = Reference::new(filters.clone(), patterns.clone(), zone);
         let mut arrival = Timestamp::from_seconds(1_792_890_000);
         for step in &steps {
             let line = text(step);

@@ -8,7 +8,7 @@ use crate::connections::Connections;
 use crate::envelope::EnvelopeKind;
 use crate::filter::Filter;
 
-/// The envelope of a line, and the program and process it names.
+/// The envelope of a line, the program it names and that program's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Origin<'l> {
     pub(super) kind: EnvelopeKind,
@@ -32,7 +32,7 @@ pub(super) enum Trust {
 impl Origin<'_> {
     /// What an address needs in a line that a filter reads; none where the line is another program's.
     pub(super) fn trust(self, filter: &Filter, gate: &Gate, connections: &Connections) -> Option<Trust> {
-        if !filter.hears(self.program) {
+        if !filter.programs.cover(self.program) {
             return None;
         }
         let is_named = self.program.is_some() && filter.programs.are_named();

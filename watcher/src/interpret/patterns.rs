@@ -16,7 +16,7 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind};
 
 use super::facts::Place;
-use crate::filter::{Filter, GroupFinder, Matcher, Pattern, Rule};
+use crate::filter::{Captures, Filter, GroupFinder, Matcher, Pattern, Rule};
 
 /// The states that an automaton may keep; beyond, it forgets all and begins anew.
 const STATES_BYTES_MAX: usize = 4 << 20;
@@ -67,10 +67,12 @@ struct Automaton {
 #[derive(Clone, Debug)]
 pub(crate) struct Found<'a> {
     pub(crate) place: Place,
-    /// None where the pattern captures none.
     pub(crate) address: Option<IpAddr>,
     pub(crate) fields: Vec<(&'a str, Text<'a>)>,
 }
+
+/// The shapes that a message has, the first one first, up to one that decides what it means.
+pub(crate) type Shapes<'a> = Vec<Found<'a>>;
 
 impl Patterns {
     pub(super) fn of(filters: Vec<Arc<Filter>>) -> Self {
@@ -88,25 +90,46 @@ impl Patterns {
 
     /// Whether a filter is about the lines of a program.
     pub(super) fn hears(&self, filter: usize, program: Option<&[u8]>) -> bool {
-        self.filters.get(filter).is_some_and(|filter| filter.hears(program))
+        self.filters.get(filter).is_some_and(|filter| filter.programs.cover(program))
     }
 
-    /// The first pattern of this program's that the message has the shape of, and whose address is one.
+    /// The patterns of this program's that the message has the shape of.
     pub(super) fn find<'a>(
         &'a self,
         search: &mut Search,
         program: Option<&[u8]>,
         message: &'a [u8],
-    ) -> Option<Found<'a>> {
+    ) -> Shapes<'a> {
         let run = self.run_of(search, program);
         self.search(search, run, message);
-        search.found.iter().find_map(|index| {
-            let (place, pattern) = self.pattern(*index)?;
-            let (address, fields) = search.groups.find(pattern, message)?;
-            // What stands where an address should and is none is another line than it looked.
-            let address = address.map(read_address);
-            (address != Some(None)).then(|| Found { place, address: address.flatten(), fields })
-        })
+        let mut shapes = Shapes::new();
+        for index in &search.found {
+            let Some((place, pattern)) = self.pattern(*index) else { continue };
+            if self.rule(place).is_some_and(|(_, rule)| rule.kind.is_none()) {
+                shapes.push(Found { place, address: None, fields: Vec::new() });
+                break;
+            }
+            let Some(Captures { address, fields }) = search.groups.captures(pattern, message) else {
+                continue;
+            };
+            let address = match address.map(read_address) {
+                // What stands where an address should and is none is another line than it looked.
+                Some(None) => continue,
+                address => address.flatten(),
+            };
+            let is_open = self.goes_by_session(place, address, &fields);
+            shapes.push(Found { place, address, fields });
+            if !is_open {
+                break;
+            }
+        }
+        shapes
+    }
+
+    /// Whether what a shape means depends on what its session said before.
+    fn goes_by_session(&self, place: Place, address: Option<IpAddr>, fields: &[(&str, Text<'_>)]) -> bool {
+        let counts = self.rule(place).is_some_and(|(filter, _)| filter.counts_attempts);
+        counts || (address.is_none() && fields.iter().any(|(name, _)| *name == "session"))
     }
 
     /// Whether the message has the shape of any pattern, whoever wrote it.

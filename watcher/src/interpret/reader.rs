@@ -7,9 +7,9 @@ use logline::{Record, SessionId, Tcpserver};
 
 use super::facts::{FactRules, Held, Place};
 use super::parts::Parts;
-use super::patterns::{Found, Patterns, Search};
+use super::patterns::{Patterns, Search, Shapes};
 use super::repeats::Repeat;
-use crate::envelope::stamp::Stamp;
+use crate::envelope::stamp::{Recent, Stamp};
 use crate::envelope::{EnvelopeKind, Opened, json, second};
 use crate::fact::View;
 use crate::filter::{Filter, Rule};
@@ -24,7 +24,10 @@ pub(crate) struct Reader {
 
 /// What one thread needs to read: memory that is used again for each line.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch(Search);
+pub(crate) struct Scratch {
+    search: Search,
+    recent: Recent,
+}
 
 /// A line as it was read, without what only the lines before it can tell.
 #[derive(Debug)]
@@ -57,8 +60,8 @@ pub(crate) enum Said<'a> {
     Doubled,
     /// It states a fact that changes the table of sessions, or that a rule is about.
     Fact(Box<Stated<'a>>),
-    /// It has the shape of a pattern.
-    Shape(Found<'a>),
+    /// It has the shape of a pattern, or of several.
+    Shape(Shapes<'a>),
 }
 
 /// A fact and what follows from it.
@@ -67,8 +70,8 @@ pub(crate) struct Stated<'a> {
     pub(crate) record: Record<'a>,
     /// The rules that hold for it.
     pub(crate) held: Held,
-    /// Where none does: the shape that it has beside.
-    pub(crate) shape: Option<Found<'a>>,
+    /// Where none does: the shapes that it has beside.
+    pub(crate) shapes: Shapes<'a>,
 }
 
 impl Reader {
@@ -85,7 +88,10 @@ impl Reader {
     pub(crate) fn look<'a>(&'a self, scratch: &mut Scratch, line: &'a [u8]) -> Sight<'a> {
         // A carriage return before the line feed is the writer's line end, not part of what it says.
         let text = line.strip_suffix(b"\r").unwrap_or(line);
-        self.json(text).unwrap_or_else(|| self.look_into(scratch, &Opened::read(text)))
+        self.json(text).unwrap_or_else(|| {
+            let opened = Opened::read_after(text, &mut scratch.recent);
+            self.look_into(scratch, &opened)
+        })
     }
 
     /// Reads a message whose envelope was opened where it came from.
@@ -97,8 +103,8 @@ impl Reader {
     fn json<'a>(&'a self, text: &'a [u8]) -> Option<Sight<'a>> {
         let (time, record) = json::read(text)?;
         let (kind, stamp, offset) = (EnvelopeKind::Json, Stamp::Instant(time), Some(Offset::UTC));
-        let said = self.state(record, None, || None);
-        Some(Sight { kind, program: None, pid: None, stamp, offset, what: What::Said(said) })
+        let what = What::Said(self.state(record, None, Shapes::new));
+        Some(Sight { kind, program: None, pid: None, stamp, offset, what })
     }
 
     /// Reads a line that is out of its envelope.
@@ -119,7 +125,8 @@ impl Reader {
             if self.is_doubled(scratch, opened) {
                 return Said::Doubled;
             }
-            return self.patterns.find(&mut scratch.0, program, message).map_or(Said::Unknown, Said::Shape);
+            let shapes = self.patterns.find(&mut scratch.search, program, message);
+            return if shapes.is_empty() { Said::Unknown } else { Said::Shape(shapes) };
         };
         // A session's number decides whose a line is, whatever a client has written into it.
         let view = View::of(&record);
@@ -129,11 +136,9 @@ impl Reader {
             return Said::Doubled;
         }
         let is_foreign = view.is_foreign();
-        let said = self.state(record, program, || self.patterns.find(&mut scratch.0, program, message));
-        match said {
-            Said::Nothing | Said::Shape(_) if is_foreign && self.is_doubled(scratch, opened) => Said::Doubled,
-            said => said,
-        }
+        let said = self.state(record, program, || self.patterns.find(&mut scratch.search, program, message));
+        let is_ruled = matches!(&said, Said::Fact(stated) if !stated.held.is_empty());
+        if is_foreign && !is_ruled && self.is_doubled(scratch, opened) { Said::Doubled } else { said }
     }
 
     /// What a record says; where no rule is about it, somebody's own filter may know more of a line of another writer.
@@ -141,30 +146,28 @@ impl Reader {
         &'a self,
         record: Record<'a>,
         program: Option<&[u8]>,
-        shape: impl FnOnce() -> Option<Found<'a>>,
+        shapes: impl FnOnce() -> Shapes<'a>,
     ) -> Said<'a> {
         let view = View::of(&record);
         let held = self.facts.held(&view, |filter| self.patterns.hears(filter, program));
-        let shape = if held.is_empty() && view.is_foreign() { shape() } else { None };
+        let shapes = if held.is_empty() && view.is_foreign() { shapes() } else { Shapes::new() };
         let connects = match view.connection().map(|connection| connection.said) {
             Some(Tcpserver::Connect { .. } | Tcpserver::End { .. } | Tcpserver::Status { open: 0, .. }) => {
                 true
             }
             Some(Tcpserver::Status { .. } | Tcpserver::Ok(_) | Tcpserver::Deny(_)) | None => false,
         };
-        let is_followed = connects || Step::is_in(&record);
-        match shape {
-            None if held.is_empty() && !is_followed => Said::Nothing,
-            Some(found) if !is_followed => Said::Shape(found),
-            shape => Said::Fact(Box::new(Stated { record, held, shape })),
+        if held.is_empty() && shapes.is_empty() && !connects && !Step::is_in(&record) {
+            return Said::Nothing;
         }
+        Said::Fact(Box::new(Stated { record, held, shapes }))
     }
 
     /// Whether a second line, envelope and all, stands in the message of a line that had one.
     fn is_doubled(&self, scratch: &mut Scratch, opened: &Opened<'_>) -> bool {
         opened.kind != EnvelopeKind::None
             && second::stands_in(opened.message, |inner| {
-                Record::parse(inner).is_some() || self.patterns.knows(&mut scratch.0, inner)
+                Record::parse(inner).is_some() || self.patterns.knows(&mut scratch.search, inner)
             })
     }
 }

@@ -14,7 +14,7 @@ use super::parts::{Part, Parts};
 use super::patterns::Found;
 use super::repeats::{Last, Repeat};
 use super::sessions::Sessions;
-use super::{Meaning, Reading, Sink, fact_event, shape};
+use super::{Meaning, Reading, Sink, fact_event, pattern_event};
 use crate::connections::{Claim, Connections};
 use crate::envelope::{Around, Clock, Envelope, EnvelopeKind, json, second};
 use crate::fact::View;
@@ -35,17 +35,19 @@ pub(super) struct Reference {
 }
 
 impl Reference {
-    pub(super) fn new(filters: Vec<Arc<Filter>>, zone: TimeZone) -> Self {
+    /// The patterns of these filters, ready for many references.
+    pub(super) fn compiled(filters: &[Arc<Filter>]) -> Vec<Vec<Option<Regex>>> {
         let compiled = |matcher: &Matcher| match matcher {
             Matcher::Pattern(pattern) => {
                 Some(RegexBuilder::new(pattern.as_str()).unicode(false).build().unwrap())
             }
             Matcher::Fact(..) => None,
         };
-        let patterns = filters
-            .iter()
-            .map(|filter| filter.rules.iter().map(|rule| compiled(&rule.matcher)).collect())
-            .collect();
+        let of = |filter: &Arc<Filter>| filter.rules.iter().map(|rule| compiled(&rule.matcher)).collect();
+        filters.iter().map(of).collect()
+    }
+
+    pub(super) fn new(filters: Vec<Arc<Filter>>, patterns: Vec<Vec<Option<Regex>>>, zone: TimeZone) -> Self {
         Reference {
             filters,
             patterns: Rc::new(patterns),
@@ -164,13 +166,28 @@ impl Reference {
         if view.is_doubtful() || (view.pid.is_none() && view.claimed.is_some() && is_doubled()) {
             return Meaning::Ambiguous;
         }
+        if view.is_foreign() && !self.is_ruled(&view, envelope.program) && is_doubled() {
+            return Meaning::Ambiguous;
+        }
         match self.record(&view, origin, at, line, sink) {
-            Meaning::Nothing if view.is_foreign() && is_doubled() => Meaning::Ambiguous,
             Meaning::Nothing if view.is_foreign() => {
                 Meaning::Nothing.and(self.pattern(envelope, at, line, sink))
             }
             meaning => meaning,
         }
+    }
+
+    /// Whether a rule is about this.
+    fn is_ruled(&self, view: &View<'_, '_>, program: Option<&[u8]>) -> bool {
+        let mut heard = self.filters.iter().filter(|filter| filter.programs.cover(program));
+        heard.any(|filter| {
+            filter.rules.iter().any(|rule| match &rule.matcher {
+                Matcher::Fact(fact, conditions) => {
+                    *fact == view.fact && conditions.iter().all(|condition| condition.holds(view))
+                }
+                Matcher::Pattern(_) => false,
+            })
+        })
     }
 
     fn record(
@@ -221,41 +238,42 @@ impl Reference {
         sink: &mut Sink<'_>,
     ) -> Meaning {
         let origin = Origin { kind: envelope.kind, program: envelope.program, pid: envelope.pid };
-        let Reference { filters, patterns, connections, gate, sessions, .. } = self;
-        for (f, (filter, patterns)) in filters.iter().zip(patterns.iter()).enumerate() {
-            let Some(trust) = origin.trust(filter, gate, connections) else { continue };
-            for (r, (rule, pattern)) in filter.rules.iter().zip(patterns).enumerate() {
+        let mut meaning = Meaning::Unknown;
+        for (filter, patterns) in self.filters.iter().zip(self.patterns.iter()) {
+            let Some(trust) = origin.trust(filter, &self.gate, &self.connections) else { continue };
+            for (rule, pattern) in filter.rules.iter().zip(patterns) {
                 let Some(captures) = pattern.as_ref().and_then(|p| p.captures(envelope.message)) else {
                     continue;
                 };
                 let address = captures.name("address").map(|address| {
-                    let address: IpAddr = std::str::from_utf8(address.as_bytes()).ok()?.parse().ok()?;
-                    Some(address.to_canonical())
+                    let address = std::str::from_utf8(address.as_bytes()).ok()?;
+                    address.parse().ok().map(|address: IpAddr| address.to_canonical())
                 });
-                if address == Some(None) {
-                    continue;
-                }
-                let address = address.flatten();
-                if trust == Trust::Connected
-                    && address.is_some()
-                    && connections.client(None, address) == Claim::Ambiguous
-                {
-                    return Meaning::Ambiguous;
-                }
                 let names = pattern.iter().flat_map(|pattern| pattern.capture_names().flatten());
                 let fields = names
                     .filter(|name| *name != "address")
                     .filter_map(|name| Some((name, Text::from(captures.name(name)?.as_bytes()))));
-                let found = Found { place: (f, r), address, fields: fields.collect() };
-                return match shape::event(sessions, (filter, rule), origin, found, at, line) {
+                // What stands where an address should and is none is another line than it looked.
+                if address == Some(None) && rule.kind.is_some() {
+                    continue;
+                }
+                let found = Found { place: (0, 0), address: address.flatten(), fields: fields.collect() };
+                match pattern_event(&mut self.sessions, (filter, rule), origin, found, at, line) {
                     Ok(event) => {
+                        if trust == Trust::Connected
+                            && event.address.is_some()
+                            && self.connections.client(None, event.address) == Claim::Ambiguous
+                        {
+                            return Meaning::Ambiguous;
+                        }
                         sink(&event, rule);
-                        Meaning::Events(1)
+                        return Meaning::Events(1);
                     }
-                    Err(why) => why,
-                };
+                    Err(Meaning::Nothing) => return Meaning::Nothing,
+                    Err(why) => meaning = meaning.and(why),
+                }
             }
         }
-        Meaning::Unknown
+        meaning
     }
 }

@@ -18,6 +18,10 @@ pub(super) enum Repeat<'a> {
 
 impl<'a> Repeat<'a> {
     pub(super) fn parse(message: &'a [u8]) -> Option<Self> {
+        // Nearly every line is neither.
+        if !matches!(message.first(), Some(b'l' | b'm')) {
+            return None;
+        }
         if let Some(rest) = message.strip_prefix(LAST_MESSAGE) {
             let (times, rest) = number(rest)?;
             return matches!(rest, b" times" | b" time").then_some(Repeat::Last { times });

@@ -103,11 +103,6 @@ fn kinds(root: &Table<'_>) -> Option<Vec<Kind>> {
     if on.is_empty() {
         root.mistake("on", "a jail that counts no kind of event never does anything");
     }
-    for kind in [Kind::Deferred, Kind::DnsblError, Kind::DnsblQuery] {
-        if on.contains(&kind) {
-            root.mistake("on", format!("`{kind}` is our own trouble or our own doing, and nobody's offence"));
-        }
-    }
     Some(on)
 }
 

@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{ChildStderr, ChildStdout, Command, Stdio};
 
 use crate::journal::export::{Entry, ExportReader};
 use crate::tail::Progress;
 
 /// Where the program may be.
-const PROGRAMS: [&str; 2] = ["/usr/bin/journalctl", "/bin/journalctl"];
+pub(super) const PROGRAMS: [&str; 2] = ["/usr/bin/journalctl", "/bin/journalctl"];
 
 /// So much is read at a time, and so often before it is another source's turn.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -27,24 +27,33 @@ pub(super) struct Child {
     errors: ChildStderr,
     complaint: Vec<u8>,
     reader: ExportReader,
+    block: Box<[u8]>,
 }
 
 impl Child {
     /// Starts it; else says why it cannot be.
-    pub(super) fn start(arguments: &[OsString]) -> Result<Child, String> {
-        let Some(program) = PROGRAMS.iter().find(|program| Path::new(program).exists()) else {
+    pub(super) fn start(programs: &[PathBuf], arguments: &[OsString]) -> Result<Child, String> {
+        let Some(program) = programs.iter().find(|program| program.exists()) else {
             return Err("there is no journalctl here; it belongs to systemd".to_owned());
         };
+        let name = program.display();
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let failed = |error: io::Error| format!("cannot run {program}: {error}");
+        let failed = |error: io::Error| format!("cannot run {name}: {error}");
         let mut process = command.spawn().map_err(failed)?;
         let (Some(output), Some(errors)) = (process.stdout.take(), process.stderr.take()) else {
-            return Err(format!("cannot run {program}: it has no pipes"));
+            return Err(format!("cannot run {name}: it has no pipes"));
         };
         let unblocked =
             rustix::io::ioctl_fionbio(&output, true).and_then(|()| rustix::io::ioctl_fionbio(&errors, true));
-        let child = Child { process, output, errors, complaint: Vec::new(), reader: ExportReader::default() };
+        let child = Child {
+            process,
+            output,
+            errors,
+            complaint: Vec::new(),
+            reader: ExportReader::default(),
+            block: vec![0; BLOCK_BYTES].into_boxed_slice(),
+        };
         unblocked.map_err(|error| failed(error.into()))?;
         Ok(child)
     }
@@ -56,11 +65,11 @@ impl Child {
     /// Gives the entries that are there; none at the end.
     pub(super) fn read(&mut self, each: &mut dyn FnMut(&Entry)) -> Option<Progress> {
         self.listen();
-        let mut block = vec![0; BLOCK_BYTES];
+        let Child { output, reader, block, .. } = self;
         for _ in 0..BLOCKS_MAX {
-            match self.output.read(&mut block) {
+            match output.read(block) {
                 Ok(0) => return None,
-                Ok(count) => self.reader.feed(block.get(..count).unwrap_or_default(), &mut *each),
+                Ok(count) => reader.feed(block.get(..count).unwrap_or_default(), &mut *each),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Some(Progress::Idle),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return None,

@@ -17,8 +17,8 @@ use crate::interpret::{Reader, Scratch, Sight};
 pub(super) struct Block {
     reader: Arc<Reader>,
     bytes: Vec<u8>,
-    /// Where each line ends.
-    ends: Vec<usize>,
+    /// Of which source each line is, and where it ends.
+    ends: Vec<(usize, usize)>,
 }
 
 impl Block {
@@ -26,21 +26,27 @@ impl Block {
         Block { reader, bytes: Vec::new(), ends: Vec::new() }
     }
 
-    fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| self.bytes.get(start..*end).unwrap_or_default())
+    fn lines(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
+        let line = |(start, (source, end)): (usize, &(usize, usize))| {
+            (*source, self.bytes.get(start..*end).unwrap_or_default())
+        };
+        starts.zip(&self.ends).map(line)
     }
 
     fn look(self, scratch: &mut Scratch) -> Looked {
         Looked::new(self, |block| {
-            let seen = block.lines().map(|line| (line, block.reader.look(scratch, line)));
+            let seen = block.lines().map(|(source, line)| (source, line, block.reader.look(scratch, line)));
             seen.collect()
         })
     }
 }
 
-/// Lines, and what was seen in each.
-type Seen<'b> = Vec<(&'b [u8], Sight<'b>)>;
+/// Lines, each with its source and what was seen in it.
+type Seen<'b> = Vec<(usize, &'b [u8], Sight<'b>)>;
+
+/// Who settles a line: its source, its text, and what was seen in it.
+type Settle<'s> = dyn FnMut(usize, &[u8], Sight<'_>) + 's;
 
 self_cell!(
     struct Looked {
@@ -85,10 +91,10 @@ impl Crew {
         Crew { work, block, block_bytes, given, given_max: 2 * (helpers + 1), scratch: Scratch::default() }
     }
 
-    /// Takes in the next line, and settles those whose turn it is.
-    pub(super) fn line(&mut self, line: &[u8], settle: &mut dyn FnMut(&[u8], Sight<'_>)) {
+    /// Takes in the next line of that source, and settles those whose turn it is.
+    pub(super) fn line(&mut self, source: usize, line: &[u8], settle: &mut Settle<'_>) {
         self.block.bytes.extend_from_slice(line);
-        self.block.ends.push(self.block.bytes.len());
+        self.block.ends.push((source, self.block.bytes.len()));
         if self.block.bytes.len() >= self.block_bytes {
             self.give();
             while self.given.len() > self.given_max {
@@ -98,7 +104,7 @@ impl Crew {
     }
 
     /// Settles all that is left.
-    pub(super) fn finish(&mut self, settle: &mut dyn FnMut(&[u8], Sight<'_>)) {
+    pub(super) fn finish(&mut self, settle: &mut Settle<'_>) {
         self.give();
         while !self.given.is_empty() {
             self.settle_next(settle);
@@ -115,7 +121,7 @@ impl Crew {
     }
 
     /// Settles the oldest block; while it is not read yet, reads others.
-    fn settle_next(&mut self, settle: &mut dyn FnMut(&[u8], Sight<'_>)) {
+    fn settle_next(&mut self, settle: &mut Settle<'_>) {
         let Some(next) = self.given.pop_front() else { return };
         let mut looked = loop {
             match next.try_recv() {
@@ -127,7 +133,9 @@ impl Crew {
                 Err(TryRecvError::Disconnected) => unreachable!("who takes a block sends it back"),
             }
         };
-        looked.with_dependent_mut(|_, seen| seen.drain(..).for_each(|(line, sight)| settle(line, sight)));
+        looked.with_dependent_mut(|_, seen| {
+            seen.drain(..).for_each(|(source, line, sight)| settle(source, line, sight));
+        });
     }
 }
 

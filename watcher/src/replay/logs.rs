@@ -1,6 +1,8 @@
-//! Old logs: plain files, compressed ones, and multilog directories with their rotations in order.
+//! Old logs: plain files, compressed ones, multilog directories with their rotations in order, and directories of any of
+//! these.
 
 use std::cell::Cell;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -8,7 +10,7 @@ use std::rc::Rc;
 
 use logline::Timestamp;
 
-use crate::tail::{LineSplitter, Members, decompressed, read_lines};
+use crate::tail::{LineSplitter, Members, decompressed, is_compressed, possible_bases, read_lines};
 
 /// So much of a log is read at a time.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -19,6 +21,79 @@ const BLOCK_BYTES: usize = 256 * 1024;
 pub struct LogError {
     path: PathBuf,
     source: io::Error,
+}
+
+/// One log, and of which source it is a part: the rotated files of a log are one source, as they are when they are
+/// followed. Numbers of sessions mean something within a source alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Log {
+    pub(super) path: PathBuf,
+    pub(super) source: usize,
+}
+
+/// The logs that were named. A directory that is none of multilog's stands for all logs in it: its files, and the multilog
+/// directories among its own.
+pub(super) fn named(logs: &[PathBuf]) -> Result<Vec<Log>, LogError> {
+    let mut all = Vec::new();
+    for log in logs {
+        let failed = |source| LogError { path: log.clone(), source };
+        if !log.is_dir() || is_multilog(log).map_err(failed)? {
+            all.push(log.clone());
+            continue;
+        }
+        let within = within(log).map_err(failed)?;
+        if within.is_empty() {
+            return Err(failed(io::Error::new(io::ErrorKind::NotFound, "there is no log in this directory")));
+        }
+        all.extend(within);
+    }
+    let mut sources: Vec<PathBuf> = Vec::new();
+    let number = |path: PathBuf| {
+        let name = unrotated(&path);
+        let source = sources.iter().position(|known| *known == name).unwrap_or_else(|| {
+            sources.push(name);
+            sources.len() - 1
+        });
+        Log { path, source }
+    };
+    Ok(all.into_iter().map(number).collect())
+}
+
+/// What a log was called before it was rotated and compressed; of multilog's files, their directory.
+fn unrotated(path: &Path) -> PathBuf {
+    let Some(name) = path.file_name().filter(|_| !path.is_dir()) else { return path.to_owned() };
+    if is_multilogs(name) {
+        return path.parent().map(Path::to_owned).unwrap_or_default();
+    }
+    let plain = if is_compressed(name) { Path::new(name).file_stem().unwrap_or(name) } else { name };
+    path.with_file_name(possible_bases(plain).last().unwrap_or(plain))
+}
+
+fn within(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut logs = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !is_hidden && (path.is_file() || path.is_dir() && is_multilog(&path)?) {
+            logs.push(path);
+        }
+    }
+    logs.sort();
+    Ok(logs)
+}
+
+/// Whether multilog or svlogd has written here.
+fn is_multilog(directory: &Path) -> io::Result<bool> {
+    for entry in std::fs::read_dir(directory)? {
+        if is_multilogs(&entry?.file_name()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_multilogs(name: &OsStr) -> bool {
+    name == "current" || name.as_encoded_bytes().starts_with(b"@4")
 }
 
 /// When a log was last written.
@@ -146,5 +221,19 @@ impl Read for Counted {
         let count = self.file.read(buffer)?;
         self.done_bytes.set(self.done_bytes.get() + count as u64);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotated_files_of_a_log_are_one_source() {
+        let names =
+            ["a/mail.log.2.gz", "a/mail.log", "a/mail.log-20261120", "a/mail.err", "b/mail.log", "c/current"];
+        let paths: Vec<PathBuf> = names.iter().map(PathBuf::from).chain(["c/@4000.s".into()]).collect();
+        let sources: Vec<usize> = named(&paths).unwrap().into_iter().map(|log| log.source).collect();
+        assert_eq!(sources, [0, 0, 0, 1, 2, 3, 3]);
     }
 }

@@ -4,13 +4,13 @@
 //! logs is one open file at a time, and in whichever order they are named.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use jiff::tz::TimeZone;
 use logline::Timestamp;
 
-use super::logs::{self, Lines, LogError};
+use super::logs::{self, Lines, Log, LogError};
 use crate::envelope::{Around, Clock, Envelope, json};
 
 /// How far the reading has come is told so often.
@@ -31,13 +31,13 @@ pub struct Progress {
 pub(super) trait Sink {
     /// Before the first line: its log was last written then.
     fn starts(&mut self, written: Timestamp);
-    /// The next line.
-    fn line(&mut self, line: &[u8]);
+    /// The next line of that source.
+    fn line(&mut self, source: usize, line: &[u8]);
 }
 
 /// Gives every line of every log.
 pub(super) fn read(
-    logs: &[PathBuf],
+    logs: &[Log],
     zone: &TimeZone,
     sink: &mut dyn Sink,
     progress: &mut dyn FnMut(Progress),
@@ -45,10 +45,10 @@ pub(super) fn read(
     let done_bytes = Rc::new(Cell::new(0));
     let mut told = Progress::default();
     for log in logs {
-        told.total_bytes += logs::size_bytes(log)?;
+        told.total_bytes += logs::size_bytes(&log.path)?;
     }
-    let mut each = |line: &[u8], sink: &mut dyn Sink| {
-        sink.line(line);
+    let mut each = |source: usize, line: &[u8], sink: &mut dyn Sink| {
+        sink.line(source, line);
         told.lines += 1;
         if told.lines.is_multiple_of(PROGRESS_LINES) {
             progress(Progress { done_bytes: done_bytes.get(), ..told });
@@ -56,17 +56,17 @@ pub(super) fn read(
     };
     // One alone is in order, and need not be asked for its stamps.
     if let [log] = logs {
-        sink.starts(logs::written(log)?);
-        return logs::read(log, &done_bytes, &mut |line| each(line, sink));
+        sink.starts(logs::written(&log.path)?);
+        return logs::read(&log.path, &done_bytes, &mut |line| each(log.source, line, sink));
     }
     let clock = Clock { zone: zone.clone() };
     let mut waiting = Vec::new();
     for log in logs {
-        waiting.push((first_stamp(log, &clock)?, log));
+        waiting.push((first_stamp(&log.path, &clock)?, log));
     }
     waiting.sort_by_key(|(first, _)| *first);
     if let Some((_, log)) = waiting.first() {
-        sink.starts(logs::written(log)?);
+        sink.starts(logs::written(&log.path)?);
     }
     waiting.reverse();
     let mut open: Vec<Open> = Vec::new();
@@ -87,7 +87,7 @@ pub(super) fn read(
         let others = open.iter().map(|log| log.key).chain(waiting.last().map(|(first, _)| *first)).min();
         let mut log = Some(log);
         while let Some(current) = log.take_if(|log| others.is_none_or(|others| log.key <= others)) {
-            each(current.lines.current(), sink);
+            each(current.source, current.lines.current(), sink);
             log = current.next(&clock)?;
         }
         open.extend(log);
@@ -114,6 +114,7 @@ fn stamp(line: &[u8], clock: &Clock, around: Around) -> Option<Timestamp> {
 
 /// A log at one of its lines.
 struct Open {
+    source: usize,
     lines: Lines,
     /// When the line was written; that of the line before, where it does not say or says an earlier time: the lines of a
     /// log stay in their order.
@@ -122,9 +123,9 @@ struct Open {
 
 impl Open {
     /// At the first line; none where the log is empty.
-    fn new(log: &Path, key: Timestamp, done_bytes: Rc<Cell<u64>>) -> Result<Option<Self>, LogError> {
-        let mut lines = Lines::of(log, done_bytes)?;
-        Ok(lines.peek()?.is_some().then_some(Open { lines, key }))
+    fn new(log: &Log, key: Timestamp, done_bytes: Rc<Cell<u64>>) -> Result<Option<Self>, LogError> {
+        let mut lines = Lines::of(&log.path, done_bytes)?;
+        Ok(lines.peek()?.is_some().then_some(Open { source: log.source, lines, key }))
     }
 
     /// At the line after this one; none at the end.
@@ -149,7 +150,7 @@ mod tests {
     impl Sink for Collected {
         fn starts(&mut self, _: Timestamp) {}
 
-        fn line(&mut self, line: &[u8]) {
+        fn line(&mut self, _: usize, line: &[u8]) {
             let line = String::from_utf8_lossy(line);
             self.0.push(line.rsplit(' ').next().unwrap_or_default().to_owned());
         }
@@ -159,14 +160,14 @@ mod tests {
     #[track_caller]
     fn check(texts: &[&str], expected: &[&str]) {
         let directory = tempfile::tempdir().unwrap();
-        let mut logs: Vec<PathBuf> = Vec::new();
+        let mut logs: Vec<Log> = Vec::new();
         for (number, text) in texts.iter().enumerate() {
             let path = directory.path().join(number.to_string());
             std::fs::write(&path, text).unwrap();
             // 2026-01-02, for stamps without a year.
             let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_312_000);
             std::fs::File::options().append(true).open(&path).unwrap().set_modified(written).unwrap();
-            logs.push(path);
+            logs.push(Log { path, source: number });
         }
         for _ in 0..logs.len() {
             logs.rotate_left(1);

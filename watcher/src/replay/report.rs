@@ -14,7 +14,7 @@ use crate::replay::{JailJudgement, Outcome};
 /// The whole, as JSON: bans under `bans`, what was read under `lines`.
 pub fn json(outcome: &Outcome) -> serde_json::Value {
     let bans: Vec<BanView> = outcome.bans.iter().map(view).collect();
-    let source = outcome.counts.sources.first().cloned().unwrap_or_default();
+    let source = outcome.lines();
     json!({
         "bans": bans,
         "spared": outcome.spared,
@@ -46,7 +46,7 @@ pub fn text(outcome: &Outcome) -> String {
             let _ = writeln!(told, "    {}", evidence.line);
         }
     }
-    let source = outcome.counts.sources.first().cloned().unwrap_or_default();
+    let source = outcome.lines();
     let _ = writeln!(
         told,
         "{} lines over {}: {} unknown, {} ambiguous, {} repeated",

@@ -5,11 +5,12 @@ use std::time::Duration;
 use crate::config::Source;
 use crate::control::Command;
 use crate::control::api::{
-    BanRequest, BanView, Bans, JailList, JailView, JailWindow, MessageView, Refusal, SourceStatus, Standing,
-    Status, UnbanRequest, Why, rfc3339,
+    BanRequest, BanView, Bans, JailList, JailView, JailWindow, MessageView, NoticeView, Refusal,
+    SourceStatus, Standing, Status, UnbanRequest, Why, rfc3339,
 };
 use crate::engine::{Input, Lease, Order, Output, Release};
 use crate::feed::Feed;
+use crate::health::Health;
 use crate::jail::{Jail, MANUAL, Ports};
 use crate::run::clock;
 use crate::run::daemon::Daemon;
@@ -63,25 +64,38 @@ impl Daemon {
             counted: self.watch.engine.counters_len(),
             since: rfc3339(self.started),
             sources: (0..).zip(&self.config.sources).map(|(id, source)| self.source(id, source)).collect(),
+            notices: self.sources.notices.latest().map(NoticeView::of).collect(),
         }
     }
 
     fn source(&self, id: u16, source: &Source) -> SourceStatus {
         let counts = self.watch.counts.sources.get(usize::from(id)).cloned().unwrap_or_default();
-        let feed = self.feeds.get(&SourceId(id));
+        let feed = self.sources.feeds.get(&SourceId(id));
         let stats = self.stats(SourceId(id));
+        let (now, health) = (clock(), self.sources.health.get(&source.name));
+        let pace = health.map(|health| health.pace(now, counts.lines, counts.unknown));
         SourceStatus {
             name: source.name.clone(),
             kind: source.origin.kind().to_owned(),
-            trouble: feed.and_then(Feed::trouble),
+            trouble: self.trouble(SourceId(id), source),
+            ended: feed.and_then(Feed::end).map(str::to_owned),
+            envelope: counts.envelope.map(|envelope| envelope.name().to_owned()),
             lines: counts.lines,
+            lines_per_second: pace.map_or(0.0, |pace| pace.lines_per_second),
+            unknown_share: pace.and_then(|pace| pace.unknown_share),
+            not_understood: health.is_some_and(Health::is_not_understood),
+            silent_seconds: health.and_then(Health::silent_for).map(|quiet| quiet.as_secs()),
             unknown: counts.unknown,
             ambiguous: counts.ambiguous,
             cut: stats.cut_lines,
             escaped: feed.map_or(0, Feed::escaped),
             lost: stats.lost.values().sum(),
+            lost_by_reason: stats.lost.iter().map(|(reason, n)| (reason.name().to_owned(), *n)).collect(),
+            replaced: counts.ahead,
             behind_bytes: stats.behind_bytes,
+            lag_seconds: counts.lag.as_secs_f64(),
             last: counts.last.map(rfc3339),
+            last_age_seconds: counts.last.map(|last| now.since(last).as_secs_f64()),
         }
     }
 

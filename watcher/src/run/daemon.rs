@@ -1,6 +1,5 @@
 //! The loop: waits for lines, questions, signals and the end of bans, and does what the engine says about each.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -8,19 +7,23 @@ use std::time::{Duration, Instant};
 
 use logline::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use crate::config::Config;
 use crate::control::{Command, Wake};
 use crate::engine::{End, Exemptions, Input, Output};
-use crate::feed::Feed;
+use crate::feed::{Arrival, Feed};
+use crate::interpret::Reading;
 use crate::jail::Mode;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::quota::Notice;
 use crate::run::clock;
 use crate::run::enforcer::Enforcer;
 use crate::run::own::{Resolver, Surroundings};
 use crate::run::saver::Saver;
 use crate::run::signals::Signals;
+use crate::run::sources::Sources;
 use crate::store::Position;
 use crate::tail::{Progress, SourceId, Stats, Tailer};
 use crate::watch::{Now, Watch};
@@ -39,8 +42,7 @@ pub(super) struct Daemon {
     pub(super) config: Config,
     pub(super) watch: Watch,
     pub(super) tailer: Tailer,
-    /// The sources that send.
-    pub(super) feeds: BTreeMap<SourceId, Feed>,
+    pub(super) sources: Sources,
     pub(super) enforcer: Enforcer,
     pub(super) saver: Saver,
     pub(super) metrics: Arc<Metrics>,
@@ -54,6 +56,8 @@ pub(super) struct Daemon {
     pub(super) started: Timestamp,
     /// When a log that could not be read is tried again.
     pub(super) read_again: Option<Instant>,
+    /// How often lines may wake the loop.
+    pub(super) pace: Pace,
 }
 
 impl Daemon {
@@ -68,10 +72,7 @@ impl Daemon {
             if !more {
                 self.wait(signals, addresses_due)?;
             }
-            signals.drain();
-            self.wake.drain();
-            let (files, feeds) = (self.read(), self.read_feeds());
-            more = files == Progress::More || feeds == Progress::More;
+            more = self.read();
             if signals.take_reload() {
                 // Whoever sent the signal reads the outcome in the log.
                 let _ = self.reload();
@@ -80,10 +81,12 @@ impl Daemon {
             self.take_host_addresses();
             self.expire();
             self.look_after();
+            self.look_at_sources();
             if addresses_due <= Instant::now() {
                 addresses_due = Instant::now() + OWN_ADDRESSES;
                 self.look_around();
                 self.count_dropped();
+                self.look_for_logs();
                 self.tick();
             }
             if self.saver.is_due() {
@@ -96,55 +99,65 @@ impl Daemon {
         Ok(())
     }
 
-    /// Sleeps until something is to be done.
-    fn wait(&self, signals: &Signals, addresses_due: Instant) -> anyhow::Result<()> {
-        let now = Instant::now();
-        let end = self.watch.engine.next_end().map(|end| now + end.since(clock()));
-        let deadlines =
-            [Some(addresses_due), end, self.saver.due_at(), self.enforcer.retry_at(), self.read_again];
-        let feeds_due = self.feeds.values().filter_map(Feed::due);
-        let timeout = deadlines
-            .into_iter()
-            .flatten()
-            .chain(feeds_due)
-            .min()
-            .map(|at| at.saturating_duration_since(now));
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let (lines, questions) = (self.tailer.fd(), &self.wake);
+    /// Sleeps until something is to be done. Files that are written to too often wake nobody for a moment ([`Pace`]); all
+    /// else does, and what sends as well: its buffers are small, and it is held up or loses lines when they are full.
+    fn wait(&mut self, signals: &Signals, addresses_due: Instant) -> anyhow::Result<()> {
+        let (files, kernel) = (self.tailer.fd(), self.enforcer.watch());
+        let sent: Vec<_> = self.sources.feeds.values().flat_map(Feed::fds).collect();
         let mut fds = vec![
-            PollFd::new(&lines, PollFlags::IN),
-            PollFd::new(questions, PollFlags::IN),
+            PollFd::new(&files, PollFlags::IN),
             PollFd::new(signals, PollFlags::IN),
+            PollFd::new(&self.wake, PollFlags::IN),
         ];
-        let sent: Vec<_> = self.feeds.values().flat_map(Feed::fds).collect();
-        fds.extend(sent.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
-        let kernel = self.enforcer.watch();
-        fds.extend(kernel.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(std::io::Error::from(error).into()),
+        fds.extend(kernel.iter().chain(&sent).map(|fd| PollFd::new(fd, PollFlags::IN)));
+        let now = Instant::now();
+        let due = self.due(now, addresses_due);
+        let pause = self.pace.pause(now).map(|pause| due.min(now + pause));
+        let is_up_early = match pause {
+            Some(until) => sleep(fds.get_mut(1..).unwrap_or_default(), until)? || until == due,
+            None => false,
+        };
+        if !is_up_early {
+            sleep(&mut fds, due)?;
         }
+        let is_ready = |at: usize| fds.get(at).is_some_and(|fd: &PollFd<'_>| !fd.revents().is_empty());
+        if is_ready(0) {
+            self.pace.woken(Instant::now());
+        }
+        if is_ready(1) {
+            signals.drain();
+        }
+        if is_ready(2) {
+            self.wake.drain();
+        }
+        Ok(())
     }
 
-    /// Reads what there is, up to a limit; each line's bans are in force before the next line is looked at.
+    /// When something is to be done, whatever comes.
+    fn due(&self, now: Instant, addresses_due: Instant) -> Instant {
+        let end = self.watch.engine.next_end().map(|end| now + end.since(clock()));
+        let look_at = Some(self.sources.look_at);
+        let deadlines = [end, look_at, self.saver.due_at(), self.enforcer.retry_at(), self.read_again];
+        let feeds = self.sources.feeds.values().filter_map(Feed::due);
+        deadlines.into_iter().flatten().chain(feeds).min().map_or(addresses_due, |due| due.min(addresses_due))
+    }
+
+    /// Reads what there is, up to a limit; each line's bans are in force before the next line is looked at. Tells whether
+    /// there is more.
+    fn read(&mut self) -> bool {
+        let (files, feeds) = (self.read_files(), self.read_feeds());
+        files == Progress::More || feeds == Progress::More
+    }
+
     /// A log that cannot be read keeps the others from nothing, and is tried again.
-    fn read(&mut self) -> Progress {
+    fn read_files(&mut self) -> Progress {
         let Daemon { tailer, watch, enforcer, saver, metrics, .. } = self;
         let mut out = Vec::new();
         let read = tailer.read(READ_BYTES, &mut |line| {
-            saver.touch();
             let now = clock();
             let reading = watch.line(usize::from(line.source.0), line.bytes, Now::Clock(now), &mut out);
-            if !out.is_empty() {
-                act(
-                    enforcer,
-                    saver,
-                    metrics,
-                    std::mem::take(&mut out),
-                    now,
-                    reading.map(|reading| reading.at),
-                );
-            }
+            saver.touch();
+            act(enforcer, saver, metrics, &mut out, now, reading);
         });
         match read {
             Ok(progress) => {
@@ -161,21 +174,21 @@ impl Daemon {
         }
     }
 
-    /// Likewise for the sources that send.
+    /// The sources that send.
     fn read_feeds(&mut self) -> Progress {
-        let Daemon { feeds, config, watch, enforcer, saver, metrics, .. } = self;
+        let Daemon { sources, config, watch, enforcer, saver, metrics, .. } = self;
         let (mut out, mut progress) = (Vec::new(), Progress::Idle);
-        for (id, feed) in feeds {
+        for (id, feed) in &mut sources.feeds {
             let index = usize::from(id.0);
             let Some(source) = config.sources.get(index) else { continue };
-            let read = feed.read(Instant::now(), clock(), &source.zone, &mut |sent| {
-                saver.touch();
+            let read = feed.read(Instant::now(), clock(), &source.zone, &mut |arrival| {
                 let now = clock();
-                let reading = watch.sent(index, &sent, Now::Clock(now), &mut out);
-                if !out.is_empty() {
-                    let written = reading.map(|reading| reading.at);
-                    act(enforcer, saver, metrics, std::mem::take(&mut out), now, written);
-                }
+                let reading = match arrival {
+                    Arrival::Line(line) => watch.line(index, line, Now::Clock(now), &mut out),
+                    Arrival::Sent(sent) => watch.sent(index, &sent, Now::Clock(now), &mut out),
+                };
+                saver.touch();
+                act(enforcer, saver, metrics, &mut out, now, reading);
             });
             if read == Progress::More {
                 progress = Progress::More;
@@ -186,12 +199,12 @@ impl Daemon {
 
     /// How a source stands.
     pub(super) fn stats(&self, id: SourceId) -> Stats {
-        self.feeds.get(&id).map_or_else(|| self.tailer.stats(id), |feed| feed.stats().clone())
+        self.sources.feeds.get(&id).map_or_else(|| self.tailer.stats(id), |feed| feed.stats().clone())
     }
 
     /// How far a source was read.
     pub(super) fn positions(&self, id: SourceId) -> Vec<Position> {
-        match self.feeds.get(&id) {
+        match self.sources.feeds.get(&id) {
             Some(feed) => feed.position().cloned().map(Position::Journal).into_iter().collect(),
             None => self.tailer.cursors(id).into_iter().map(Position::File).collect(),
         }
@@ -259,8 +272,8 @@ impl Daemon {
         self.surroundings.exemptions(&self.config)
     }
 
-    pub(super) fn act(&mut self, out: Vec<Output>, now: Timestamp) {
-        act(&mut self.enforcer, &mut self.saver, &self.metrics, out, now, None);
+    pub(super) fn act(&mut self, mut out: Vec<Output>, now: Timestamp) {
+        act(&mut self.enforcer, &mut self.saver, &self.metrics, &mut out, now, None);
     }
 
     pub(super) fn save(&mut self) {
@@ -271,28 +284,42 @@ impl Daemon {
     }
 }
 
-/// Does what the engine says: the kernel first, then everybody who wants to know.
+/// Waits for one of these descriptors until then; tells whether one became ready, or a signal came.
+fn sleep(fds: &mut [PollFd<'_>], until: Instant) -> anyhow::Result<bool> {
+    let timeout = Timespec::try_from(until.saturating_duration_since(Instant::now())).ok();
+    match poll(fds, timeout.as_ref()) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(true),
+        Err(error) => Err(std::io::Error::from(error).into()),
+    }
+}
+
+/// Does what the engine says, and takes it out of `out`: the kernel first, then everybody who wants to know. It said so
+/// because of this line, if it was one.
 fn act(
     enforcer: &mut Enforcer,
     saver: &mut Saver,
     metrics: &Metrics,
-    out: Vec<Output>,
+    out: &mut Vec<Output>,
     now: Timestamp,
-    written: Option<Timestamp>,
+    line: Option<Reading>,
 ) {
-    match enforcer.carry_out(&out, now) {
+    if out.is_empty() {
+        return;
+    }
+    match enforcer.carry_out(out, now) {
         Ok(true) => {
-            if let Some(written) = written {
-                metrics.banned_after(clock().since(written));
+            if let Some(line) = line {
+                metrics.banned_after(clock().since(line.at));
             }
         }
         Ok(false) => {}
         Err(_) => metrics.firewall_errors.inc(),
     }
-    for output in &out {
+    for output in out.iter() {
         tell(output, metrics);
     }
-    saver.note(out);
+    saver.note(std::mem::take(out));
 }
 
 fn tell(output: &Output, metrics: &Metrics) {

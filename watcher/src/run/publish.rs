@@ -1,7 +1,13 @@
 //! Bringing the exported values up to date.
 
+use logline::Timestamp;
+
+use crate::config::Source;
+use crate::envelope::EnvelopeKind;
 use crate::event::Kind;
 use crate::fail2ban::Foreign;
+use crate::feed::Feed;
+use crate::health::Health;
 use crate::quota::ZoneView;
 use crate::run::clock;
 use crate::run::daemon::Daemon;
@@ -11,7 +17,9 @@ impl Daemon {
     /// Brings the exported values up to date; done when somebody looks, so that it costs nothing else.
     pub(super) fn publish(&mut self) {
         let now = clock();
+        self.metrics.source_info.reset();
         for (id, source) in (0..).zip(&self.config.sources) {
+            self.publish_standing(SourceId(id), source);
             let Some(counts) = self.watch.counts.sources.get(usize::from(id)) else { continue };
             let name = &[source.name.as_str()];
             raise(&self.metrics.lines.with_label_values(name), counts.lines);
@@ -26,12 +34,17 @@ impl Daemon {
             let behind = i64::try_from(stats.behind_bytes).unwrap_or(i64::MAX);
             self.metrics.behind.with_label_values(name).set(behind);
             self.metrics.lag.with_label_values(name).set(counts.lag.as_secs_f64());
+            let escaped = self.sources.feeds.get(&SourceId(id)).map_or(0, Feed::escaped);
+            raise(&self.metrics.escaped.with_label_values(name), escaped);
             for (reason, lost) in &stats.lost {
                 raise(&self.metrics.lost.with_label_values(&[source.name.as_str(), reason.name()]), *lost);
             }
         }
         for (kind, count) in Kind::ALL.iter().zip(self.watch.counts.events) {
             raise(&self.metrics.events.with_label_values(&[kind.name()]), count);
+        }
+        for (kind, count) in self.sources.notices.counts() {
+            raise(&self.metrics.notices.with_label_values(&[kind]), count);
         }
         self.metrics.bans_active.set(i64::try_from(self.watch.engine.bans_len(now)).unwrap_or(i64::MAX));
         self.metrics.counted.set(i64::try_from(self.watch.engine.counters_len()).unwrap_or(i64::MAX));
@@ -46,6 +59,25 @@ impl Daemon {
             raise(&self.metrics.dropped_packets, packets);
             raise(&self.metrics.dropped_bytes, bytes);
         }
+    }
+
+    /// What is so now, and may be otherwise in a moment.
+    fn publish_standing(&self, id: SourceId, source: &Source) {
+        let (name, metrics) = (source.name.as_str(), &self.metrics);
+        let set = |gauge: &prometheus::IntGaugeVec, is_so| {
+            gauge.with_label_values(&[name]).set(i64::from(is_so));
+        };
+        let health = self.sources.health.get(name);
+        set(&metrics.troubled, self.trouble(id, source).is_some());
+        set(&metrics.silent, health.is_some_and(|health| health.silent_for().is_some()));
+        set(&metrics.not_understood, health.is_some_and(Health::is_not_understood));
+        let counts = self.watch.counts.sources.get(usize::from(id.0));
+        if let Some(last) = counts.and_then(|counts| counts.last) {
+            let since_1970 = last.since(Timestamp::from_nanos(0)).as_secs_f64();
+            metrics.last.with_label_values(&[name]).set(since_1970);
+        }
+        let envelope = counts.and_then(|counts| counts.envelope).map_or("unseen", EnvelopeKind::name);
+        metrics.source_info.with_label_values(&[name, source.origin.kind(), envelope]).set(1);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::fail2ban::Foreign;
 use crate::interpret::Interpreter;
 use crate::run::daemon::Daemon;
 use crate::run::own::Surroundings;
-use crate::run::{clock, follow};
+use crate::run::{clock, sources};
 use crate::store::Saved;
 use crate::tail::SourceId;
 use crate::watch::SourceCounts;
@@ -33,7 +33,7 @@ impl Daemon {
 
     fn take_over(&mut self, mut config: Config) -> String {
         if config.sources.is_empty() {
-            config.sources = Source::usual(&config.filters);
+            sources::find_or_say(&mut config);
         }
         let fixed = [
             ("firewall", self.config.firewall != config.firewall),
@@ -63,19 +63,21 @@ impl Daemon {
     }
 
     /// Sources that stay keep their sessions, their counts and their place in the file.
-    fn change_sources(&mut self, config: &Config) {
+    pub(super) fn change_sources(&mut self, config: &Config) {
         let old: Vec<Source> = std::mem::take(&mut self.config.sources);
         let mut interpreters: Vec<Option<Interpreter>> =
             std::mem::take(&mut self.watch.interpreters).into_iter().map(Some).collect();
         let mut foreign = std::mem::take(&mut self.watch.foreign);
         let counts = std::mem::take(&mut self.watch.counts.sources);
         let cursors: Vec<_> = (0..).zip(&old).map(|(id, _)| self.positions(SourceId(id))).collect();
-        let mut feeds = std::mem::take(&mut self.feeds);
+        let mut feeds = std::mem::take(&mut self.sources.feeds);
         // What goes away lets go of its address before another may want it.
         feeds.retain(|id, _| {
             let before = old.get(usize::from(id.0));
             before.is_some_and(|before| config.sources.iter().any(|source| source.name == before.name))
         });
+        self.sources.health.retain(|name, _| config.sources.iter().any(|source| source.name == *name));
+        self.metrics.forget_sources();
         (0..).zip(&old).for_each(|(id, _)| self.tailer.unfollow(SourceId(id)));
         for (id, source) in (0..).zip(&config.sources) {
             let before = old.iter().position(|before| before.name == source.name);
@@ -98,8 +100,10 @@ impl Daemon {
                 ..Saved::default()
             };
             let kept = before.and_then(|index| feeds.remove(&SourceId(u16::try_from(index).ok()?)));
-            let feed = kept.or_else(|| follow(&mut self.tailer, SourceId(id), source, &saved));
-            self.feeds.extend(feed.map(|feed| (SourceId(id), feed)));
+            match kept {
+                Some(feed) => drop(self.sources.feeds.insert(SourceId(id), feed)),
+                None => self.sources.follow(&mut self.tailer, SourceId(id), source, &saved),
+            }
             self.metrics.prepare_source(&source.name);
         }
     }

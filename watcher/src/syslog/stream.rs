@@ -1,9 +1,12 @@
 //! Connections that syslog comes over.
 
-use std::io::{self, ErrorKind, Read as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
 
 use crate::syslog::framing::Framing;
 use crate::tail::{Loss, Progress};
@@ -14,34 +17,42 @@ const CONNECTIONS_MAX: usize = 64;
 /// A sender that says nothing for so long is gone; one that lives connects again.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
 
-/// So much of one sender is read at a time, and so often before it is another source's turn.
-const BLOCK_BYTES: usize = 64 * 1024;
+/// So often one sender is read from before it is another's turn.
 const BLOCKS_MAX: usize = 4;
+
+/// Where connections come in.
+#[derive(Debug)]
+pub(super) enum Door {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
 
 /// A listener and who came to it.
 #[derive(Debug)]
 pub(super) struct Streams {
-    listener: TcpListener,
+    door: Door,
     connections: Vec<Connection>,
 }
 
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    stream: OwnedFd,
     framing: Framing,
     heard: Instant,
 }
 
 impl Streams {
-    pub(super) fn bind(address: SocketAddr) -> io::Result<Streams> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(Streams { listener, connections: Vec::new() })
+    pub(super) fn new(door: Door) -> io::Result<Streams> {
+        match &door {
+            Door::Tcp(listener) => listener.set_nonblocking(true)?,
+            Door::Unix(listener) => listener.set_nonblocking(true)?,
+        }
+        Ok(Streams { door, connections: Vec::new() })
     }
 
     pub(super) fn fds(&self) -> Vec<BorrowedFd<'_>> {
         let streams = self.connections.iter().map(|connection| connection.stream.as_fd());
-        std::iter::once(self.listener.as_fd()).chain(streams).collect()
+        std::iter::once(self.door.as_fd()).chain(streams).collect()
     }
 
     /// When the first sender will have been silent for too long.
@@ -52,14 +63,14 @@ impl Streams {
     pub(super) fn read(
         &mut self,
         now: Instant,
+        block: &mut [u8],
         each: &mut dyn FnMut(&[u8], bool),
         lose: &mut dyn FnMut(Loss),
     ) -> Progress {
         self.accept(now, lose);
         let mut progress = Progress::Idle;
-        let mut block = vec![0; BLOCK_BYTES];
         self.connections.retain_mut(|connection| {
-            let read = connection.read(now, &mut block, each);
+            let read = connection.read(now, block, each);
             match read {
                 Ok(Progress::Idle) => now.saturating_duration_since(connection.heard) < IDLE_MAX,
                 Ok(Progress::More) => {
@@ -76,12 +87,31 @@ impl Streams {
     }
 
     fn accept(&mut self, now: Instant, lose: &mut dyn FnMut(Loss)) {
-        while let Ok((stream, _)) = self.listener.accept() {
-            if self.connections.len() >= CONNECTIONS_MAX || stream.set_nonblocking(true).is_err() {
+        while let Ok(stream) = self.door.accept() {
+            let unblocked = rustix::io::ioctl_fionbio(&stream, true);
+            if self.connections.len() >= CONNECTIONS_MAX || unblocked.is_err() {
                 lose(Loss::Refused);
                 continue;
             }
             self.connections.push(Connection { stream, framing: Framing::default(), heard: now });
+        }
+    }
+}
+
+impl Door {
+    fn accept(&self) -> io::Result<OwnedFd> {
+        match self {
+            Door::Tcp(listener) => listener.accept().map(|(stream, _)| stream.into()),
+            Door::Unix(listener) => listener.accept().map(|(stream, _)| stream.into()),
+        }
+    }
+}
+
+impl AsFd for Door {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Door::Tcp(listener) => listener.as_fd(),
+            Door::Unix(listener) => listener.as_fd(),
         }
     }
 }
@@ -95,15 +125,15 @@ impl Connection {
         each: &mut dyn FnMut(&[u8], bool),
     ) -> Result<Progress, Option<Loss>> {
         for _ in 0..BLOCKS_MAX {
-            match self.stream.read(block) {
+            match rustix::io::read(&self.stream, &mut *block) {
                 Ok(0) => return Err(self.framing.is_inside().then_some(Loss::Unfinished)),
                 Ok(count) => {
                     self.heard = now;
                     let fed = self.framing.feed(block.get(..count).unwrap_or_default(), each);
                     fed.map_err(|_| Some(Loss::Refused))?;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Idle),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(Errno::AGAIN) => return Ok(Progress::Idle),
+                Err(Errno::INTR) => {}
                 Err(_) => return Err(self.framing.is_inside().then_some(Loss::Unfinished)),
             }
         }

@@ -21,6 +21,9 @@ pub enum Loss {
     Suppressed,
     /// A syslog connection too many, or one over which something else came.
     Refused,
+    /// Datagrams that the kernel threw away because the socket's buffer was full, and said how many: these are counted
+    /// one by one.
+    Dropped,
 }
 
 impl Loss {
@@ -33,6 +36,7 @@ impl Loss {
         Loss::Unreadable,
         Loss::Suppressed,
         Loss::Refused,
+        Loss::Dropped,
     ];
 
     /// What happened, as a person is told.
@@ -45,6 +49,7 @@ impl Loss {
             Loss::Unreadable => "it cannot be read",
             Loss::Suppressed => "the journal refused messages",
             Loss::Refused => "a connection was refused",
+            Loss::Dropped => "the kernel had no room for datagrams",
         }
     }
 
@@ -58,6 +63,7 @@ impl Loss {
             Loss::Unreadable => "unreadable",
             Loss::Suppressed => "suppressed",
             Loss::Refused => "refused",
+            Loss::Dropped => "dropped",
         }
     }
 }

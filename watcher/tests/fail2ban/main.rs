@@ -52,7 +52,7 @@ fn check(tries_all: bool) {
                 match run(filter, sample, set) {
                     Ok(()) => score.passed += 1,
                     Err(why) => {
-                        score.failed.push(format!("{} {set:?}: {why}\n    {}", sample.place, sample.line))
+                        score.failed.push(format!("{} {set:?}: {why}\n    {}", sample.place, sample.line));
                     }
                 }
             }
@@ -60,7 +60,8 @@ fn check(tries_all: bool) {
     }
     let total = usize::try_from(score.passed).unwrap() + score.failed.len();
     // The count is what this test is for; it is told also where all is well.
-    writeln!(std::io::stderr(), "fail2ban's suite: {} of {total}", score.passed).unwrap();
+    let mut told = std::io::stderr();
+    writeln!(told, "fail2ban's suite: {} of {total}", score.passed).unwrap();
     assert!(score.failed.is_empty(), "{} fail:\n{}", score.failed.len(), score.failed.join("\n"));
     assert!(total > 1500, "the suite has shrunk to {total} runs");
 }

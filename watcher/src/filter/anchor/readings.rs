@@ -4,7 +4,7 @@
 //! on where the address stands, and that can still end, is a line with two readings; and how the pair was reached spells
 //! that line.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use super::automaton::{Automaton, Bytes, Mark, State, StateId};
@@ -84,7 +84,7 @@ pub(super) fn prove(automaton: &Automaton, may_be_cut: bool) -> Proof {
 #[derive(Debug, Default)]
 struct Walk {
     pairs: Vec<(Pair, Option<(usize, u8)>)>,
-    known: HashMap<Pair, ()>,
+    known: HashSet<Pair, foldhash::fast::RandomState>,
 }
 
 impl Walk {
@@ -104,7 +104,7 @@ impl Walk {
                     SoFar::Same | SoFar::StartsApart | SoFar::EndsApart => so_far,
                 };
                 let pair = Pair { one: one.at, other: other.at, so_far };
-                if self.known.insert(pair, ()).is_none() {
+                if self.known.insert(pair) {
                     self.pairs.push((pair, from));
                 }
             }

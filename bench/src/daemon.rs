@@ -1,0 +1,126 @@
+//! The real `postern-watcher run`, and what the kernel says it costs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use e2e::banctl::Answer;
+use e2e::process::{Running, bound, ours};
+use e2e::wait;
+use rustix::time::{ClockId, clock_gettime};
+use tempfile::TempDir;
+
+/// A watcher with its files in a directory that goes with this value.
+#[derive(Debug)]
+pub struct Daemon {
+    running: Running,
+    directory: TempDir,
+}
+
+/// What a thread had used up at some time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Used {
+    /// Time on a processor.
+    pub cpu: Duration,
+    /// How often it was put on one.
+    pub switches: u64,
+}
+
+/// What all threads had used up, by name.
+#[derive(Clone, Debug)]
+pub struct Usage {
+    at: Instant,
+    threads: BTreeMap<String, Used>,
+}
+
+/// What they used between two times.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// By thread: hundredths of a core, and switches a second.
+    pub threads: BTreeMap<String, (f64, f64)>,
+}
+
+impl Daemon {
+    /// A watcher that follows what `pattern` names, and is ready.
+    ///
+    /// # Errors
+    /// It is not built, or does not start.
+    pub fn start(pattern: &Path) -> Result<Daemon> {
+        let directory = tempfile::tempdir()?;
+        let path = |name: &str| directory.path().join(name);
+        let config = format!(
+            "database = \"watcher.db\"\nsocket = \"watcher.sock\"\n[[source]]\nfile = \"{}\"\n",
+            pattern.display()
+        );
+        std::fs::write(path("watcher.toml"), config)?;
+        let mut command = bound(ours("postern-watcher")?);
+        command.args(["run", "--config"]).arg(path("watcher.toml"));
+        let running = Running::start(&mut command, &path("watcher.err"))?;
+        let daemon = Daemon { running, directory };
+        wait::until_true("the watcher to answer", || daemon.lines().is_ok())?;
+        Ok(daemon)
+    }
+
+    /// How many lines it has read.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn lines(&self) -> Result<u64> {
+        let mut command = bound(ours("banctl")?);
+        let socket = self.directory.path().join("watcher.sock");
+        let status =
+            Answer::of(command.arg("--socket").arg(socket).args(["status", "--json"]))?.yes()?.json()?;
+        status.pointer("/sources/0/lines").and_then(serde_json::Value::as_u64).context("no count of lines")
+    }
+
+    /// What it has used up.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn usage(&self) -> Result<Usage> {
+        let at = Instant::now();
+        let mut threads: BTreeMap<String, Used> = BTreeMap::new();
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.running.id()))? {
+            let task = task?.path();
+            let read = |name: &str| std::fs::read_to_string(task.join(name));
+            let cpu_ns = read("schedstat")?.split(' ').next().context("schedstat")?.parse()?;
+            let status = read("status")?;
+            let switches = status
+                .lines()
+                .filter_map(|line| line.split_once("ctxt_switches:")?.1.trim().parse::<u64>().ok());
+            let used = threads.entry(read("comm")?.trim().to_owned()).or_default();
+            used.cpu += Duration::from_nanos(cpu_ns);
+            used.switches += switches.sum::<u64>();
+        }
+        Ok(Usage { at, threads })
+    }
+}
+
+/// How long this thread was on a processor: on a shared machine that says more than how long it took.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn used() -> Result<Duration> {
+    Ok(Duration::try_from(clock_gettime(ClockId::ThreadCPUTime))?)
+}
+
+impl Usage {
+    /// What was used from then until now.
+    pub fn since(&self, before: &Usage) -> Share {
+        let seconds = (self.at - before.at).as_secs_f64();
+        let share = |(name, used): (&String, &Used)| {
+            let old = before.threads.get(name).copied().unwrap_or_default();
+            let cpu = used.cpu.saturating_sub(old.cpu).as_secs_f64() / seconds * 100.0;
+            (name.clone(), (cpu, used.switches.saturating_sub(old.switches) as f64 / seconds))
+        };
+        Share { threads: self.threads.iter().map(share).collect() }
+    }
+}
+
+impl Share {
+    /// All threads together.
+    pub fn total(&self) -> (f64, f64) {
+        self.threads.values().fold((0.0, 0.0), |(cpu, switches), used| (cpu + used.0, switches + used.1))
+    }
+}
