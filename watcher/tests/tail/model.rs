@@ -222,3 +222,19 @@ fn what_was_read_to_its_end_and_compressed_is_not_read_after_two_restarts() {
     ];
     check(World::Archives, &program);
 }
+
+#[test]
+fn a_second_copy_that_was_compressed_is_read_before_its_original() {
+    let program = [
+        Action::Write { log: 0, lines: 1 },
+        Action::Read { bytes: 5 },
+        Action::Save,
+        Action::CopyAndTruncate { log: 0 },
+        Action::Write { log: 0, lines: 1 },
+        Action::CopyAndTruncate { log: 0 },
+        Action::Rotate { log: 0 },
+        Action::Kill,
+        Action::Compress { log: 0, nth: 1, packer: Packer::Gzip },
+    ];
+    check(World::File, &program);
+}

@@ -135,7 +135,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Counts the file of the last cursor as lost if it is gone; unless nothing had been read of it, and there are
+    /// Counts the file of the last cursor as lost if it is gone; unless nothing had been seen of it, and there are
     /// compressed files that have not been read: one of them is it.
     pub(super) fn count_gone(&mut self, desk: &mut Desk<'_>) {
         let Some(gone) = self.gone.take() else { return };
