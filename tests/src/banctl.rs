@@ -88,3 +88,13 @@ impl Ban {
         Ok(Ban { subject: text("subject")?, jail: text("jail")?, from: text("from")?, until: text("until")? })
     }
 }
+
+/// How often a jail has counted the subject of an answer of `banctl why --json`.
+pub fn counted(why: &Value, jail: &str) -> Option<u64> {
+    let standing = why.get("standing")?.as_array()?;
+    standing
+        .iter()
+        .find(|standing| standing.get("jail").is_some_and(|name| name == jail))?
+        .get("count")?
+        .as_u64()
+}

@@ -150,6 +150,12 @@ impl Interpreter {
         Interpreter { connections, course, ..Interpreter::new(filters, zone) }
     }
 
+    /// Another log, read with the same filters.
+    #[must_use]
+    pub fn another(&self, zone: TimeZone) -> Self {
+        Interpreter::of(Arc::clone(&self.reader), zone)
+    }
+
     /// Forgets all that was read: what comes next is another log.
     pub fn forget(&mut self) {
         let Interpreter { connections, step, course, .. } = self;

@@ -44,6 +44,12 @@ zone   = "list.example.com"
 action = "delay"
 "#;
 
+thread_local! {
+    /// All shipped filters, made ready once.
+    static SHIPPED: Interpreter =
+        Interpreter::new(Filters::shipped().unwrap().iter().cloned(), TimeZone::UTC);
+}
+
 /// A mail server, its log, and a watcher that bans for the first offence of whatever kind.
 struct World {
     gate: Gate,
@@ -65,8 +71,7 @@ impl World {
             offences.join(", ")
         );
         let engine = Engine::new(Jails::single("all", &jail).unwrap(), Exemptions::new(&[], &[], true));
-        let filters = Filters::shipped().unwrap();
-        let interpreter = Interpreter::new(filters.iter().cloned(), TimeZone::UTC);
+        let interpreter = SHIPPED.with(|shipped| shipped.another(TimeZone::UTC));
         let policy = Config::parse("smtpd.toml", SMTPD_TOML).unwrap().policy;
         World {
             gate: Gate::new("mx.example.org", Connections { max: 10, per_address_max: 10 }),

@@ -21,10 +21,10 @@ use crate::sources::{await_lines, site, source};
 const LINE_BYTES: usize = 4000;
 
 /// More than all buffers on the way together, and more than the watcher may grow.
-const FLOOD_LINES: usize = 10_000;
+const FLOOD_LINES: usize = 20_000;
 
 /// So much may the watcher grow by its first flood, whatever its size: half of this one.
-const GROWTH_BYTES_MAX: u64 = 20 << 20;
+const GROWTH_BYTES_MAX: u64 = 40 << 20;
 
 fn line() -> Vec<u8> {
     let mut line = vec![b'x'; LINE_BYTES];

@@ -131,16 +131,19 @@ fn suffix_rank(suffix: &[u8]) -> Option<Rank> {
         let number = std::str::from_utf8(body).ok()?.parse().ok()?;
         return Some(Rank::Counted(Reverse(number)));
     }
-    let is_date = body.iter().any(u8::is_ascii_digit)
+    let is_date = body.iter().filter(|byte| byte.is_ascii_digit()).count() >= DATE_DIGITS_MIN
         && body.iter().all(|byte| byte.is_ascii_digit() || b"-_.:+TZ".contains(byte));
     is_date.then(|| Rank::Stamped(body.to_vec()))
 }
+
+/// No date is told with fewer.
+const DATE_DIGITS_MIN: usize = 4;
 
 /// Whether both names are the same but for their digits, and have as many digits as a date has.
 fn same_but_for_date(base: &[u8], name: &[u8]) -> bool {
     let blank = |byte: &u8| if byte.is_ascii_digit() { b'0' } else { *byte };
     let digits = base.iter().filter(|byte| byte.is_ascii_digit()).count();
-    digits >= 4 && base.iter().map(blank).eq(name.iter().map(blank))
+    digits >= DATE_DIGITS_MIN && base.iter().map(blank).eq(name.iter().map(blank))
 }
 
 #[cfg(test)]
