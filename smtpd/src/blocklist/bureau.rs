@@ -33,8 +33,11 @@ const TEST: Duration = Duration::from_secs(3600);
 /// Every working list lists this address (RFC 5782 §5).
 const ALWAYS_LISTED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// No working list lists this one: who does lists the world.
+/// No working list lists this one.
 const NEVER_LISTED: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Nor this, which is nobody's address: a private list may have the one above, and who has both lists the world.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1));
 
 /// Queries that a test makes.
 const TEST_QUERIES: u64 = 2;
@@ -142,7 +145,11 @@ impl Bureau {
                 let silent = answer == ZoneAnswer::Failed;
                 (list.judge(address, &answer), silent)
             };
-            let (never, always) = (ask(NEVER_LISTED).await, ask(ALWAYS_LISTED).await);
+            let (mut never, always) = (ask(NEVER_LISTED).await, ask(ALWAYS_LISTED).await);
+            if let (Finding::Listed(_), _) = never {
+                self.desk().spend(now(), index, 1);
+                never = ask(NOBODY).await;
+            }
             self.judge_test(now(), index, list, never, always);
         }
     }
@@ -159,7 +166,7 @@ impl Bureau {
         let sign = match (never, always) {
             ((_, true), _) | (_, (_, true)) => Sign::Silent,
             ((Finding::Listed(_), _), _) => {
-                tracing::error!(zone, "this blocklist lists 127.0.0.1, that is everybody");
+                tracing::error!(zone, "this blocklist lists 127.0.0.1 and 240.0.0.1, that is everybody");
                 Sign::Refuses
             }
             ((Finding::Error(what), _), _) | (_, (Finding::Error(what), _)) => {

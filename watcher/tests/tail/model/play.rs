@@ -68,7 +68,7 @@ impl Play {
             }
             Action::WriteLong { log } => self.write(log % count, LINE_BYTES_MAX),
             Action::WriteHalf { log } => self.files.write_half(log % count),
-            Action::TakeBack { log } => self.files.take_back(log % count),
+            Action::TakeBack { log } => self.take_back(log % count),
             Action::Rotate { log } => self.rotate(log % count),
             Action::RotateOften { log, times } => {
                 for _ in 0..times {
@@ -122,6 +122,13 @@ impl Play {
     }
 
     // What happens to files, and which lines it takes out of reach.
+
+    /// What was there, was not read and is gone may have been a whole line, for all that a reader can know: while lines
+    /// wait to be read it may be counted.
+    fn take_back(&mut self, log: usize) {
+        self.files.take_back(log);
+        self.files.was_cut_short |= self.files.lines.keys().any(|id| !self.delivered.contains_key(id));
+    }
 
     fn write(&mut self, log: usize, filler: usize) {
         let (serial, id) = self.files.write(log, filler);
