@@ -114,7 +114,9 @@ fn ten_unknown_recipients_are_a_harvest() {
         assert_eq!(harvester.ask_for(&names[..9])?, ["550"; 9]);
         site.await_read()?;
         assert_eq!(site.banned()?, [].into());
-        assert_eq!(harvester.ask_for(&names[9..])?, ["550"]);
+        // The line is written before the reply: the ban may end the session first.
+        let last = harvester.ask_for(&names[9..])?;
+        assert!(["550", "closed"].contains(&last.concat().as_str()), "{last:?}");
         site.await_ban("198.51.100.7")?;
         assert!(!harvester.is_greeted(25)?);
         assert_eq!(site.bans()?.first().map(|ban| ban.jail.clone()).as_deref(), Some("recipient-harvest"));
