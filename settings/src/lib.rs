@@ -30,6 +30,7 @@ mod network;
 mod place;
 mod syntax;
 mod table;
+mod time_of_day;
 mod unknown;
 mod value;
 
@@ -38,6 +39,7 @@ pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;
 pub use place::Place;
 pub use table::Table;
+pub use time_of_day::TimeOfDay;
 pub use toml::Spanned;
 pub use toml::de::DeValue;
 pub use value::{Faults, Located, Text, Value, mismatch, one_of};

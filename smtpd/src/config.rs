@@ -44,7 +44,8 @@
 //! | `[[dnsbl]] known_for` | `24h` | how long a client of which mail was accepted is not asked about |
 //! | `survey_every` | 0 | of so many listed clients one is looked up in all lists, to see what each has alone; 0: none |
 
-use std::collections::BTreeMap;
+mod dnsbl;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -52,9 +53,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use settings::{DeValue, Document, Located, Mistakes, Table, Text, Value, mismatch, one_of};
+use settings::{DeValue, Document, Mistakes, Table, Text, Value, mismatch, one_of};
 
-use crate::blocklist::{Action, Blocklist, Limit, Terms};
+pub use dnsbl::{DNSBL_PERIOD, NEIGHBOURS};
+
 use crate::mailbox::Mailbox;
 use crate::session::{Limits, Policy, Service};
 
@@ -84,10 +86,6 @@ pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 pub const DATA_TIMEOUT: Duration = Duration::from_secs(300);
 /// `[limits] queue_messages_max`: each costs some 500 bytes of memory.
 pub const QUEUE_MESSAGES_MAX: u32 = 100_000;
-/// `[[dnsbl]] neighbours`, where there is a limit
-pub const NEIGHBOURS: u32 = 2;
-/// `[[dnsbl]] period`
-pub const DNSBL_PERIOD: Duration = Duration::from_secs(86_400);
 /// `[remote] port`
 pub const REMOTE_PORT: u16 = 25;
 
@@ -291,7 +289,7 @@ fn read(root: &Table<'_>) -> Config {
             default_domain: domains.first().cloned().unwrap_or_else(|| hostname.clone()),
             domains: domains.into_iter().collect(),
             relay: root.get_or("relay", Vec::new()),
-            blocklists: root.tables("dnsbl").iter().filter_map(blocklist).collect(),
+            blocklists: root.tables("dnsbl").iter().filter_map(dnsbl::blocklist).collect(),
             survey_every: root.get_or("survey_every", 0),
             limits: session_limits(&limits),
             hostname,
@@ -370,57 +368,6 @@ fn log(table: &Table<'_>) -> Log {
     }
 }
 
-fn blocklist(table: &Table<'_>) -> Option<Blocklist> {
-    let zone = table.require::<Text<Domain>>("zone");
-    let action = table.get_or("action", Action::Delay);
-    let codes = table.contains("codes").then(|| codes(table));
-    let terms = terms(table);
-    let Text(Domain(zone)) = zone?;
-    Some(Blocklist::new(&zone, action, codes).with_terms(terms))
-}
-
-fn terms(table: &Table<'_>) -> Terms {
-    let usual = Terms::default();
-    let period = table.get_or("period", DNSBL_PERIOD);
-    if period < Duration::from_secs(1) {
-        table.mistake("period", "expected a second or more");
-    }
-    let reset = table.get::<Text<TimeOfDay>>("reset").map_or(Duration::ZERO, |Text(TimeOfDay(reset))| reset);
-    let limit = table.get("limit").map(|queries| Limit { queries, period, reset });
-    if limit.is_none() {
-        for key in ["period", "reset"].into_iter().filter(|key| table.contains(key)) {
-            table.mistake(key, "it says nothing without a limit");
-        }
-    }
-    Terms {
-        limit,
-        listed_for: table.get_or("listed_for", usual.listed_for),
-        passed_for: table.get_or("passed_for", usual.passed_for),
-        known_for: table.get_or("known_for", usual.known_for),
-        passed_for_max: table.get_or("passed_for_max", usual.passed_for_max),
-        text: table.get("text"),
-        // Who counts queries wants them saved; who does not wants no newcomer to wait.
-        neighbours: table.get_or("neighbours", if limit.is_some() { NEIGHBOURS } else { usual.neighbours }),
-    }
-}
-
-/// Error answers of the lists cannot be made listings by mistake.
-fn codes(table: &Table<'_>) -> BTreeMap<Ipv4Addr, String> {
-    let mut codes = BTreeMap::new();
-    for (code, Located { value: name, place }) in table.map::<Located<String>>("codes") {
-        match code.parse::<Ipv4Addr>() {
-            Ok(code) if matches!(code.octets(), [127, a, _, _] if a != 255) => {
-                codes.insert(code, name);
-            }
-            Ok(_) | Err(_) => table.document().mistake_at(
-                place,
-                format!("{code:?} is no code of a listing: it must be an address in 127.0.0.0/8 and not in 127.255.0.0/16"),
-            ),
-        }
-    }
-    codes
-}
-
 fn remote(table: &Table<'_>) -> Remote {
     let smarthost = table.get::<Text<HostPort>>("smarthost").map(|Text(host)| host);
     Remote { smarthost, port: table.get_or("port", REMOTE_PORT) }
@@ -443,24 +390,6 @@ impl FromStr for Domain {
             Some(_) => Ok(Domain(text.to_owned())),
             None => Err("expected a domain such as \"example.org\""),
         }
-    }
-}
-
-/// A time of day by UTC, such as `06:30Z`.
-struct TimeOfDay(Duration);
-
-impl FromStr for TimeOfDay {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "expected a time of day such as \"00:00Z\"";
-        let (hours, minutes) = text.strip_suffix('Z').and_then(|time| time.split_once(':')).ok_or(wrong)?;
-        let number = |digits: &str, below: u64| match digits.parse::<u64>() {
-            Ok(number) if number < below && digits.len() == 2 => Ok::<_, &str>(number),
-            Ok(_) | Err(_) => Err(wrong),
-        };
-        let seconds = number(hours, 24)? * 3600 + number(minutes, 60)? * 60;
-        Ok(TimeOfDay(Duration::from_secs(seconds)))
     }
 }
 
@@ -517,14 +446,6 @@ impl Value for Service {
     }
 }
 
-impl Value for Action {
-    const EXPECTED: &'static str = "\"delay\" or \"reject\"";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        one_of(value, &[("delay", Action::Delay), ("reject", Action::Reject)])
-    }
-}
-
 impl Value for Format {
     const EXPECTED: &'static str = "\"qmail\" or \"json\"";
 
@@ -542,106 +463,4 @@ impl Value for Stamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The settings as the documentation shows them, all keys at once.
-    const EXAMPLE: &str = r#"
-hostname = "mx.example.org"
-domains  = ["Example.org", "example.com"]
-state    = "/var/lib/postern"
-users    = "/etc/postern/users"
-maildirs = "/var/lib/postern/mail"
-metrics  = "127.0.0.1:9825"
-relay    = ["10.0.0.0/8", "2001:db8::1"]
-[[listen]]
-address = "0.0.0.0:25"
-service = "smtp"
-proxy   = ["10.0.0.1"]
-[[listen]]
-address = "[::]:465"
-service = "smtps"
-[tls]
-certificate = "cert.pem"
-key = "key.pem"
-[log]
-file = "smtpd.log"
-format = "qmail"
-socket = "/run/postern/log.sock"
-[limits]
-message_bytes_max = 25_000_000
-command_timeout = "90s"
-[dns]
-servers = ["127.0.0.1", "[::1]:5353"]
-[remote]
-smarthost = "mail.example.net:587"
-[[dnsbl]]
-zone   = "zen.spamhaus.org"
-action = "delay"
-codes  = { "127.0.0.2" = "sbl", "127.0.0.4" = "xbl" }
-"#;
-
-    #[test]
-    fn the_example_is_read() {
-        let config = Config::parse("/etc/postern/smtpd.toml", EXAMPLE).unwrap();
-        assert!(config.policy.domains.contains("example.org"));
-        assert_eq!(config.policy.default_domain, "example.org");
-        assert_eq!(config.policy.limits.command_timeout, Duration::from_secs(90));
-        assert_eq!(config.policy.blocklists.len(), 1);
-        assert_eq!(
-            config.listen.iter().map(|listen| listen.service).collect::<Vec<_>>(),
-            [Service::Smtp, Service::Smtps]
-        );
-        assert_eq!(config.log.file.as_deref(), Some(Path::new("/etc/postern/smtpd.log")));
-        assert_eq!(config.log.stamp, Stamp::Tai64n);
-        assert_eq!(config.log.socket.as_deref(), Some(Path::new("/run/postern/log.sock")));
-        assert_eq!(config.tls.unwrap().key, Path::new("/etc/postern/key.pem"));
-        assert_eq!(config.name_servers, ["127.0.0.1:53".parse().unwrap(), "[::1]:5353".parse().unwrap()]);
-        let smarthost = config.remote.smarthost.unwrap();
-        assert_eq!((smarthost.host.as_str(), smarthost.port), ("mail.example.net", 587));
-    }
-
-    #[test]
-    fn an_empty_file_gives_the_documented_defaults() {
-        let config = Config::parse("smtpd.toml", "").unwrap();
-        assert_eq!((config.state.as_path(), config.users.as_path()), (Path::new(STATE), Path::new(USERS)));
-        assert_eq!(config.maildirs, Path::new("/var/lib/postern/mail"));
-        assert_eq!(config.metrics, Some(METRICS));
-        assert_eq!(config.listen, [Listen { address: LISTEN, service: Service::Smtp, proxy: Vec::new() }]);
-        let log = Log { file: None, format: Format::Qmail, stamp: Stamp::None, socket: None };
-        assert_eq!(config.log, log);
-        assert_eq!((config.connections.max, config.connections.per_address_max), (1000, 50));
-        let limits = config.policy.limits;
-        assert_eq!(
-            (limits.recipients_max, limits.message_bytes_max, limits.errors_max),
-            (100, 25_000_000, 10)
-        );
-        assert_eq!((limits.command_timeout.as_secs(), limits.data_timeout.as_secs()), (300, 300));
-        assert_eq!((config.queue_messages_max, config.remote.port), (100_000, 25));
-        assert!(
-            config.policy.blocklists.is_empty() && config.policy.relay.is_empty() && config.tls.is_none()
-        );
-    }
-
-    #[track_caller]
-    fn check(text: &str, mistakes: &str) {
-        assert_eq!(Config::parse("smtpd.toml", text).unwrap_err().to_string(), mistakes);
-    }
-
-    #[test]
-    fn every_mistake_is_told_at_its_place() {
-        check(
-            "[[listen]]\nservice = \"submission\"",
-            "smtpd.toml:2:11: this service needs TLS: name a certificate and a key in [tls]",
-        );
-        check(
-            "[[dnsbl]]\nzone = \"list.example\"\ncodes = { \"127.255.255.254\" = \"x\" }",
-            "smtpd.toml:3:31: \"127.255.255.254\" is no code of a listing: it must be an address in 127.0.0.0/8 and not \
-             in 127.255.0.0/16",
-        );
-        check(
-            "[tls]\nkey = \"k\"",
-            "smtpd.toml:1:1: certificate is missing: the PEM file of the chain, or self_signed = true",
-        );
-    }
-}
+mod tests;

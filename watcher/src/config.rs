@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use settings::{Document, Mistake, Mistakes, Table, Value, one_of};
+use settings::{Document, Mistake, Mistakes, Table, TimeOfDay, Value, one_of};
 use toml::de::DeValue;
 
 pub use source::{Origin, Source};
@@ -264,22 +264,6 @@ impl Value for FirewallName {
             ("command", FirewallName::Command),
         ];
         one_of(value, &names)
-    }
-}
-
-/// `"00:00Z"`: since midnight, UTC.
-struct TimeOfDay(Duration);
-
-impl Value for TimeOfDay {
-    const EXPECTED: &'static str = "a time of day in UTC such as \"00:00Z\"";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        let read = |text: &str| {
-            let (hours, minutes) = text.strip_suffix('Z')?.split_once(':')?;
-            let (hours, minutes): (u64, u64) = (hours.parse().ok()?, minutes.parse().ok()?);
-            (hours < 24 && minutes < 60).then(|| TimeOfDay(Duration::from_secs(hours * 3600 + minutes * 60)))
-        };
-        value.as_str().and_then(read).ok_or_else(|| settings::mismatch(Self::EXPECTED, value))
     }
 }
 

@@ -4,6 +4,7 @@
 use logline::Timestamp;
 
 use crate::engine::{Engine, Input, Output};
+use crate::envelope::Envelope;
 use crate::envelope::EnvelopeKind;
 use crate::event::{Event, Kind};
 use crate::fail2ban::Foreign;
@@ -101,18 +102,12 @@ enum Raw<'r> {
     Looked(Sight<'r>, &'r [u8]),
 }
 
-/// What fail2ban's filters are given of a line.
-#[derive(Clone, Copy)]
-enum Heard<'r> {
-    Line(&'r [u8]),
-    Sent(&'r Sent<'r>),
-}
-
 impl<'r> Raw<'r> {
-    fn heard(&self) -> Heard<'r> {
+    /// The line, and the envelope that it was sent in.
+    fn parts(&self) -> (&'r [u8], Option<&'r Envelope<'r>>) {
         match self {
-            Raw::Line(line) | Raw::Looked(_, line) => Heard::Line(line),
-            Raw::Sent(sent) => Heard::Sent(sent),
+            Raw::Line(line) | Raw::Looked(_, line) => (line, None),
+            Raw::Sent(sent) => (sent.line, Some(&sent.envelope)),
         }
     }
 }
@@ -120,7 +115,7 @@ impl<'r> Raw<'r> {
 /// Gives a line to fail2ban's filters too; what they find out about it is added to the reading.
 fn hear(
     foreign: &mut Foreign,
-    heard: Heard<'_>,
+    (bytes, sent_in): (&[u8], Option<&Envelope<'_>>),
     now: Now,
     reading: &mut Reading,
     tell: &mut dyn FnMut(&Event<'_>),
@@ -131,10 +126,10 @@ fn hear(
         Now::Lines(_) => None,
     };
     let stamped = reading.stamped.then_some(reading.at);
-    let line = |bytes| Line { bytes, stamped, arrival, latest };
-    let heard = match heard {
-        Heard::Line(bytes) => foreign.line(line(bytes), tell),
-        Heard::Sent(sent) => foreign.sent(&sent.envelope, line(sent.line), tell),
+    let line = Line { bytes, stamped, arrival, latest };
+    let heard = match sent_in {
+        None => foreign.line(line, tell),
+        Some(envelope) => foreign.sent(envelope, line, tell),
     };
     if let Some(at) = heard.at.filter(|_| !reading.stamped) {
         (reading.at, reading.stamped) = (at, true);
@@ -212,7 +207,7 @@ impl Watch {
                 tell(event);
             }
         };
-        let heard = raw.heard();
+        let parts = raw.parts();
         let mut reading = match (raw, now) {
             (Raw::Line(line), Now::Clock(_)) => interpreter.read_live(line, arrival, &mut sink),
             (Raw::Line(line), Now::Lines(_)) => interpreter.read(line, arrival, &mut sink),
@@ -223,7 +218,7 @@ impl Watch {
             messages.take(step);
         }
         if let Some(foreign) = foreign.get_mut(source) {
-            hear(foreign, heard, now, &mut reading, &mut tell);
+            hear(foreign, parts, now, &mut reading, &mut tell);
         }
         let count = counts.sources.get_mut(source)?;
         count.lines += 1;

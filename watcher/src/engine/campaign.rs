@@ -32,19 +32,8 @@ impl Engine {
         out: &mut Vec<Output>,
     ) {
         for group in &jail.campaign {
-            let weighed = match self.weigh_follower(index, jail, *group, at, event) {
-                Ok(weighed) => weighed,
-                Err(Reason::OwnAccount) => {
-                    self.note_slip(at, event);
-                    continue;
-                }
-                Err(_) => continue,
-            };
-            let Weighed { key, subject, mut hit, limits } = weighed;
-            hit.line = *line.get_or_insert_with(|| self.evidence.keep(at, event.line));
-            let Some(hits) = self.counters.hit((index, What::Offence), key, hit, jail, limits) else {
-                continue;
-            };
+            let weighed = self.weigh_follower(index, jail, *group, at, event);
+            let Some((subject, hits)) = self.add(index, jail, at, event, weighed, line) else { continue };
             if is_campaign(*group, &hits) {
                 let evidence = self.lines(&hits);
                 self.convict(index, jail, subject, at, evidence, out);

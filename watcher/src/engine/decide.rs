@@ -49,9 +49,6 @@ impl Engine {
             if jail.forgive == Some(event.kind) {
                 self.forgive(*index, jail, event);
             }
-            if !jail.counts(event.kind, event.field(fail2ban::foreign::FILTER)) {
-                continue;
-            }
             if jail.campaign.is_empty() {
                 self.count(*index, jail, at, event, &mut line, out);
             } else {
@@ -69,20 +66,31 @@ impl Engine {
         line: &mut Option<u32>,
         out: &mut Vec<Output>,
     ) {
-        let weighed = match self.weigh(jail, at, event) {
-            Ok(weighed) => weighed,
-            Err(Reason::OwnAccount) => {
-                self.note_slip(at, event);
-                return;
-            }
-            Err(_) => return,
-        };
-        let Weighed { key, subject, mut hit, limits } = weighed;
-        hit.line = *line.get_or_insert_with(|| self.evidence.keep(at, event.line));
-        if let Some(hits) = self.counters.hit((index, What::Offence), key, hit, jail, limits) {
+        let weighed = self.weigh(jail, at, event);
+        if let Some((subject, hits)) = self.add(index, jail, at, event, weighed, line) {
             let evidence = self.lines(&hits);
             self.convict(index, jail, subject, at, evidence, out);
         }
+    }
+
+    /// Adds what an event was found to count, with its line, which is kept once for all jails; gives whose record is too
+    /// long with it.
+    pub(super) fn add(
+        &mut self,
+        index: usize,
+        jail: &Jail,
+        at: Timestamp,
+        event: &Event<'_>,
+        weighed: Result<Weighed, Reason>,
+        line: &mut Option<u32>,
+    ) -> Option<(Subject, Vec<Hit>)> {
+        if let Err(Reason::OwnAccount) = weighed {
+            self.note_slip(at, event);
+        }
+        let Weighed { key, subject, mut hit, limits } = weighed.ok()?;
+        hit.line = *line.get_or_insert_with(|| self.evidence.keep(at, event.line));
+        let hits = self.counters.hit((index, What::Offence), key, hit, jail, limits)?;
+        Some((subject, hits))
     }
 
     /// What an event counts in a jail, or why it does not. Pure: it is what `explain` tells.

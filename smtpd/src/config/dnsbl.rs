@@ -1,0 +1,74 @@
+//! `[[dnsbl]]`: a blocklist, and how it is used.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use settings::{DeValue, Located, Table, Text, TimeOfDay, Value, one_of};
+
+use super::Domain;
+use crate::blocklist::{Action, Blocklist, Limit, Terms};
+
+/// `[[dnsbl]] neighbours`, where there is a limit
+pub const NEIGHBOURS: u32 = 2;
+/// `[[dnsbl]] period`
+pub const DNSBL_PERIOD: Duration = Duration::from_secs(86_400);
+
+pub(super) fn blocklist(table: &Table<'_>) -> Option<Blocklist> {
+    let zone = table.require::<Text<Domain>>("zone");
+    let action = table.get_or("action", Action::Delay);
+    let codes = table.contains("codes").then(|| codes(table));
+    let terms = terms(table);
+    let Text(Domain(zone)) = zone?;
+    Some(Blocklist::new(&zone, action, codes).with_terms(terms))
+}
+
+fn terms(table: &Table<'_>) -> Terms {
+    let usual = Terms::default();
+    let period = table.get_or("period", DNSBL_PERIOD);
+    if period < Duration::from_secs(1) {
+        table.mistake("period", "expected a second or more");
+    }
+    let reset = table.get::<TimeOfDay>("reset").map_or(Duration::ZERO, |TimeOfDay(reset)| reset);
+    let limit = table.get("limit").map(|queries| Limit { queries, period, reset });
+    if limit.is_none() {
+        for key in ["period", "reset"].into_iter().filter(|key| table.contains(key)) {
+            table.mistake(key, "it says nothing without a limit");
+        }
+    }
+    Terms {
+        limit,
+        listed_for: table.get_or("listed_for", usual.listed_for),
+        passed_for: table.get_or("passed_for", usual.passed_for),
+        known_for: table.get_or("known_for", usual.known_for),
+        passed_for_max: table.get_or("passed_for_max", usual.passed_for_max),
+        text: table.get("text"),
+        // Who counts queries wants them saved; who does not wants no newcomer to wait.
+        neighbours: table.get_or("neighbours", if limit.is_some() { NEIGHBOURS } else { usual.neighbours }),
+    }
+}
+
+/// Error answers of the lists cannot be made listings by mistake.
+fn codes(table: &Table<'_>) -> BTreeMap<Ipv4Addr, String> {
+    let mut codes = BTreeMap::new();
+    for (code, Located { value: name, place }) in table.map::<Located<String>>("codes") {
+        match code.parse::<Ipv4Addr>() {
+            Ok(code) if matches!(code.octets(), [127, a, _, _] if a != 255) => {
+                codes.insert(code, name);
+            }
+            Ok(_) | Err(_) => table.document().mistake_at(
+                place,
+                format!("{code:?} is no code of a listing: it must be an address in 127.0.0.0/8 and not in 127.255.0.0/16"),
+            ),
+        }
+    }
+    codes
+}
+
+impl Value for Action {
+    const EXPECTED: &'static str = "\"delay\" or \"reject\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(value, &[("delay", Action::Delay), ("reject", Action::Reject)])
+    }
+}
