@@ -8,6 +8,7 @@ mod clock;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod dsn;
 pub mod durable;
 pub mod fingerprint;
 pub mod gate;

@@ -18,6 +18,7 @@ mod maildir;
 mod order;
 mod remote;
 mod reply;
+mod report;
 mod route;
 mod spool;
 mod store;
@@ -68,6 +69,9 @@ pub struct State {
     pub attempts: u32,
     /// When those that wait are tried.
     pub next: Timestamp,
+    /// Whether the sender was told that it takes long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delay_told: bool,
 }
 
 /// What became of one recipient.
@@ -78,6 +82,10 @@ pub enum Fate {
     Pending,
     /// Delivered.
     Delivered,
+    /// Given to a server that tells the sender of its delivery itself, where that is wanted.
+    Passed,
+    /// Given to a server that tells of failures alone.
+    Relayed,
     /// Never to be delivered; the sender is to be told.
     Failed {
         /// Why, for the sender.
@@ -92,6 +100,7 @@ impl State {
             recipients: vec![Fate::Pending; envelope.recipients.len()],
             attempts: 0,
             next: envelope.received,
+            delay_told: false,
         }
     }
 }
