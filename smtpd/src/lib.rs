@@ -9,6 +9,7 @@ pub mod command;
 pub mod config;
 pub mod connection;
 pub mod durable;
+pub mod environment;
 pub mod fingerprint;
 pub mod gate;
 pub mod header;

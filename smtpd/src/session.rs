@@ -11,6 +11,7 @@ mod body;
 mod command;
 mod envelope;
 mod fact;
+mod grant;
 mod greeting;
 mod line;
 mod login;
@@ -35,6 +36,7 @@ use line::{Expected, Line, Pending};
 use login::{Dialogue, Login};
 use message::Reception;
 
+pub use grant::{Grant, Verdict};
 pub use line::{AUTH_BYTES_MAX, COMMAND_BYTES_MAX};
 pub use login::Secret;
 pub use message::Envelope;
@@ -277,6 +279,8 @@ impl Session {
 
     /// Whether this client may send to other hosts.
     fn may_relay(&self) -> bool {
-        self.login.is_some() || self.policy.relays_for(self.peer.remote.ip())
+        self.login.is_some()
+            || self.peer.grant.relay.is_some()
+            || self.policy.relays_for(self.peer.remote.ip())
     }
 }

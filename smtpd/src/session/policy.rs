@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use logline::SessionId;
 
 use crate::blocklist::Blocklist;
+use crate::session::Grant;
 
 /// The rules, the same for all sessions.
 #[derive(Clone, Debug)]
@@ -78,6 +79,8 @@ pub struct Peer {
     pub local: SocketAddr,
     /// The client's address.
     pub remote: SocketAddr,
+    /// What is special about it.
+    pub grant: Grant,
 }
 
 impl Policy {
