@@ -67,9 +67,11 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     restore(&mut watch, &config, &saved, now);
     for (id, source) in (0..).zip(&config.sources) {
         sources.follow(&mut tailer, SourceId(id), source, &saved);
-        metrics.prepare_source(&source.name);
+        metrics.sources.prepare(&source.name);
     }
-    config.jails.iter().for_each(|jail| metrics.prepare_jail(&jail.name));
+    config.jails.iter().for_each(|jail| metrics.bans.prepare_jail(&jail.name, jail.mode));
+    config.quotas.iter().for_each(|quota| metrics.blocklists.prepare(&quota.zone));
+    metrics.house.configured(now);
     let wake = Wake::new().context("cannot make an event descriptor")?;
     let resolver =
         Resolver::start(&config.exempt_hosts, wake.clone()).context("cannot start looking up hosts")?;

@@ -15,7 +15,7 @@ use smtpd::session::{
     Session, StoreAnswer,
 };
 
-use super::list::List;
+use super::list::{self, List};
 use super::traffic::Class;
 
 /// Which server stands there.
@@ -145,7 +145,7 @@ impl Server {
     ) -> Result<bool> {
         let listed = list.ask(visit.at, visit.client)? != ZoneAnswer::NotListed;
         if listed {
-            let said = Said::Delay(Text::from("http://www.spamhaus.org/query/bl"));
+            let said = Said::Delay(Text::from(list::text(&visit.client.to_string())));
             log(&Record::Rblsmtpd(Rblsmtpd { address: visit.client.into(), pid, said }));
         }
         Ok(listed)

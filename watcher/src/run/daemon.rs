@@ -228,8 +228,7 @@ impl Daemon {
             "somebody else changed our table; {} bans were missing and are in force again",
             repair.missing
         );
-        self.metrics.firewall_repairs.inc();
-        self.metrics.set_drift.set(i64::try_from(repair.missing).unwrap_or(i64::MAX));
+        self.metrics.firewall.repaired(repair.missing);
     }
 
     fn look_around(&mut self) {
@@ -307,26 +306,28 @@ fn act(
     if out.is_empty() {
         return;
     }
+    let began = Instant::now();
     match enforcer.carry_out(out, now) {
         Ok(true) => {
+            metrics.firewall.applied_in(began.elapsed());
             if let Some(line) = line {
-                metrics.banned_after(clock().since(line.at));
+                metrics.firewall.banned_after(clock().since(line.at));
             }
         }
         Ok(false) => {}
-        Err(_) => metrics.firewall_errors.inc(),
+        Err(_) => metrics.firewall.refused(),
     }
     for output in out.iter() {
-        tell(output, metrics);
+        metrics.bans.note(output);
+        tell(output);
     }
     saver.note(std::mem::take(out));
 }
 
-fn tell(output: &Output, metrics: &Metrics) {
+fn tell(output: &Output) {
     match output {
         Output::Banned(ban) => {
             let crate::engine::Lease { jail, mode, until, before, .. } = &ban.lease;
-            metrics.bans.with_label_values(&[jail]).inc();
             let until = crate::control::api::rfc3339(*until);
             let verb = match mode {
                 Mode::Enforce => "banned",
@@ -335,20 +336,17 @@ fn tell(output: &Output, metrics: &Metrics) {
             tracing::info!("{verb} {} until {until}: {jail}, banned {before} times before", ban.subject);
         }
         Output::Ended { subject, jail, why, .. } => {
-            let (why, verb) = match why {
-                End::Expired => ("expired", "is over"),
-                End::Lifted => ("lifted", "was lifted"),
-                End::Exempted => ("exempted", "was lifted: exempt now"),
+            let verb = match why {
+                End::Expired => "is over",
+                End::Lifted => "was lifted",
+                End::Exempted => "was lifted: exempt now",
             };
-            metrics.unbans.with_label_values(&[why]).inc();
             tracing::info!("the ban of {subject} in {jail} {verb}");
         }
         Output::Spared { subject, jail, exemption } => {
-            metrics.spared.inc();
             tracing::info!("{subject} earned a ban in {jail} and has none: {exemption}");
         }
         Output::Asked(asked) => {
-            metrics.asked.inc();
             let (subject, jail) = (&asked.subject, &asked.lease.jail);
             tracing::warn!(
                 "{subject} earned a ban in {jail}, and {} accounts log in from there: banctl confirm {subject}",

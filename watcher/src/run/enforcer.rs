@@ -65,6 +65,11 @@ impl Enforcer {
         self.retry.is_none()
     }
 
+    /// True while the banned are kept out in truth.
+    pub(super) fn is_enforcing(&self) -> bool {
+        self.is_whole() && self.firewall.name() != "dry-run"
+    }
+
     pub(super) fn watch(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.firewall.watch_fd()
     }
