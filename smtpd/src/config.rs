@@ -5,6 +5,7 @@
 //! | `hostname` | the system's | the name in greeting, Received fields and bounces |
 //! | `domains` | `[hostname]` | domains whose mail is delivered here |
 //! | `state` | `/var/lib/postern` | directory of queue and keys |
+//! | `queue` | our own, in `state` | a program that takes all messages instead: qmail-queue or what stands in its place |
 //! | `users` | `/etc/postern/users` | who has a mailbox and a password; written by `user add` |
 //! | `maildirs` | `mail` in `state` | alice@example.org's mail is in `example.org/alice/` there |
 //! | `metrics` | `127.0.0.1:9825` | where /metrics and /healthz are; `off` for nowhere |
@@ -80,6 +81,7 @@ pub use network::{HostPort, REMOTE_PORT, Remote};
 pub use tls::Tls;
 
 use crate::mailbox::Mailbox;
+use crate::queue::Program;
 use crate::session::Policy;
 use network::Address;
 
@@ -117,6 +119,8 @@ pub struct Config {
     pub connections: Connections,
     /// `queue_messages_max`
     pub queue_messages_max: usize,
+    /// `queue`; our own where none is named.
+    pub queue: Option<Program>,
     /// `[dns] servers`; those of the system where none are named.
     pub name_servers: Vec<SocketAddr>,
     /// `[remote]`
@@ -195,6 +199,7 @@ fn read(root: &Table<'_>) -> Config {
         tls,
         log: log::log(&root.table_or_empty("log")),
         connections: limits::connections(&limits),
+        queue: root.path("queue").map(Program),
         queue_messages_max: limits.get_or("queue_messages_max", QUEUE_MESSAGES_MAX) as usize,
         name_servers: network::name_servers(root),
         remote: network::remote(&root.table_or_empty("remote")),

@@ -10,6 +10,7 @@ pub mod config;
 pub mod connection;
 pub mod dsn;
 pub mod durable;
+pub mod environment;
 pub mod fingerprint;
 pub mod gate;
 pub mod header;

@@ -14,8 +14,12 @@
 mod bounce;
 mod courier;
 mod dispatch;
+mod dropbox;
 mod maildir;
+mod numbers;
 mod order;
+mod parcel;
+mod program;
 mod remote;
 mod reply;
 mod report;
@@ -28,8 +32,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::session::Envelope;
 
-pub use courier::{Courier, Delivering, QueueHandle};
-pub use order::{Order, OrderError};
+pub use courier::{Courier, Delivering, OwnQueue, QueueHandle};
+pub use dropbox::Dropbox;
+pub use order::{Order, OrderError, orders_wait};
+pub use parcel::Parcel;
+pub use program::{Program, QmailQueue};
 pub use route::Router;
 pub use spool::Spool;
 pub use store::{Store, StoreError, read as read_message, scan, text as read_text};

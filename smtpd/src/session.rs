@@ -12,6 +12,7 @@ mod chunk;
 mod command;
 mod envelope;
 mod fact;
+mod grant;
 mod greeting;
 mod line;
 mod login;
@@ -39,6 +40,7 @@ use login::{Dialogue, Login};
 use message::{Opening, Reception};
 
 pub use body::BareNewline;
+pub use grant::{Grant, Verdict};
 pub use line::AUTH_BYTES_MAX;
 pub use login::Secret;
 pub use message::Envelope;
@@ -328,6 +330,8 @@ impl Session {
 
     /// Whether this client may send to other hosts.
     fn may_relay(&self) -> bool {
-        self.login.is_some() || self.policy.relays_for(self.peer.remote.ip())
+        self.login.is_some()
+            || self.peer.grant.relay.is_some()
+            || self.policy.relays_for(self.peer.remote.ip())
     }
 }

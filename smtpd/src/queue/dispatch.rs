@@ -153,6 +153,17 @@ impl Dispatcher {
         }
     }
 
+    /// Without the deliveries to other hosts, which may take minutes.
+    pub(super) fn without_remote(mut self) -> Self {
+        self.remote.limit = 0;
+        self
+    }
+
+    /// Whether a message is known.
+    pub(super) fn has(&self, id: MessageId) -> bool {
+        self.messages.contains_key(&id)
+    }
+
     /// How many messages there are.
     pub(super) fn len(&self) -> usize {
         self.messages.len()

@@ -126,8 +126,12 @@ impl Session {
         let given = mailbox.to_string();
         let about = About::Recipient { given: given.as_bytes(), ours: Some(false) };
         if self.may_relay() {
+            let Some(relayed) = self.peer.grant.relayed(&mailbox) else {
+                self.note_chkuser(ChkuserOutcome::RejectedRcptFormat, about, out);
+                return self.refuse(Rejection::RcptFormat, about, out);
+            };
             self.note_chkuser(ChkuserOutcome::Relaying, about, out);
-            return self.accept_recipient(mailbox, "chkuserrelay", about, out);
+            return self.accept_recipient(relayed, "chkuserrelay", about, out);
         }
         self.note_chkuser(ChkuserOutcome::RejectedRelaying, about, out);
         self.refuse(Rejection::NotInRcpthosts, about, out);

@@ -7,6 +7,10 @@ use crate::session::{About, Enhanced, Output, Rejection, Service, Session, State
 impl Session {
     pub(super) fn connected(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         self.since = now;
+        if self.peer.grant.encrypted {
+            self.encryption = Some(Encryption::Ssl);
+        }
+        self.take_verdict(out);
         match self.peer.service {
             Service::Smtp | Service::Submission => self.greet(out),
             Service::Smtps => {

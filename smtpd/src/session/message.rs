@@ -10,7 +10,8 @@ use crate::header::Header;
 use crate::mailbox::Mailbox;
 use crate::session::body::Progress;
 use crate::session::{
-    About, Ask, Body, End, Enhanced, Limits, OpenAnswer, Output, Rejection, Session, State, StoreAnswer,
+    About, Answer, Ask, Body, End, Enhanced, Limits, OpenAnswer, Output, Rejection, Session, State,
+    StoreAnswer,
 };
 
 /// Everything about a message that does not stand in it.
@@ -247,6 +248,8 @@ impl Session {
                 self.idle_commands = 0;
             }
             StoreAnswer::Failed => self.drop_message(reception, Rejection::QueueFailed, out),
+            StoreAnswer::PutOff(text) => self.queue_said(reception, Rejection::QueueFailed, text, out),
+            StoreAnswer::Refused(text) => self.queue_said(reception, Rejection::QueueRefused, text, out),
         }
     }
 
@@ -268,6 +271,19 @@ impl Session {
             self.note_event(SmtpdEvent::MessageTooBig, out);
         }
         self.refuse(rejection, reception.about(), out);
+        self.transaction = None;
+    }
+
+    /// The queue's own words are the reply, and stand in the journal.
+    fn queue_said(
+        &mut self,
+        reception: &Reception,
+        rejection: Rejection,
+        text: &'static str,
+        out: &mut Vec<Output>,
+    ) {
+        let answer = Answer { text, detail: text, ..rejection.answer() };
+        self.refuse_with(rejection, answer, reception.about(), out);
         self.transaction = None;
     }
 
@@ -299,8 +315,10 @@ impl Session {
             protocol.push('A');
         }
         let user = self.login.as_ref().map(|login| format!(" (authenticated {})", readable(&login.user)));
+        let info = self.peer.grant.info.as_deref().map(|info| readable(info) + "@").unwrap_or_default();
         format!(
-            "Received: from {helo} (unknown [{}]){}\n by {} with {protocol} id {qp}; {}\n",
+            "Received: from {helo} ({} [{info}{}]){}\n by {} with {protocol} id {qp}; {}\n",
+            readable(self.host()),
             self.peer.remote.ip(),
             user.unwrap_or_default(),
             self.policy.hostname,

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use logline::{SessionId, Timestamp};
 
 use crate::blocklist::Blocklist;
-use crate::session::BareNewline;
+use crate::session::{BareNewline, Grant};
 
 /// The rules, the same for all sessions.
 #[derive(Clone, Debug)]
@@ -91,6 +91,8 @@ pub struct Peer {
     pub local: SocketAddr,
     /// The client's address.
     pub remote: SocketAddr,
+    /// What is special about it.
+    pub grant: Grant,
 }
 
 impl Limits {

@@ -129,6 +129,8 @@ rejections! {
     QueueClosed = 451, "4.3.0", "qqt failure (#4.3.0)", QqtFailure, "";
     /// The queue could not keep the message.
     QueueFailed = 451, "4.3.0", "qq write error or disk full (#4.3.0)", QueueDelay, "";
+    /// The queue's program does not take the message. Its own text is said.
+    QueueRefused = 554, "5.3.0", "qq permanent problem (#5.3.0)", QueueReject, "";
     /// Nothing came for too long.
     Timeout = 451, "4.4.2", "timeout (#4.4.2)", AlarmTimeout, "";
     /// More errors than a session may make.

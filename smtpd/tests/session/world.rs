@@ -7,8 +7,8 @@ use expect_test::Expect;
 use logline::{Fingerprint, Record, SessionId, Timestamp};
 use smtpd::blocklist::{Blocklist, Desk, LookUp, Plan, ZoneAnswer};
 use smtpd::session::{
-    Ask, Envelope, Gone, Input, Limits, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer,
-    Service, Session, StoreAnswer,
+    Ask, Envelope, Gone, Grant, Input, Limits, OpenAnswer, Output, PasswordAnswer, Peer, Policy,
+    RecipientAnswer, Service, Session, StoreAnswer,
 };
 
 /// 2026-11-21 12:00:00 UTC.
@@ -46,7 +46,14 @@ pub(super) fn policy_with(blocklists: Vec<Blocklist>) -> Policy {
 
 pub(super) fn peer(service: Service, remote: &str) -> Peer {
     let local: SocketAddr = "192.0.2.25:25".parse().unwrap();
-    Peer { session: SessionId(7), service, tls_available: true, local, remote: remote.parse().unwrap() }
+    Peer {
+        session: SessionId(7),
+        service,
+        tls_available: true,
+        local,
+        remote: remote.parse().unwrap(),
+        grant: Grant::default(),
+    }
 }
 
 impl World {
