@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Where rustup puts cargo, and where nft and ip are, for a shell that has neither in its path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help run demo check test bench bench-day-model bench-tailers soak
+.PHONY: help run demo check test bench bench-day-model bench-tailers fuzz soak
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do \
@@ -42,7 +42,10 @@ bench-day-model: ## what a blocklist is asked in a day, with an old server and w
 	@scripts/packages test
 	cargo run --locked --release -p bench --bin bench -- day-model
 
-soak: ## 10,000 programs of rotations, then two hours of botnets: does anything grow, is anything lost or counted wrong
+fuzz: ## whatever reads bytes from outside, ten minutes each: does anything panic, or read twice what stands there once
+	@scripts/fuzz
+
+soak: fuzz ## make fuzz, 10,000 programs of rotations, two hours of botnets: does anything grow, is anything lost or counted wrong
 	@scripts/packages test
 	TAIL_MODEL_PROGRAMS=10000 TAIL_LONG_LINE_BYTES=1073741824 cargo test --locked --release -p watcher --test tail
 	cargo build --locked --release -p smtpd -p watcher

@@ -11,6 +11,7 @@ pub mod traffic;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::io::Write as _;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use logline::Timestamp;
@@ -45,6 +46,9 @@ struct Outcome {
     put_off: u32,
     no_budget: u32,
     spent: u64,
+    /// What the watcher's book expected of the day at noon, and what it had counted when the day was over.
+    expected: u64,
+    counted: u64,
 }
 
 /// Lives through both days, and prints what they came to beside the model.
@@ -82,6 +86,12 @@ pub fn measure() -> Result<()> {
                 outcome.bans, outcome.dropped, outcome.put_off, outcome.no_budget, outcome.spent
             )?;
             ensure!(make == Make::Legacy || outcome.spent <= limit, "{} queries of {limit}", outcome.spent);
+            let Outcome { expected, counted, .. } = outcome;
+            let off = 100.0 * (expected as f64 / counted.max(1) as f64 - 1.0);
+            writeln!(
+                out,
+                "    forecast at noon: {expected}, the day would have taken {counted} ({off:+.1} %)"
+            )?;
             avoided.push((part(connections, outcome.queries), outcome.legitimate.len()));
         }
         let queries = list.queries;
@@ -90,8 +100,8 @@ pub fn measure() -> Result<()> {
         results.push(avoided);
     }
     for avoided in results {
-        if let [(legacy, banned), (own, own_banned), ..] = avoided.as_slice() {
-            let banned = banned + own_banned;
+        if let [(legacy, banned), (own, own_banned), rest @ ..] = avoided.as_slice() {
+            let banned = banned + own_banned + rest.iter().map(|(_, banned)| banned).sum::<usize>();
             writeln!(out, "queries avoided legacy={legacy:.0}% own={own:.0}% legit_banned={banned}")?;
         }
     }
@@ -117,7 +127,7 @@ type Coming = Reverse<(u64, usize)>;
 
 fn live(day: &Day, make: Make, limit: u64, list: &mut List) -> Result<Outcome> {
     let mut server = Server::new(make, &smtpd_settings(limit))?;
-    let mut guard = Guard::new(&watcher_settings(limit), MIDNIGHT)?;
+    let mut guard = Guard::new(&watcher_settings(make, limit), MIDNIGHT)?;
     let (mut random, mut outcome) = (Random::new(7), Outcome::default());
     let mut hosts: Vec<Host> = day.connections.iter().map(|connection| connection.host).collect();
     let mut coming: BinaryHeap<Coming> = day
@@ -126,7 +136,7 @@ fn live(day: &Day, make: Make, limit: u64, list: &mut List) -> Result<Outcome> {
         .enumerate()
         .map(|(n, connection)| Reverse((micros(connection.at), n)))
         .collect();
-    let before = list.queries;
+    let (before, noon) = (list.queries, MIDNIGHT + Duration::from_secs(43_200));
     list.forget();
     while let Some(Reverse((at, n))) = coming.pop() {
         let Some(host) = hosts.get(n).copied() else { continue };
@@ -140,6 +150,9 @@ fn live(day: &Day, make: Make, limit: u64, list: &mut List) -> Result<Outcome> {
             is_lost: is_junk && random.unit() < LOST,
         };
         guard.tick(now);
+        if outcome.expected == 0 && now >= noon {
+            outcome.expected = guard.zone(noon).map_or(0, |zone| zone.forecast.total);
+        }
         if guard.drops(now, visit.client, visit.port(make)) {
             outcome.dropped += 1;
             if host.class == Class::Legitimate {
@@ -159,6 +172,7 @@ fn live(day: &Day, make: Make, limit: u64, list: &mut List) -> Result<Outcome> {
     let look_ups = |how| server.look_ups.get(how).copied().unwrap_or(0);
     outcome.queries = list.queries - before;
     outcome.bans = guard.bans;
+    outcome.counted = guard.zone(MIDNIGHT + Duration::from_secs(86_399)).map_or(0, |zone| zone.used);
     outcome.put_off = look_ups("put off");
     outcome.no_budget = look_ups("no budget");
     outcome.spent = server.desk().zones(MIDNIGHT).map(|(_, budget, _)| budget.used().1).sum();
@@ -178,6 +192,11 @@ fn smtpd_settings(limit: u64) -> String {
     )
 }
 
-fn watcher_settings(limit: u64) -> String {
-    format!("[quota.\"{}\"]\nlimit = {limit}\n", list::ZONE)
+/// rblsmtpd logs nothing about those it lets in, so that each connection is counted as a query.
+fn watcher_settings(make: Make, limit: u64) -> String {
+    let count = match make {
+        Make::Legacy => "connections",
+        Make::Own => "queries",
+    };
+    format!("[quota.\"{}\"]\nlimit = {limit}\ncount = \"{count}\"\n", list::ZONE)
 }

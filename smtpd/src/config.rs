@@ -5,6 +5,7 @@
 //! | `hostname` | the system's | the name in greeting, Received fields and bounces |
 //! | `domains` | `[hostname]` | domains whose mail is delivered here |
 //! | `state` | `/var/lib/postern` | directory of queue and keys |
+//! | `queue` | our own, in `state` | a program that takes all messages instead: qmail-queue or what stands in its place |
 //! | `users` | `/etc/postern/users` | who has a mailbox and a password; written by `user add` |
 //! | `maildirs` | `mail` in `state` | alice@example.org's mail is in `example.org/alice/` there |
 //! | `metrics` | `127.0.0.1:9825` | where /metrics and /healthz are; `off` for nowhere |
@@ -24,6 +25,17 @@
 //! | `[limits] connections_max` | 1000 | open connections |
 //! | `[limits] connections_per_address_max` | 50 | of these from one IPv4 address or one IPv6 /64 |
 //! | `[limits] errors_max` | 10 | errors after which a session is closed |
+//! | `[limits] errors_undelayed` | 3 | errors that are answered at once |
+//! | `[limits] error_pause` | `1s` | what each error after those costs |
+//! | `[limits] command_bytes_max` | 2048 | bytes of a command line |
+//! | `[limits] address_bytes_max` | 320 | bytes of an address |
+//! | `[limits] local_part_bytes_max` | 255 | bytes of its local part |
+//! | `[limits] line_bytes_max` | 0 | bytes of a line of a message; 0 for any |
+//! | `[limits] idle_commands_max` | 100 | commands without a message |
+//! | `[limits] hops_max` | 100 | hops of a message |
+//! | `[limits] bare_newline` | `refuse` | `end-line`: a line feed alone ends a line, and never a message |
+//! | `[limits] handshake_timeout` | `1m` | longest handshake |
+//! | `[limits] data_bytes_per_second_min` | 100 | what a message has to come at, on average |
 //! | `[limits] command_timeout` | `5m` | longest wait for a command |
 //! | `[limits] data_timeout` | `5m` | longest wait for a piece of a message |
 //! | `[limits] queue_messages_max` | 100 000 | messages in the queue after which no more are taken |
@@ -45,20 +57,33 @@
 //! | `survey_every` | 0 | of so many listed clients one is looked up in all lists, to see what each has alone; 0: none |
 
 mod dnsbl;
+mod limits;
+mod listen;
+mod log;
+mod network;
+mod tls;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
-use ipnet::IpNet;
-use settings::{DeValue, Document, Mistakes, Table, Text, Value, mismatch, one_of};
+use settings::{Document, Mistakes, Table, Text};
 
 pub use dnsbl::{DNSBL_PERIOD, NEIGHBOURS};
+pub use limits::{
+    COMMAND_TIMEOUT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, Connections, DATA_TIMEOUT, ERRORS_MAX,
+    MESSAGE_BYTES_MAX, RECIPIENTS_MAX,
+};
+pub use listen::{LISTEN, Listen};
+pub use log::{Format, Log, Stamp};
+pub use network::{HostPort, REMOTE_PORT, Remote};
+pub use tls::Tls;
 
 use crate::mailbox::Mailbox;
-use crate::session::{Limits, Policy, Service};
+use crate::queue::Program;
+use crate::session::Policy;
+use network::Address;
 
 /// The file that is read where none is named.
 pub const FILE: &str = "/etc/postern/smtpd.toml";
@@ -68,43 +93,8 @@ pub const STATE: &str = "/var/lib/postern";
 pub const USERS: &str = "/etc/postern/users";
 /// `metrics`
 pub const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9825);
-/// `[[listen]] address`
-pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 25);
-/// `[limits] message_bytes_max`: what most large hosts take.
-pub const MESSAGE_BYTES_MAX: u64 = 25_000_000;
-/// `[limits] recipients_max`: the least that RFC 5321 §4.5.3.1.8 allows.
-pub const RECIPIENTS_MAX: u32 = 100;
-/// `[limits] connections_max`: at some 20 KB of memory each.
-pub const CONNECTIONS_MAX: u32 = 1000;
-/// `[limits] connections_per_address_max`: Postfix's number; large senders open some twenty.
-pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 50;
-/// `[limits] errors_max`: a list server with many dead recipients has made its point by then.
-pub const ERRORS_MAX: u32 = 10;
-/// `[limits] command_timeout` (RFC 5321 §4.5.3.2.7).
-pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
-/// `[limits] data_timeout`: the RFC's 180 s for a block, and patience.
-pub const DATA_TIMEOUT: Duration = Duration::from_secs(300);
 /// `[limits] queue_messages_max`: each costs some 500 bytes of memory.
 pub const QUEUE_MESSAGES_MAX: u32 = 100_000;
-/// `[remote] port`
-pub const REMOTE_PORT: u16 = 25;
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            recipients_max: RECIPIENTS_MAX as usize,
-            message_bytes_max: MESSAGE_BYTES_MAX,
-            errors_max: ERRORS_MAX,
-            errors_undelayed: 3,
-            error_pause: Duration::from_secs(1),
-            command_timeout: COMMAND_TIMEOUT,
-            data_timeout: DATA_TIMEOUT,
-            data_bytes_per_second_min: 100,
-            handshake_timeout: Duration::from_secs(60),
-            hops_max: 100,
-        }
-    }
-}
 
 /// All settings, checked.
 #[derive(Clone, Debug)]
@@ -129,104 +119,12 @@ pub struct Config {
     pub connections: Connections,
     /// `queue_messages_max`
     pub queue_messages_max: usize,
+    /// `queue`; our own where none is named.
+    pub queue: Option<Program>,
     /// `[dns] servers`; those of the system where none are named.
     pub name_servers: Vec<SocketAddr>,
     /// `[remote]`
     pub remote: Remote,
-}
-
-/// One `[[listen]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// `address`
-    pub address: SocketAddr,
-    /// `service`
-    pub service: Service,
-    /// `proxy`
-    pub proxy: Vec<IpNet>,
-}
-
-/// `[tls]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// `certificate`
-    pub certificate: PathBuf,
-    /// `key`
-    pub key: PathBuf,
-    /// `self_signed`
-    pub self_signed: bool,
-}
-
-/// `[log]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// `file`
-    pub file: Option<PathBuf>,
-    /// `format`
-    pub format: Format,
-    /// `stamp`
-    pub stamp: Stamp,
-    /// `socket`
-    pub socket: Option<PathBuf>,
-}
-
-/// How a fact is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// In qmail's words.
-    Qmail,
-    /// As an object a line.
-    Json,
-}
-
-/// What stands before a line in qmail's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stamp {
-    /// The time, as multilog writes it.
-    Tai64n,
-    /// Nothing: who reads the line stamps it.
-    None,
-}
-
-/// How many connections there may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connections {
-    /// In all.
-    pub max: u32,
-    /// From one client.
-    pub per_address_max: u32,
-}
-
-/// `[remote]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remote {
-    /// `smarthost`
-    pub smarthost: Option<HostPort>,
-    /// `port`
-    pub port: u16,
-}
-
-/// A host, by name or address, and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// The host.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl FromStr for HostPort {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "expected a host and a port such as \"mail.example.net:587\"";
-        let (host, port) = text.rsplit_once(':').ok_or(wrong)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() {
-            return Err(wrong);
-        }
-        Ok(HostPort { host: host.to_owned(), port: port.parse().map_err(|_| wrong)? })
-    }
 }
 
 /// Why there are no settings.
@@ -282,7 +180,7 @@ fn read(root: &Table<'_>) -> Config {
         |domains| domains.into_iter().map(|Text(Domain(name))| name.to_ascii_lowercase()).collect(),
     );
     let state = root.path("state").unwrap_or_else(|| STATE.into());
-    let tls = root.table("tls").and_then(|table| tls(&table, &state));
+    let tls = root.table("tls").and_then(|table| tls::tls(&table, &state));
     let limits = root.table_or_empty("limits");
     Config {
         policy: Policy {
@@ -291,86 +189,22 @@ fn read(root: &Table<'_>) -> Config {
             relay: root.get_or("relay", Vec::new()),
             blocklists: root.tables("dnsbl").iter().filter_map(dnsbl::blocklist).collect(),
             survey_every: root.get_or("survey_every", 0),
-            limits: session_limits(&limits),
+            limits: limits::session(&limits),
             hostname,
         },
         users: root.path("users").unwrap_or_else(|| USERS.into()),
         maildirs: root.path("maildirs").unwrap_or_else(|| state.join("mail")),
         metrics: root.get_or("metrics", Address::On(METRICS)).socket(),
-        listen: listen(root, tls.is_some()),
+        listen: listen::listen(root, tls.is_some()),
         tls,
-        log: log(&root.table_or_empty("log")),
-        connections: Connections {
-            max: limits.get_or("connections_max", CONNECTIONS_MAX),
-            per_address_max: limits.get_or("connections_per_address_max", CONNECTIONS_PER_ADDRESS_MAX),
-        },
+        log: log::log(&root.table_or_empty("log")),
+        connections: limits::connections(&limits),
+        queue: root.path("queue").map(Program),
         queue_messages_max: limits.get_or("queue_messages_max", QUEUE_MESSAGES_MAX) as usize,
-        name_servers: root
-            .table_or_empty("dns")
-            .get_or("servers", Vec::<Text<NameServer>>::new())
-            .into_iter()
-            .map(|Text(NameServer(address))| address)
-            .collect(),
-        remote: remote(&root.table_or_empty("remote")),
+        name_servers: network::name_servers(root),
+        remote: network::remote(&root.table_or_empty("remote")),
         state,
     }
-}
-
-fn session_limits(limits: &Table<'_>) -> Limits {
-    Limits {
-        recipients_max: limits.get_or("recipients_max", RECIPIENTS_MAX) as usize,
-        message_bytes_max: limits.get_or("message_bytes_max", MESSAGE_BYTES_MAX),
-        errors_max: limits.get_or("errors_max", ERRORS_MAX),
-        command_timeout: limits.get_or("command_timeout", COMMAND_TIMEOUT),
-        data_timeout: limits.get_or("data_timeout", DATA_TIMEOUT),
-        ..Limits::default()
-    }
-}
-
-fn listen(root: &Table<'_>, tls: bool) -> Vec<Listen> {
-    if !root.contains("listen") {
-        return vec![Listen { address: LISTEN, service: Service::Smtp, proxy: Vec::new() }];
-    }
-    let read = |table: Table<'_>| {
-        let service = table.get_or("service", Service::Smtp);
-        if service != Service::Smtp && !tls {
-            table.mistake("service", "this service needs TLS: name a certificate and a key in [tls]");
-        }
-        let address = table.get_or("address", LISTEN);
-        Listen { address, service, proxy: table.get_or("proxy", Vec::new()) }
-    };
-    root.tables("listen").into_iter().map(read).collect()
-}
-
-fn tls(table: &Table<'_>, state: &Path) -> Option<Tls> {
-    let self_signed = table.get_or("self_signed", false);
-    let (certificate, key) = (table.path("certificate"), table.path("key"));
-    let Some(certificate) = certificate.or_else(|| self_signed.then(|| state.join("cert.pem"))) else {
-        table.mistake_at_table("certificate is missing: the PEM file of the chain, or self_signed = true");
-        return None;
-    };
-    let beside = if self_signed && !table.contains("certificate") {
-        state.join("key.pem")
-    } else {
-        certificate.clone()
-    };
-    Some(Tls { key: key.unwrap_or(beside), certificate, self_signed })
-}
-
-fn log(table: &Table<'_>) -> Log {
-    let file = table.path("file");
-    let stamp = if file.is_some() { Stamp::Tai64n } else { Stamp::None };
-    Log {
-        format: table.get_or("format", Format::Qmail),
-        stamp: table.get_or("stamp", stamp),
-        socket: table.path("socket"),
-        file,
-    }
-}
-
-fn remote(table: &Table<'_>) -> Remote {
-    let smarthost = table.get::<Text<HostPort>>("smarthost").map(|Text(host)| host);
-    Remote { smarthost, port: table.get_or("port", REMOTE_PORT) }
 }
 
 /// What the system calls itself; a host that does not know is nobody's mail exchanger.
@@ -390,75 +224,6 @@ impl FromStr for Domain {
             Some(_) => Ok(Domain(text.to_owned())),
             None => Err("expected a domain such as \"example.org\""),
         }
-    }
-}
-
-struct NameServer(SocketAddr);
-
-impl FromStr for NameServer {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const PORT: u16 = 53;
-        let alone = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, PORT));
-        let address = alone.or_else(|_| text.parse::<SocketAddr>());
-        address
-            .map(NameServer)
-            .map_err(|_| "expected an address such as \"192.0.2.53\" or \"127.0.0.1:5353\"")
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Address {
-    On(SocketAddr),
-    Off,
-}
-
-impl Address {
-    fn socket(self) -> Option<SocketAddr> {
-        match self {
-            Address::On(address) => Some(address),
-            Address::Off => None,
-        }
-    }
-}
-
-impl Value for Address {
-    const EXPECTED: &'static str = "an address and a port such as \"127.0.0.1:9825\", or \"off\"";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        match value.as_str() {
-            Some("off") => Ok(Address::Off),
-            Some(text) => text.parse().map(Address::On).map_err(|_| mismatch(Self::EXPECTED, value)),
-            None => Err(mismatch(Self::EXPECTED, value)),
-        }
-    }
-}
-
-impl Value for Service {
-    const EXPECTED: &'static str = "\"smtp\", \"submission\" or \"smtps\"";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        one_of(
-            value,
-            &[("smtp", Service::Smtp), ("submission", Service::Submission), ("smtps", Service::Smtps)],
-        )
-    }
-}
-
-impl Value for Format {
-    const EXPECTED: &'static str = "\"qmail\" or \"json\"";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        one_of(value, &[("qmail", Format::Qmail), ("json", Format::Json)])
-    }
-}
-
-impl Value for Stamp {
-    const EXPECTED: &'static str = "\"tai64n\" or \"none\"";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        one_of(value, &[("tai64n", Stamp::Tai64n), ("none", Stamp::None)])
     }
 }
 

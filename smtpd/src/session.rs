@@ -8,184 +8,46 @@
 
 mod blocked;
 mod body;
+mod chunk;
 mod command;
 mod envelope;
 mod fact;
+mod grant;
+mod greeting;
 mod line;
 mod login;
 mod message;
 mod policy;
 mod rejection;
+mod reply;
+mod traffic;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use logline::{Encryption, Fingerprint, Record, SmtpdEvent, Timestamp};
+use logline::{Encryption, Record, SmtpdEvent, Timestamp};
 
-use crate::blocklist::LookUp;
+use crate::dsn::{Wish, Wishes};
 use crate::mailbox::Mailbox;
 
 use blocked::Standing;
 use body::Body;
+use chunk::Chunk;
 use command::{Command, Refused, Subject};
 use fact::About;
 use line::{Expected, Line, Pending};
 use login::{Dialogue, Login};
-use message::Reception;
+use message::{Opening, Reception};
 
-pub use line::{AUTH_BYTES_MAX, COMMAND_BYTES_MAX};
+pub use body::BareNewline;
+pub use grant::{Grant, Verdict};
+pub use line::AUTH_BYTES_MAX;
 pub use login::Secret;
 pub use message::Envelope;
 pub(crate) use message::date;
 pub use policy::{Limits, Peer, Policy, Service};
 pub use rejection::{Answer, Rejection};
-
-/// What a session reacts to.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// The connection is open.
-    Connected,
-    /// The client sent something.
-    Bytes(&'a [u8]),
-    /// The client is gone.
-    Gone(Gone),
-    /// [`Session::deadline`] passed.
-    Timeout,
-    /// The server is being stopped.
-    Shutdown,
-    /// The handshake is done.
-    TlsDone,
-    /// The handshake failed.
-    TlsFailed,
-    /// Answer to [`Ask::Password`].
-    Password(PasswordAnswer),
-    /// Answer to [`Ask::Recipient`].
-    Recipient(RecipientAnswer),
-    /// Answer to [`Ask::Blocklist`].
-    Blocklist(LookUp),
-    /// Answer to [`Ask::Open`].
-    Opened(OpenAnswer),
-    /// Answer to [`Ask::Store`].
-    Stored(StoreAnswer),
-}
-
-/// What a session wants done, in this order.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Output {
-    /// To be sent. May wait for the end of the batch, but for no answer and no pause.
-    Reply(Vec<u8>),
-    /// To be noted, before any reply that follows.
-    Fact(Record<'static>),
-    /// To be answered. Always the last of its batch.
-    Ask(Ask),
-    /// To be appended to the message that was opened.
-    Body(Vec<u8>),
-    /// The opened message is not wanted any more.
-    Discard,
-    /// Nothing is to be done for so long.
-    Pause(Duration),
-    /// The handshake is to be made. Always the last of its batch.
-    StartTls,
-    /// The connection is to be closed. Always the last of all.
-    Close(End),
-}
-
-/// What a session needs to know from outside.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// Is this the user's password?
-    Password {
-        /// The user, as the client gave it.
-        user: Vec<u8>,
-        /// The password, which never reaches a log.
-        password: Secret,
-    },
-    /// Does this mailbox of ours exist?
-    Recipient(Mailbox),
-    /// What does a blocklist say of this client?
-    Blocklist {
-        /// Which list, by its place in [`Policy::blocklists`].
-        zone: usize,
-        /// The client.
-        address: IpAddr,
-    },
-    /// Will the queue take a message? It stands under the number that the answer gives.
-    Open(Envelope),
-    /// The message is whole: is it safe on disk?
-    Store,
-}
-
-/// Answer to [`Ask::Password`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PasswordAnswer {
-    /// It is.
-    Right,
-    /// It is not, or there is no such user.
-    Wrong(Fingerprint),
-    /// It could not be checked.
-    Unavailable,
-}
-
-/// Answer to [`Ask::Recipient`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecipientAnswer {
-    /// It exists.
-    Known,
-    /// It does not.
-    Unknown,
-    /// Nobody can say now.
-    Unavailable,
-}
-
-/// Answer to [`Ask::Open`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenAnswer {
-    /// Yes, as this number.
-    Open {
-        /// The queue's number for the message.
-        qp: u32,
-    },
-    /// Not now.
-    Closed,
-}
-
-/// Answer to [`Ask::Store`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreAnswer {
-    /// The message is on disk, synced.
-    Stored,
-    /// It is not.
-    Failed,
-}
-
-/// How a client went away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
-    /// It closed the connection, or the network did.
-    Closed,
-    /// TLS broke.
-    TlsBroken,
-}
-
-/// How a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// As agreed.
-    Clean,
-    /// One side gave up.
-    GaveUp,
-}
-
-impl End {
-    /// The wait status that tcpserver would have logged for qmail-smtpd.
-    pub const fn status(self) -> u32 {
-        match self {
-            End::Clean => 0,
-            End::GaveUp => 256,
-        }
-    }
-}
+pub use traffic::{Ask, End, Gone, Input, OpenAnswer, Output, PasswordAnswer, RecipientAnswer, StoreAnswer};
 
 /// One session of one client.
 #[derive(Debug)]
@@ -201,12 +63,16 @@ pub struct Session {
     encryption: Option<Encryption>,
     login: Option<Login>,
     transaction: Option<Transaction>,
+    /// A message of which chunks have come, and the last has not.
+    chunks: Option<Box<Reception>>,
     /// The last address that was parsed, for the sentences that name it.
     last_address: Option<Vec<u8>>,
     standing: Standing,
     /// AUTH came, and no known command since.
     secrets_may_follow: bool,
     errors: u32,
+    /// Commands that served no message, since the last one.
+    idle_commands: u32,
     leaving: bool,
     /// When the client was last given the word.
     since: Timestamp,
@@ -226,8 +92,10 @@ enum State {
     CheckingRecipient(Mailbox),
     /// The loop asks a blocklist about the client, for this recipient.
     AskingBlocklist { mailbox: Mailbox, zone: usize },
+    /// A chunk of the message is awaited.
+    Chunk(Box<Chunk>),
     /// The loop opens a message.
-    Opening,
+    Opening(Opening),
     /// The loop stores the message.
     Storing(Box<Reception>),
     /// The loop makes the handshake.
@@ -247,6 +115,12 @@ enum Enhanced {
 struct Transaction {
     sender: Option<Mailbox>,
     recipients: Vec<Mailbox>,
+    wishes: Wishes,
+    /// What came with the recipient that is being looked at.
+    wish: Wish,
+    smtputf8: bool,
+    /// Length of all addresses together.
+    envelope_bytes: usize,
 }
 
 /// A connection that never becomes a session: what is said and what is noted.
@@ -281,10 +155,12 @@ impl Session {
             encryption: None,
             login: None,
             transaction: None,
+            chunks: None,
             last_address: None,
             standing: Standing::Unasked(Vec::new()),
             secrets_may_follow: false,
             errors: 0,
+            idle_commands: 0,
             leaving: false,
             since: now,
         }
@@ -296,11 +172,12 @@ impl Session {
         match &self.state {
             State::Command | State::Auth(_) => Some(self.since + limits.command_timeout),
             State::Data(reception) => Some(reception.deadline(limits)),
+            State::Chunk(chunk) => Some(chunk.deadline(limits)),
             State::Handshake => Some(self.since + limits.handshake_timeout),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
-            | State::Opening
+            | State::Opening(_)
             | State::Storing(_)
             | State::Closed => None,
         }
@@ -324,7 +201,7 @@ impl Session {
             (State::AskingBlocklist { mailbox, zone }, Input::Blocklist(answer)) => {
                 self.zone_answered(now, (mailbox, zone), answer, out);
             }
-            (State::Opening, Input::Opened(answer)) => self.opened(now, answer, out),
+            (State::Opening(opening), Input::Opened(answer)) => self.opened(now, opening, answer, out),
             (State::Storing(reception), Input::Stored(answer)) => self.stored(now, &reception, answer, out),
             (State::Handshake, Input::TlsDone) => self.encrypted(now, out),
             (_, Input::TlsFailed) => self.give_up(SmtpdEvent::TlsFailed, out),
@@ -361,15 +238,16 @@ impl Session {
             State::Command => Expected::Command,
             State::Auth(_) => Expected::AuthAnswer,
             State::Data(_) => return self.read_message(now, out),
+            State::Chunk(_) => return self.read_chunk(now, out),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
-            | State::Opening
+            | State::Opening(_)
             | State::Storing(_)
             | State::Handshake
             | State::Closed => return false,
         };
-        let line = self.pending.line(expected);
+        let line = self.pending.line(expected, self.policy.limits.command_bytes_max);
         if line != Line::Incomplete {
             self.since = now;
         }
@@ -389,14 +267,19 @@ impl Session {
     fn command(&mut self, now: Timestamp, line: &[u8], out: &mut Vec<Output>) {
         let command = Command::parse(line);
         self.hear(line, command.as_ref(), out);
+        if self.is_idle_too_long(command.as_ref()) {
+            self.refuse(Rejection::TooManyCommands, About::Session, out);
+            return self.close(End::GaveUp, out);
+        }
         match command {
             Ok(Command::Helo(name)) => self.helo(name, out),
             Ok(Command::Ehlo(name)) => self.ehlo(name, out),
-            Ok(Command::Mail { path, size_bytes }) => self.mail(&path, size_bytes, out),
-            Ok(Command::Rcpt(path)) => self.rcpt(&path, out),
+            Ok(Command::Mail { path, parameters }) => self.mail(&path, parameters, out),
+            Ok(Command::Rcpt { path, wish }) => self.rcpt(&path, wish, out),
             Ok(Command::Data) => self.data(now, out),
+            Ok(Command::Bdat { size_bytes, last }) => self.bdat(now, size_bytes, last, out),
             Ok(Command::Rset) => {
-                self.transaction = None;
+                self.forget_message(out);
                 self.say(250, "2.0.0", "flushed", out);
             }
             Ok(Command::Noop) => self.say(250, "2.0.0", "ok", out),
@@ -408,6 +291,11 @@ impl Session {
             }
             Ok(Command::StartTls) => self.starttls(out),
             Ok(Command::Auth { mechanism, initial }) => self.auth(mechanism, initial, out),
+            Err(Refused { rejection: Rejection::ChunkSize, .. }) => self.lost_in_chunks(out),
+            Err(Refused { rejection: Rejection::NotSmtp, .. }) => {
+                self.refuse(Rejection::NotSmtp, About::Session, out);
+                self.close(End::GaveUp, out);
+            }
             Err(Refused { rejection, subject }) => {
                 let about = match subject {
                     Subject::Nothing => About::Session,
@@ -419,148 +307,31 @@ impl Session {
         }
     }
 
-    fn connected(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        self.since = now;
-        match self.peer.service {
-            Service::Smtp | Service::Submission => self.greet(out),
-            Service::Smtps => {
-                out.push(Output::StartTls);
-                self.state = State::Handshake;
-            }
+    /// Counts what serves no message: each costs the client nothing, and keeps the session's place.
+    fn is_idle_too_long(&mut self, command: Result<&Command<'_>, &Refused<'_>>) -> bool {
+        match command {
+            Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Rset)
+            | Ok(Command::Noop | Command::Vrfy | Command::Help) => {}
+            Ok(Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Bdat { .. })
+            | Ok(Command::Quit | Command::StartTls | Command::Auth { .. })
+            | Err(_) => return false,
         }
+        self.idle_commands = self.idle_commands.saturating_add(1);
+        self.idle_commands > self.policy.limits.idle_commands_max
     }
 
-    fn greet(&self, out: &mut Vec<Output>) {
-        self.say(220, "2.0.0", &format!("{} ESMTP", self.policy.hostname), out);
-    }
-
-    fn helo(&mut self, name: &[u8], out: &mut Vec<Output>) {
-        self.enhanced = Enhanced::NotOffered;
-        self.begin(name);
-        self.say(250, "2.0.0", &self.policy.hostname.clone(), out);
-    }
-
-    /// The order is sagredo's; SIZE is last because old clients look for it there.
-    fn ehlo(&mut self, name: &[u8], out: &mut Vec<Output>) {
-        self.begin(name);
-        self.enhanced = Enhanced::Offered;
-        let mut reply = format!("250-{}\r\n", self.policy.hostname);
-        if self.encryption.is_none() && self.peer.tls_available {
-            reply.push_str("250-STARTTLS\r\n");
-        }
-        reply.push_str("250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n");
-        if self.encryption.is_some() {
-            reply.push_str("250-AUTH LOGIN PLAIN\r\n");
-        }
-        reply.push_str(&format!("250 SIZE {}\r\n", self.policy.limits.message_bytes_max));
-        out.push(Output::Reply(reply.into_bytes()));
-    }
-
-    fn begin(&mut self, name: &[u8]) {
-        self.helo = Some(name.to_vec());
+    /// Ends the transaction, with what there is of its message.
+    fn forget_message(&mut self, out: &mut Vec<Output>) {
         self.transaction = None;
-    }
-
-    fn starttls(&mut self, out: &mut Vec<Output>) {
-        if self.encryption.is_some() {
-            return self.refuse(Rejection::StarttlsTwice, About::Session, out);
-        }
-        if !self.peer.tls_available {
-            return self.refuse(Rejection::Unimplemented, About::Session, out);
-        }
-        // What came before the handshake may be another's words: CVE-2011-0411.
-        self.pending.clear();
-        self.say(220, "2.0.0", "ready for tls", out);
-        out.push(Output::StartTls);
-        self.state = State::Handshake;
-    }
-
-    /// The client proves itself anew after the handshake (RFC 3207 §4.2).
-    fn encrypted(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        match self.peer.service {
-            Service::Smtp | Service::Submission => self.encryption = Some(Encryption::Tls),
-            Service::Smtps => {
-                self.encryption = Some(Encryption::Ssl);
-                self.greet(out);
-            }
-        }
-        self.helo = None;
-        self.enhanced = Enhanced::NotOffered;
-        self.login = None;
-        self.transaction = None;
-        self.last_address = None;
-        self.since = now;
-    }
-
-    fn gone(&mut self, state: &State, gone: Gone, out: &mut Vec<Output>) {
-        let event = match (gone, state) {
-            (Gone::TlsBroken, _) => SmtpdEvent::TlsError,
-            (Gone::Closed, State::Auth(_)) => SmtpdEvent::AuthReadFailed,
-            (Gone::Closed, _) => SmtpdEvent::ClosedBeforeQuit,
-        };
-        self.give_up(event, out);
-    }
-
-    fn timed_out(&mut self, out: &mut Vec<Output>) {
-        self.note_event(SmtpdEvent::Timeout, out);
-        self.refuse(Rejection::Timeout, About::Session, out);
-        self.close(End::GaveUp, out);
-    }
-
-    fn give_up(&mut self, event: SmtpdEvent, out: &mut Vec<Output>) {
-        self.note_event(event, out);
-        self.close(End::GaveUp, out);
-    }
-
-    /// Refuses: the fact, then the wait that many errors earn, then the reply.
-    fn refuse(&mut self, rejection: Rejection, about: About<'_>, out: &mut Vec<Output>) {
-        self.refuse_with(rejection, rejection.answer(), about, out);
-    }
-
-    /// Refuses with an answer that says more than the rejection itself.
-    fn refuse_with(
-        &mut self,
-        rejection: Rejection,
-        answer: Answer<'_>,
-        about: About<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        self.note_answer(answer, about, out);
-        let limits = &self.policy.limits;
-        let (undelayed, most) = (limits.errors_undelayed, limits.errors_max);
-        if rejection.is_error() {
-            self.errors = self.errors.saturating_add(1);
-            if self.errors > undelayed {
-                out.push(Output::Pause(limits.error_pause));
-            }
-        }
-        let Answer { code, enhanced, text, .. } = answer;
-        self.say(code, enhanced, text, out);
-        if rejection.is_error() && self.errors >= most {
-            self.refuse(Rejection::TooManyErrors, About::Session, out);
-            self.close(End::GaveUp, out);
-        }
-    }
-
-    /// One line of reply. Codes below 200 or of the 300s have no enhanced form, nor have greeting and HELO (RFC 2034 §4).
-    fn say(&self, code: u16, enhanced: &str, text: &str, out: &mut Vec<Output>) {
-        let reply = match (self.enhanced, code) {
-            (Enhanced::Offered, 200..=299 | 400..=599) => format!("{code} {enhanced} {text}\r\n"),
-            _ => format!("{code} {text}\r\n"),
-        };
-        out.push(Output::Reply(reply.into_bytes()));
-    }
-
-    fn close(&mut self, end: End, out: &mut Vec<Output>) {
-        if !matches!(self.state, State::Closed) {
-            self.state = State::Closed;
-            self.pending.clear();
-            out.push(Output::Close(end));
+        if let Some(reception) = self.chunks.take() {
+            self.discard(&reception, out);
         }
     }
 
     /// Whether this client may send to other hosts.
     fn may_relay(&self) -> bool {
-        self.login.is_some() || self.policy.relays_for(self.peer.remote.ip())
+        self.login.is_some()
+            || self.peer.grant.relay.is_some()
+            || self.policy.relays_for(self.peer.remote.ip())
     }
 }

@@ -8,7 +8,7 @@ mod set;
 use std::time::Duration;
 
 pub use ports::{Port, Ports};
-pub use rules::{BanTerms, Group, Method, Pressure, Rollup, Shared, SharedAction, Window};
+pub use rules::{BanTerms, Certain, Group, Method, Pressure, Rollup, Shared, SharedAction, Window};
 pub use set::{Jails, SHIPPED};
 
 use crate::event::Kind;
@@ -58,6 +58,8 @@ pub struct Jail {
     pub shared: Shared,
     /// What changes as the budgets of the DNS blocklists run out.
     pub pressure: Option<Pressure>,
+    /// Which listings by a DNS blocklist are enough by themselves.
+    pub certain: Option<Certain>,
     /// Whether it bans.
     pub mode: Mode,
     /// How it bans.
@@ -87,6 +89,7 @@ pub enum Per {
 
 /// Whether a jail bans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// It does.
@@ -115,6 +118,8 @@ pub mod default {
     pub const MEMORY: Duration = crate::engine::MEMORY;
     /// `[rollup] within`.
     pub const ROLLUP_WITHIN: Duration = Duration::from_secs(86_400);
+    /// `[certain] for`: a ban for one listing.
+    pub const CERTAIN_FOR: Duration = Duration::from_secs(86_400);
     /// `[shared] for`: a narrowed ban.
     pub const SHARED_FOR: Duration = Duration::from_secs(600);
     /// `[ban] max`.

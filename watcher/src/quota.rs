@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use answer::is_certain;
 pub use book::{Book, UNCONFIGURED_MAX};
 pub use forecast::Forecast;
 pub use zone::{Avoided, ZoneView};

@@ -4,22 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use regex::Regex;
-use watcher::metrics::Metrics;
+use watcher::metrics::family;
 
 /// What the exposition adds to a histogram's name.
 const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
 
 fn exported() -> BTreeSet<String> {
-    let metrics = Metrics::new();
-    metrics.prepare_source("log");
-    metrics.prepare_jail("jail");
-    metrics.last.with_label_values(&["log"]);
-    metrics.source_info.with_label_values(&["log", "file", "tai64n"]);
-    metrics.lost.with_label_values(&["log", "gone"]);
-    let text = String::from_utf8(metrics.expose()).expect("the text format is UTF-8");
-    let name =
-        |line: &str| line.strip_prefix("# HELP ").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
-    text.lines().filter_map(name).collect()
+    family::ALL.iter().map(|family| family.name.to_owned()).collect()
 }
 
 fn used(text: &str) -> BTreeSet<String> {

@@ -9,6 +9,7 @@ use watcher::config::Config;
 use watcher::engine::{Engine, Exemptions, Input, Output};
 use watcher::interpret::Interpreter;
 use watcher::jail::Ports;
+use watcher::quota::ZoneView;
 use watcher::subject::Network;
 use watcher::watch::{Now, Watch};
 
@@ -86,6 +87,11 @@ impl Guard {
     /// The engine's books.
     pub fn engine(&self) -> &Engine {
         &self.watch.engine
+    }
+
+    /// The book of the day's one zone.
+    pub fn zone(&self, now: Timestamp) -> Option<ZoneView> {
+        self.watch.engine.book().view(now).into_iter().next()
     }
 
     /// Does to the table what the kernel would have done.

@@ -21,6 +21,11 @@ pub const ZONE: &str = "zen.spamhaus.org";
 /// As the zone has them.
 const TTL: u32 = 60;
 
+/// What the zone says of a client that is on its list of broken-into machines.
+pub fn text(client: &str) -> String {
+    format!("Listed by XBL, see https://check.spamhaus.org/query/ip/{client}")
+}
+
 /// A server that serves the list, and a resolver before it.
 #[derive(Debug)]
 pub struct List {
@@ -38,7 +43,9 @@ impl List {
     /// It is not installed, or does not start.
     pub fn serve(day: &Day, directory: &Path, port: u16) -> Result<List> {
         let mut zone = format!(
-            "$TTL {TTL}\n$SOA {TTL} ns.example hostmaster.example 1 600 600 600 {TTL}\n:127.0.0.4:listed\n"
+            "$TTL {TTL}\n$SOA {TTL} ns.example hostmaster.example 1 600 600 600 {TTL}\n\
+             :127.0.0.4:{}\n",
+            text("$")
         );
         for (host, _) in day.listed.iter().filter(|(_, listed)| **listed) {
             writeln!(zone, "{}", day.address(*host))?;

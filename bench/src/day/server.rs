@@ -11,11 +11,11 @@ use smtpd::blocklist::{Desk, LookUp, Plan, ZoneAnswer};
 use smtpd::config::Config;
 use smtpd::gate::{Admission, Gate};
 use smtpd::session::{
-    Ask, Gone, Input, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service, Session,
-    StoreAnswer,
+    Ask, Gone, Grant, Input, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
+    Session, StoreAnswer,
 };
 
-use super::list::List;
+use super::list::{self, List};
 use super::traffic::Class;
 
 /// Which server stands there.
@@ -124,7 +124,7 @@ impl Server {
         facts.drain(..).for_each(|fact| log(&fact));
         let Admission::Admitted(session) = admission else { return Ok(Fate::Done) };
         let service = if visit.port(self.make) == 587 { Service::Submission } else { Service::Smtp };
-        let peer = Peer { session, service, tls_available: true, local, remote };
+        let peer = Peer { session, service, tls_available: true, local, remote, grant: Grant::default() };
         let fate = if self.make == Make::Legacy && self.rblsmtpd(visit, session, list, log)? {
             Fate::Done
         } else {
@@ -145,7 +145,7 @@ impl Server {
     ) -> Result<bool> {
         let listed = list.ask(visit.at, visit.client)? != ZoneAnswer::NotListed;
         if listed {
-            let said = Said::Delay(Text::from("http://www.spamhaus.org/query/bl"));
+            let said = Said::Delay(Text::from(list::text(&visit.client.to_string())));
             log(&Record::Rblsmtpd(Rblsmtpd { address: visit.client.into(), pid, said }));
         }
         Ok(listed)

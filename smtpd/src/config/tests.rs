@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::session::Service;
 
 /// The settings as the documentation shows them, all keys at once.
 const EXAMPLE: &str = r#"

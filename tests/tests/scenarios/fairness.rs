@@ -68,7 +68,7 @@ fn the_budget_of_a_blocklist_is_kept_from_the_log() {
         site.write("watcher.toml", &format!("{text}\n[quota.\"zen.spamhaus.org\"]\nlimit = 100\n"))?;
         let watcher = site.start_watcher()?;
         let mut log = session(1, "198.51.100.1", "pass", "");
-        log += &session(2, "198.51.100.2", "delay", "https://www.spamhaus.org/query/ip/198.51.100.2");
+        log += &session(2, "198.51.100.2", "delay", "https://www.spamhaus.org/sbl/query/SBLCSS");
         log += &session(3, "198.51.100.3", "dnserr", "");
         site.append("smtpd.log", log.as_bytes())?;
         wait::until_true("three queries", || zone(&site).is_ok_and(|zone| zone["used"] == 3))?;

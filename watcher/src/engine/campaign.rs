@@ -1,9 +1,11 @@
 //! Campaigns: one account tried from many addresses, or one password tried on many accounts, each address below every
 //! threshold. The rails that keep an attacker from turning it against others are in `docs/jails.md`, each with its test.
 
+use std::time::Duration;
+
 use logline::Timestamp;
 
-use crate::engine::decide::{Weighed, is_temporary};
+use crate::engine::decide::{Offender, Weighed, is_temporary};
 use crate::engine::explain::Reason;
 use crate::engine::key::{address_hash, mark, short, wide_hash};
 use crate::engine::table::Hit;
@@ -36,7 +38,8 @@ impl Engine {
             let Some((subject, hits)) = self.add(index, jail, at, event, weighed, line) else { continue };
             if is_campaign(*group, &hits) {
                 let evidence = self.lines(&hits);
-                self.convict(index, jail, subject, at, evidence, out);
+                let offender = Offender { subject, least: Duration::ZERO, evidence };
+                self.convict(index, jail, offender, at, out);
                 return;
             }
         }
@@ -95,7 +98,8 @@ impl Engine {
         };
         let key = wide_hash(self.seed, &[group.field().as_bytes(), common]);
         let limits = Limits { first: self.threshold(jail, at), times, stays: true };
-        Ok(Weighed { key, subject, hit: Hit { at: millis(at), line: 0, weight: 1, value, mark }, limits })
+        let hit = Hit { at: millis(at), line: 0, weight: 1, value, mark };
+        Ok(Weighed { key, subject, hit, limits, least: Duration::ZERO })
     }
 
     /// By how much more a campaign of a password must be, because so many guesses make some meet by chance.

@@ -12,6 +12,7 @@ use crate::engine::{Asked, Engine, Evidence, Lease, Output, SKEW_MAX, What, mill
 use crate::event::{Event, Kind};
 use crate::fail2ban;
 use crate::jail::{Jail, JailName, Mode, Per, SharedAction};
+use crate::quota::is_certain;
 use crate::subject::{Network, Subject};
 
 /// What an event counts in a jail.
@@ -23,6 +24,17 @@ pub(super) struct Weighed {
     pub(super) subject: Subject,
     pub(super) hit: Hit,
     pub(super) limits: Limits,
+    /// How long a ban for it is at least.
+    pub(super) least: Duration,
+}
+
+/// Somebody who earned a ban, and by what.
+#[derive(Debug)]
+pub(super) struct Offender {
+    pub(super) subject: Subject,
+    /// How long the ban is at least.
+    pub(super) least: Duration,
+    pub(super) evidence: Vec<Evidence>,
 }
 
 impl Engine {
@@ -67,9 +79,10 @@ impl Engine {
         out: &mut Vec<Output>,
     ) {
         let weighed = self.weigh(jail, at, event);
+        let least = weighed.as_ref().map_or(Duration::ZERO, |weighed| weighed.least);
         if let Some((subject, hits)) = self.add(index, jail, at, event, weighed, line) {
             let evidence = self.lines(&hits);
-            self.convict(index, jail, subject, at, evidence, out);
+            self.convict(index, jail, Offender { subject, least, evidence }, at, out);
         }
     }
 
@@ -87,7 +100,7 @@ impl Engine {
         if let Err(Reason::OwnAccount) = weighed {
             self.note_slip(at, event);
         }
-        let Weighed { key, subject, mut hit, limits } = weighed.ok()?;
+        let Weighed { key, subject, mut hit, limits, .. } = weighed.ok()?;
         hit.line = *line.get_or_insert_with(|| self.evidence.keep(at, event.line));
         let hits = self.counters.hit((index, What::Offence), key, hit, jail, limits)?;
         Some((subject, hits))
@@ -128,11 +141,18 @@ impl Engine {
             Some(_) | None => 0,
         };
         let weight = u8::try_from(weight).unwrap_or(u8::MAX);
-        let patient = jail.patience > 1.0
-            && client.or(subject.network()).is_some_and(|client| self.known.credit(client, at).good);
-        let times = if patient { jail.patience } else { 1.0 };
-        let limits = Limits { first: self.threshold(jail, at), times, stays: false };
-        Ok(Weighed { key, subject, hit: Hit { at: millis(at), line: 0, weight, value, mark }, limits })
+        let hit = Hit { at: millis(at), line: 0, weight, value, mark };
+        let may_be_spared = jail.patience > 1.0 || jail.certain.is_some();
+        let whose = client.or(subject.network()).filter(|_| may_be_spared);
+        let is_good = whose.is_some_and(|client| self.known.credit(client, at).good);
+        let times = if is_good { jail.patience } else { 1.0 };
+        let usual = Limits { first: self.threshold(jail, at), times, stays: false };
+        let certain = jail.certain.as_ref().filter(|_| event.kind == Kind::DnsblListed && !is_good);
+        let (limits, least) = match certain.filter(|certain| is_certain(certain, event)) {
+            Some(certain) => (Limits { first: 1, ..usual }, certain.length),
+            None => (usual, Duration::ZERO),
+        };
+        Ok(Weighed { key, subject, hit, limits, least })
     }
 
     /// The key and the subject of an event in a jail; none where the event does not say.
@@ -180,17 +200,18 @@ impl Engine {
         &mut self,
         index: usize,
         jail: &Jail,
-        subject: Subject,
+        offender: Offender,
         at: Timestamp,
-        evidence: Vec<Evidence>,
         out: &mut Vec<Output>,
     ) {
+        let Offender { subject, least, evidence } = offender;
         let network = subject.network();
         if let Some(exemption) = network.and_then(|network| self.exemptions.cover(network, at)) {
             out.push(Output::Spared { subject, jail: jail.name.clone(), exemption });
             return;
         }
         let mut lease = self.lease(jail, &subject, at);
+        lease.until = lease.until.max(at + least);
         let accounts = match (jail.shared.action, network) {
             (SharedAction::Ban, _) | (_, None) => 0,
             (SharedAction::Narrow | SharedAction::Ask, Some(network)) => {

@@ -8,7 +8,7 @@ use logline::Timestamp;
 use crate::engine::decide::Weighed;
 use crate::engine::key::{key_of, user_at_low, user_key};
 use crate::engine::table::Hit;
-use crate::engine::window::sum;
+use crate::engine::window::{needed, sum};
 use crate::engine::{Engine, What, millis};
 use crate::event::Event;
 use crate::jail::{Jail, JailName, Method, Per};
@@ -155,6 +155,8 @@ impl Engine {
             let before = self.counters.drops(at, weighed.key, jail, weighed.hit.at);
             standing.count = before.saturating_add(u32::from(weighed.hit.weight));
         }
+        standing.threshold =
+            u32::try_from(needed(weighed.limits.first, weighed.limits.times)).unwrap_or(u32::MAX);
         standing
     }
 

@@ -1,7 +1,10 @@
 //! Roll-up: a network is banned for its members.
 
+use std::time::Duration;
+
 use logline::Timestamp;
 
+use crate::engine::decide::Offender;
 use crate::engine::key::{hash, key_of, short};
 use crate::engine::table::Hit;
 use crate::engine::window::Limits;
@@ -33,7 +36,7 @@ impl Engine {
             return;
         }
         let evidence = self.lines(&hits);
-        self.convict(index, jail, subject, at, evidence, out);
+        self.convict(index, jail, Offender { subject, least: Duration::ZERO, evidence }, at, out);
     }
 
     /// The next wider network that a jail bans for its members, if it does.

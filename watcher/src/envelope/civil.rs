@@ -61,7 +61,7 @@ pub(super) fn iso_date_time(line: &[u8]) -> Option<(Civil, &[u8])> {
     Some((date.zip(time).map(|(date, time)| date.to_datetime(time)), rest))
 }
 
-/// Reads `Aug 12 11:52:52`; a day below ten is padded with a space.
+/// Reads `Aug 12 11:52:52`; a day below ten is padded with a space, with a zero, or not at all.
 pub(super) fn month_day_time(line: &[u8]) -> Option<(Yearless, &[u8])> {
     let (month, rest) = line.split_at_checked(3)?;
     let month = match month {
@@ -79,8 +79,12 @@ pub(super) fn month_day_time(line: &[u8]) -> Option<(Yearless, &[u8])> {
         b"Dec" => 12,
         _ => return None,
     };
-    let [b' ', tens, ones, b' ', rest @ ..] = rest else { return None };
-    let day = digits(if *tens == b' ' { b'0' } else { *tens }, *ones)?;
+    let (tens, ones, rest) = match rest {
+        [b' ', b' ', ones, b' ', rest @ ..] | [b' ', ones, b' ', rest @ ..] => (b'0', *ones, rest),
+        [b' ', tens, ones, b' ', rest @ ..] => (*tens, *ones, rest),
+        _ => return None,
+    };
+    let day = digits(tens, ones)?;
     let (time, rest) = time_of_day(rest)?;
     Some((Yearless { month, day, time }, rest))
 }
@@ -227,8 +231,18 @@ mod tests {
     /// What a log says about an instant, without a year.
     fn yearless(at: Timestamp, zone: &TimeZone) -> Yearless {
         let civil = zone.to_datetime(jiff::Timestamp::from_nanosecond(at.nanos().into()).unwrap());
-        let text = civil.strftime("%b %e %H:%M:%S").to_string();
-        month_day_time(text.as_bytes()).unwrap().0
+        let [stamp, unpadded @ ..] = ["%b %e %H:%M:%S", "%b %-d %H:%M:%S", "%b %d %H:%M:%S"].map(|format| {
+            let text = civil.strftime(format).to_string();
+            month_day_time(text.as_bytes()).unwrap().0
+        });
+        for same in unpadded {
+            assert_eq!(same.time(), stamp.time());
+            assert!(
+                (same.month, same.day) == (stamp.month, stamp.day),
+                "a day is the same however it is padded"
+            );
+        }
+        stamp
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! A jail's file, `jails/NAME.toml`, and what is made of it.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use settings::{Document, Table, Text, Value, one_of};
@@ -8,7 +9,8 @@ use toml::de::DeValue;
 use crate::event::Kind;
 use crate::jail::ports::Port;
 use crate::jail::{
-    BanTerms, Group, Jail, Method, Mode, Per, Ports, Pressure, Rollup, Shared, SharedAction, Window, default,
+    BanTerms, Certain, Group, Jail, Method, Mode, Per, Ports, Pressure, Rollup, Shared, SharedAction, Window,
+    default,
 };
 
 /// So many events of one subject are kept apart, to the millisecond; a larger number is none that anybody reaches.
@@ -34,6 +36,7 @@ pub(super) fn load(name: &str, document: &Document) -> Option<Jail> {
     let campaign = root.get_or("campaign", Vec::new());
     let (rollup, shared) = (rollup(&root), shared(&root));
     let pressure = root.table("pressure").map(|table| pressure(&table));
+    let certain = root.table("certain").map(|table| certain(&table));
     let mode = root.get_or("mode", Mode::Enforce);
     let ban = match root.table("ban") {
         Some(table) => terms(&table),
@@ -62,6 +65,7 @@ pub(super) fn load(name: &str, document: &Document) -> Option<Jail> {
         rollup,
         shared,
         pressure,
+        certain,
         mode,
         ban: ban?,
     };
@@ -79,6 +83,14 @@ fn agree(root: &Table<'_>, jail: &Jail) {
                     "a bucket knows how full it is, and not of what; it goes with count = \"window\"",
                 );
             }
+        }
+    }
+    if let Some(certain) = &jail.certain {
+        if !jail.on.contains(&Kind::DnsblListed) {
+            root.mistake("certain", "it is about listings: on = [\"dnsbl-listed\"]");
+        }
+        if certain.length > jail.ban.max {
+            root.mistake("certain", "its ban is longer than `max` in [ban] lets any be");
         }
     }
     if jail.campaign.is_empty() {
@@ -167,6 +179,28 @@ fn shared(root: &Table<'_>) -> Shared {
         length: if table.contains("for") { positive(&table, "for") } else { None }.unwrap_or(usual.length),
         ports: ports(&table),
     }
+}
+
+fn certain(table: &Table<'_>) -> Certain {
+    let lower = |text: String| text.to_ascii_lowercase();
+    let list = |key: &str| -> Vec<String> {
+        table.get_or(key, Vec::new()).into_iter().map(lower).filter(|text| !text.is_empty()).collect()
+    };
+    let codes = table
+        .map::<Vec<Text<Ipv4Addr>>>("codes")
+        .into_iter()
+        .map(|(zone, codes)| (lower(zone), codes.into_iter().map(|Text(code)| code).collect()));
+    let length = if table.contains("for") { positive(table, "for") } else { None };
+    let certain = Certain {
+        zones: list("zones"),
+        codes: codes.collect(),
+        texts: list("texts"),
+        length: length.unwrap_or(default::CERTAIN_FOR),
+    };
+    if certain.zones.is_empty() && certain.codes.is_empty() && certain.texts.is_empty() {
+        table.mistake_at_table("it says of no listing that it is certain: `zones`, `codes` or `texts`");
+    }
+    certain
 }
 
 fn pressure(table: &Table<'_>) -> Pressure {

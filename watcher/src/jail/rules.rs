@@ -1,5 +1,6 @@
 //! The parts of a jail: windows, terms of a ban, roll-up, what is shared, what pressure changes.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::jail::Ports;
@@ -103,6 +104,20 @@ pub struct Pressure {
     pub longer: f64,
     /// From this pressure on IPv4 networks of this many leading bits are rolled up.
     pub rollup: Option<(f64, u8)>,
+}
+
+/// Which listings leave no doubt: those of lists that say of an address that no mail server is there. One is enough then,
+/// for whoever has nothing to his credit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certain {
+    /// Zones of which every listing is certain.
+    pub zones: Vec<String>,
+    /// Of these zones those answers, where the log tells the answer.
+    pub codes: Vec<(String, Vec<Ipv4Addr>)>,
+    /// Words of which one stands in the list's text, in lower case, where the log tells that.
+    pub texts: Vec<String>,
+    /// The ban is at least so long.
+    pub length: Duration,
 }
 
 /// How long, and where.

@@ -113,6 +113,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_certain_is_about_listings_and_says_which() {
+        let jail = |on: &str, certain: &str| {
+            let text = format!(
+                "about = \"x\"\non = [\"{on}\"]\nthreshold = 3\nwithin = \"1m\"\n[ban]\nfor = \"1h\"\nmax = \"2d\"\n[certain]\n{certain}\n"
+            );
+            Jails::single("x", &text).map_err(|mistakes| mistakes.to_string())
+        };
+        assert!(jail("dnsbl-listed", "texts = [\"Listed By XBL\"]").is_ok());
+        let refused = jail("auth-failed", "zones = [\"xbl.example\"]").unwrap_err();
+        assert!(refused.contains("it is about listings"), "{refused}");
+        let refused = jail("dnsbl-listed", "zones = []").unwrap_err();
+        assert!(refused.contains("it says of no listing"), "{refused}");
+        let refused = jail("dnsbl-listed", "for = \"3d\"\nzones = [\"xbl.example\"]").unwrap_err();
+        assert!(refused.contains("longer than `max`"), "{refused}");
+        let refused = jail("dnsbl-listed", "codes = { \"xbl.example\" = [\"127.0.0\"] }").unwrap_err();
+        assert!(refused.contains("127.0.0"), "{refused}");
+    }
+
+    #[test]
     fn every_mistake_is_told_at_its_place() {
         let text = "about = \"x\"\non = [\"auth-faild\"]\nper = \"adress\"\nthreshold = 0\nwithin = 600\n[ban]\nfor = \"1h\"\nmax = \"1m\"\n";
         let mistakes = Jails::single("x", text).unwrap_err();

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::event::Event;
+use crate::jail::Certain;
 
 /// What lists say instead of an answer, in the text that goes with it, in lower case.
 const REFUSALS: &[&[u8]] = &[
@@ -75,6 +76,22 @@ pub(super) fn refusal(event: &Event<'_>) -> Option<String> {
     })
 }
 
+/// Whether a listing is among those that leave no doubt. The answer says so where the log has it; else the zone, or the
+/// words of its text, by which the lists that are parts of it are told apart.
+pub(crate) fn is_certain(certain: &Certain, event: &Event<'_>) -> bool {
+    let zone = zone(event);
+    let named = |name: &String| zone.as_ref() == Some(name);
+    if certain.zones.iter().any(named) {
+        return true;
+    }
+    let code: Option<Ipv4Addr> =
+        event.field("answer").and_then(|answer| std::str::from_utf8(answer).ok()?.parse().ok());
+    match code {
+        Some(code) => certain.codes.iter().any(|(zone, codes)| named(zone) && codes.contains(&code)),
+        None => texts(event).any(|text| certain.texts.iter().any(|words| contains(&text, words.as_bytes()))),
+    }
+}
+
 /// The texts of a list, in lower case.
 fn texts<'e>(event: &'e Event<'_>) -> impl Iterator<Item = Vec<u8>> + 'e {
     let fields = ["message", "text", "reason"].into_iter();
@@ -118,6 +135,27 @@ mod tests {
     fn a_customers_key_is_left_out() {
         let query = "7.100.51.198.abcdefghijklmnopqrstuvwxyz.zen.dq.spamhaus.net";
         check_zone("198.51.100.7", ("query", query), Some("zen.dq.spamhaus.net"));
+    }
+
+    #[track_caller]
+    fn check_certain(message: &str, expected: bool) {
+        let jails = crate::jail::Jails::read(None).unwrap();
+        let certain = jails.find("dnsbl-listed").unwrap().1.certain.clone().unwrap();
+        let field = ("message", message);
+        assert_eq!(is_certain(&certain, &event("198.51.100.7", &[field])), expected, "{message}");
+    }
+
+    #[test]
+    fn the_words_of_a_list_tell_its_parts_apart() {
+        check_certain("Listed by XBL, see https://check.spamhaus.org/query/ip/198.51.100.7", true);
+        check_certain("Listed by PBL, see https://check.spamhaus.org/query/ip/198.51.100.7", true);
+        check_certain("listed as pbl by zen.spamhaus.org", true);
+        check_certain("http://www.spamhaus.org/query/bl?ip=198.51.100.7", true);
+        check_certain("Listed by CSS, see https://check.spamhaus.org/query/ip/198.51.100.7", false);
+        check_certain("Listed by SBL, see https://check.spamhaus.org/sbl/query/SBL2", false);
+        check_certain("https://www.spamhaus.org/sbl/query/SBLCSS", false);
+        check_certain("Blocked - see https://www.spamcop.net/bl.shtml?198.51.100.7", false);
+        check_certain("", false);
     }
 
     #[track_caller]

@@ -1,5 +1,6 @@
 //! Carries the engine's word to the kernel, and keeps it true there.
 
+use std::net::IpAddr;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -60,9 +61,24 @@ impl Enforcer {
         self.firewall.name()
     }
 
+    /// Whether it keeps anybody out at all.
+    pub(super) fn keeps_out(&self) -> bool {
+        self.firewall.name() != "dry-run"
+    }
+
+    /// What the firewall itself holds against an address.
+    pub(super) fn meeting(&mut self, address: IpAddr) -> Result<Vec<(IpNet, Ports)>, String> {
+        self.firewall.meeting(address).map_err(|error| chain(&error))
+    }
+
     /// True while all bans are in force.
     pub(super) fn is_whole(&self) -> bool {
         self.retry.is_none()
+    }
+
+    /// True while the banned are kept out in truth.
+    pub(super) fn is_enforcing(&self) -> bool {
+        self.is_whole() && self.firewall.name() != "dry-run"
     }
 
     pub(super) fn watch(&self) -> Option<std::os::fd::BorrowedFd<'_>> {

@@ -4,6 +4,7 @@ use crate::config::{Config, Source};
 use crate::control::api::Message;
 use crate::fail2ban::Foreign;
 use crate::interpret::Interpreter;
+use crate::news::{Item, Topic};
 use crate::run::daemon::Daemon;
 use crate::run::own::Surroundings;
 use crate::run::{clock, sources};
@@ -18,14 +19,17 @@ impl Daemon {
             Ok(config) => Ok(self.take_over(config)),
             Err(mistakes) => Err(format!("nothing was changed, the configuration has mistakes:\n{mistakes}")),
         };
-        self.metrics.reload_ok.set(if outcome.is_ok() { 1.0 } else { 0.0 });
         match outcome {
             Ok(message) => {
+                self.metrics.house.configured(clock());
                 tracing::info!("{message}");
+                self.desk.tell(&Item::new(Topic::Reloaded, clock(), message.as_str()));
                 Ok(Message { message })
             }
             Err(message) => {
+                self.metrics.house.misconfigured();
                 tracing::error!("{message}");
+                self.desk.tell(&Item::new(Topic::ReloadFailed, clock(), message.as_str()));
                 Err(Message { message })
             }
         }
@@ -45,7 +49,7 @@ impl Daemon {
             fixed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect();
         self.save();
         self.change_sources(&config);
-        config.jails.iter().for_each(|jail| self.metrics.prepare_jail(&jail.name));
+        self.change_series(&config);
         self.config = config;
         let (now, jails, mut out) = (clock(), self.config.jails.clone(), Vec::new());
         self.resolver.set(&self.config.exempt_hosts);
@@ -77,7 +81,8 @@ impl Daemon {
             before.is_some_and(|before| config.sources.iter().any(|source| source.name == before.name))
         });
         self.sources.health.retain(|name, _| config.sources.iter().any(|source| source.name == *name));
-        self.metrics.forget_sources();
+        let (before, kept) = (names(&old), names(&config.sources));
+        self.metrics.sources.keep(&before, &kept);
         (0..).zip(&old).for_each(|(id, _)| self.tailer.unfollow(SourceId(id)));
         for (id, source) in (0..).zip(&config.sources) {
             let before = old.iter().position(|before| before.name == source.name);
@@ -104,7 +109,29 @@ impl Daemon {
                 Some(feed) => drop(self.sources.feeds.insert(SourceId(id), feed)),
                 None => self.sources.follow(&mut self.tailer, SourceId(id), source, &saved),
             }
-            self.metrics.prepare_source(&source.name);
+            self.metrics.sources.prepare(&source.name);
         }
     }
+
+    /// What is no longer configured is exported no longer; what is new begins at zero.
+    fn change_series(&self, config: &Config) {
+        let (bans, blocklists) = (&self.metrics.bans, &self.metrics.blocklists);
+        for jail in self.config.jails.iter() {
+            let same = config.jails.find(&jail.name).is_some_and(|(_, kept)| kept.mode == jail.mode);
+            if !same {
+                bans.forget_jail(&jail.name);
+            }
+        }
+        config.jails.iter().for_each(|jail| bans.prepare_jail(&jail.name, jail.mode));
+        for quota in &self.config.quotas {
+            if !config.quotas.iter().any(|kept| kept.zone == quota.zone) {
+                blocklists.forget(&quota.zone);
+            }
+        }
+        config.quotas.iter().for_each(|quota| blocklists.prepare(&quota.zone));
+    }
+}
+
+fn names(sources: &[Source]) -> Vec<String> {
+    sources.iter().map(|source| source.name.clone()).collect()
 }

@@ -69,6 +69,98 @@ fn three_listings_in_an_hour() {
     check("dnsbl-listed", 3, |n, a| format!("{} dnsbl-listed {a} zone=list.example", LATER + n * 1700));
 }
 
+/// Visits of a client that a list has, told in these words; whether they get him banned, and for how long.
+#[track_caller]
+fn check_listed(before: &str, visits: usize, words: &str, banned: Option<u64>) {
+    let story = (0..visits).fold(before.to_owned(), |mut story, n| {
+        let _ = writeln!(story, "{} dnsbl-listed 192.0.2.7 {words}", LATER + n * 1000);
+        story
+    });
+    let told = play(&mut shipped("dnsbl-listed"), &story);
+    let span = told.lines().find_map(|line| line.strip_prefix("enforce dnsbl-listed 192.0.2.7 "));
+    let seconds = span.and_then(|span| {
+        let (from, until) = span.split(' ').next()?.split_once("..")?;
+        Some(until.parse::<u64>().ok()? - from.parse::<u64>().ok()?)
+    });
+    assert_eq!(seconds, banned, "{words}: {told}");
+}
+
+const A_DAY: Option<u64> = Some(86_400);
+
+#[test]
+fn one_listing_is_enough_where_a_list_says_that_no_mail_server_is_there() {
+    for words in [
+        "message=http://www.spamhaus.org/query/bl?ip=192.0.2.7",
+        "text=https://www.spamhaus.org/query/ip/192.0.2.7",
+        "zone=xbl.spamhaus.org",
+        "zone=pbl.spamhaus.org",
+        "zone=zen.spamhaus.org answer=127.0.0.4",
+        "query=7.2.0.192.abcdefghijklmnopqrstuvwxyz.zen.dq.spamhaus.net answer=127.0.0.11",
+    ] {
+        check_listed("", 1, words, A_DAY);
+    }
+}
+
+#[test]
+fn of_senders_and_networks_that_are_listed_three_listings_in_an_hour_are_too_many() {
+    for words in [
+        "message=https://www.spamhaus.org/sbl/query/SBLCSS",
+        "message=https://check.spamhaus.org/sbl/query/SBL2",
+        "zone=zen.spamhaus.org",
+        "zone=zen.spamhaus.org answer=127.0.0.3",
+        "zone=list.example answer=127.0.0.4",
+        // The answer is known, and is another one: what the text seems to say does not count.
+        "zone=zen.spamhaus.org answer=127.0.0.2 message=https://www.spamhaus.org/query/ip/192.0.2.7",
+    ] {
+        check_listed("", 2, words, None);
+        check_listed("", 3, words, Some(3600));
+    }
+}
+
+#[test]
+fn who_has_a_good_history_is_not_banned_for_one_listing_whatever_the_list() {
+    const LISTED: &str = "zone=pbl.spamhaus.org";
+    let known = "0 message-accepted 192.0.2.7\n";
+    check_listed(known, 3, LISTED, None);
+    let story: String =
+        (0..12).map(|n| format!("{} dnsbl-listed 192.0.2.7 {LISTED}\n", LATER + n * 60)).collect();
+    assert_eq!(bans(&mut shipped("dnsbl-listed"), &(known.to_owned() + &story)), ["dnsbl-listed 192.0.2.7"]);
+    // Who brings his first mail while he attacks has none.
+    check_listed(&format!("{} message-accepted 192.0.2.7\n", LATER - 60), 1, LISTED, A_DAY);
+}
+
+#[test]
+fn one_listing_bans_neither_the_exempt_nor_a_neighbour_and_closes_port_25_alone() {
+    let listed = |address: &str| format!("{LATER} dnsbl-listed {address} zone=pbl.spamhaus.org\n");
+    assert_eq!(bans(&mut shipped("dnsbl-listed"), &listed("203.0.113.7")), [""; 0]);
+    let told: String = (1..100).map(|host| listed(&format!("192.0.2.{host}"))).collect();
+    let told = play(&mut shipped("dnsbl-listed"), &told);
+    let kernel: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("kernel: ")).collect();
+    assert_eq!(kernel.len(), 99);
+    assert!(kernel.iter().all(|line| !line.contains('/') && line.contains(" 25 until ")), "{told}");
+}
+
+#[test]
+fn a_refusal_is_no_listing_whatever_else_its_text_says() {
+    check_listed(
+        "",
+        5,
+        "message=https://check.spamhaus.org/returnc/vol/www.spamhaus.org/query/ip/192.0.2.7",
+        None,
+    );
+}
+
+#[test]
+fn an_event_says_beforehand_that_one_listing_is_enough() {
+    let engine = shipped("dnsbl-listed");
+    let at = Timestamp::from_seconds(9000);
+    let (address, fields) = ("192.0.2.7".parse().ok(), vec![("zone", "pbl.spamhaus.org".into())]);
+    let event = Event { kind: Kind::DnsblListed, at, address, weight: 1, fields, line: b"x" };
+    let explained = engine.explain(at, &event);
+    let standing = explained[0].outcome.clone().unwrap();
+    assert_eq!((standing.count, standing.threshold), (1, 1));
+}
+
 #[test]
 fn three_who_talk_first() {
     check("pregreet", 3, |n, a| format!("{} pregreet {a}", LATER + n * 1700));

@@ -1,0 +1,86 @@
+//! How a session begins, and begins anew: the greeting, HELO and EHLO, STARTTLS.
+
+use logline::{Encryption, Timestamp};
+
+use crate::session::{About, Enhanced, Output, Rejection, Service, Session, State};
+
+impl Session {
+    pub(super) fn connected(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        self.since = now;
+        if self.peer.grant.encrypted {
+            self.encryption = Some(Encryption::Ssl);
+        }
+        self.take_verdict(out);
+        match self.peer.service {
+            Service::Smtp | Service::Submission => self.greet(out),
+            Service::Smtps => {
+                out.push(Output::StartTls);
+                self.state = State::Handshake;
+            }
+        }
+    }
+
+    pub(super) fn greet(&self, out: &mut Vec<Output>) {
+        self.say(220, "2.0.0", &format!("{} ESMTP", self.policy.hostname), out);
+    }
+
+    pub(super) fn helo(&mut self, name: &[u8], out: &mut Vec<Output>) {
+        self.enhanced = Enhanced::NotOffered;
+        self.begin(name, out);
+        self.say(250, "2.0.0", &self.policy.hostname.clone(), out);
+    }
+
+    /// The order is sagredo's; SIZE is last because old clients look for it there.
+    pub(super) fn ehlo(&mut self, name: &[u8], out: &mut Vec<Output>) {
+        self.begin(name, out);
+        self.enhanced = Enhanced::Offered;
+        let mut reply = format!("250-{}\r\n", self.policy.hostname);
+        if self.encryption.is_none() && self.peer.tls_available {
+            reply.push_str("250-STARTTLS\r\n");
+        }
+        reply.push_str("250-PIPELINING\r\n250-SMTPUTF8\r\n250-8BITMIME\r\n250-CHUNKING\r\n");
+        reply.push_str("250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n");
+        reply.push_str(&format!("250-LIMITS RCPTMAX={}\r\n", self.policy.limits.recipients_max));
+        if self.encryption.is_some() {
+            reply.push_str("250-AUTH LOGIN PLAIN\r\n");
+        }
+        reply.push_str(&format!("250 SIZE {}\r\n", self.policy.limits.message_bytes_max));
+        out.push(Output::Reply(reply.into_bytes()));
+    }
+
+    pub(super) fn begin(&mut self, name: &[u8], out: &mut Vec<Output>) {
+        self.helo = Some(name.to_vec());
+        self.forget_message(out);
+    }
+
+    pub(super) fn starttls(&mut self, out: &mut Vec<Output>) {
+        if self.encryption.is_some() {
+            return self.refuse(Rejection::StarttlsTwice, About::Session, out);
+        }
+        if !self.peer.tls_available {
+            return self.refuse(Rejection::Unimplemented, About::Session, out);
+        }
+        // What came before the handshake may be another's words: CVE-2011-0411.
+        self.pending.clear();
+        self.say(220, "2.0.0", "ready for tls", out);
+        out.push(Output::StartTls);
+        self.state = State::Handshake;
+    }
+
+    /// The client proves itself anew after the handshake (RFC 3207 §4.2).
+    pub(super) fn encrypted(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        match self.peer.service {
+            Service::Smtp | Service::Submission => self.encryption = Some(Encryption::Tls),
+            Service::Smtps => {
+                self.encryption = Some(Encryption::Ssl);
+                self.greet(out);
+            }
+        }
+        self.helo = None;
+        self.enhanced = Enhanced::NotOffered;
+        self.login = None;
+        self.forget_message(out);
+        self.last_address = None;
+        self.since = now;
+    }
+}

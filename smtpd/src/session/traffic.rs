@@ -1,0 +1,160 @@
+//! What passes between a session and the loop around it: inputs, outputs, questions and their answers.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use logline::{Fingerprint, Record};
+
+use crate::blocklist::LookUp;
+use crate::mailbox::Mailbox;
+use crate::session::{Envelope, Secret};
+
+/// What a session reacts to.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The connection is open.
+    Connected,
+    /// The client sent something.
+    Bytes(&'a [u8]),
+    /// The client is gone.
+    Gone(Gone),
+    /// [`Session::deadline`] passed.
+    Timeout,
+    /// The server is being stopped.
+    Shutdown,
+    /// The handshake is done.
+    TlsDone,
+    /// The handshake failed.
+    TlsFailed,
+    /// Answer to [`Ask::Password`].
+    Password(PasswordAnswer),
+    /// Answer to [`Ask::Recipient`].
+    Recipient(RecipientAnswer),
+    /// Answer to [`Ask::Blocklist`].
+    Blocklist(LookUp),
+    /// Answer to [`Ask::Open`].
+    Opened(OpenAnswer),
+    /// Answer to [`Ask::Store`].
+    Stored(StoreAnswer),
+}
+
+/// What a session wants done, in this order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// To be sent. May wait for the end of the batch, but for no answer and no pause.
+    Reply(Vec<u8>),
+    /// To be noted, before any reply that follows.
+    Fact(Record<'static>),
+    /// To be answered. Always the last of its batch.
+    Ask(Ask),
+    /// To be appended to the message that was opened.
+    Body(Vec<u8>),
+    /// The opened message is not wanted any more.
+    Discard,
+    /// Nothing is to be done for so long.
+    Pause(Duration),
+    /// The handshake is to be made. Always the last of its batch.
+    StartTls,
+    /// The connection is to be closed. Always the last of all.
+    Close(End),
+}
+
+/// What a session needs to know from outside.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Is this the user's password?
+    Password {
+        /// The user, as the client gave it.
+        user: Vec<u8>,
+        /// The password, which never reaches a log.
+        password: Secret,
+    },
+    /// Does this mailbox of ours exist?
+    Recipient(Mailbox),
+    /// What does a blocklist say of this client?
+    Blocklist {
+        /// Which list, by its place in [`Policy::blocklists`].
+        zone: usize,
+        /// The client.
+        address: IpAddr,
+    },
+    /// Will the queue take a message? It stands under the number that the answer gives.
+    Open(Envelope),
+    /// The message is whole: is it safe on disk?
+    Store,
+}
+
+/// Answer to [`Ask::Password`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordAnswer {
+    /// It is.
+    Right,
+    /// It is not, or there is no such user.
+    Wrong(Fingerprint),
+    /// It could not be checked.
+    Unavailable,
+}
+
+/// Answer to [`Ask::Recipient`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecipientAnswer {
+    /// It exists.
+    Known,
+    /// It does not.
+    Unknown,
+    /// Nobody can say now.
+    Unavailable,
+}
+
+/// Answer to [`Ask::Open`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenAnswer {
+    /// Yes, as this number.
+    Open {
+        /// The queue's number for the message.
+        qp: u32,
+    },
+    /// Not now.
+    Closed,
+}
+
+/// Answer to [`Ask::Store`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreAnswer {
+    /// The message is on disk, synced.
+    Stored,
+    /// It is not.
+    Failed,
+    /// The queue's program takes it later, perhaps, and says so in these words.
+    PutOff(&'static str),
+    /// The queue's program never takes it.
+    Refused(&'static str),
+}
+
+/// How a client went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// It closed the connection, or the network did.
+    Closed,
+    /// TLS broke.
+    TlsBroken,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As agreed.
+    Clean,
+    /// One side gave up.
+    GaveUp,
+}
+
+impl End {
+    /// The wait status that tcpserver would have logged for qmail-smtpd.
+    pub const fn status(self) -> u32 {
+        match self {
+            End::Clean => 0,
+            End::GaveUp => 256,
+        }
+    }
+}
