@@ -5,6 +5,7 @@
 //! | `hostname` | the system's | the name in greeting, Received fields and bounces |
 //! | `domains` | `[hostname]` | domains whose mail is delivered here |
 //! | `state` | `/var/lib/postern` | directory of queue and keys |
+//! | `queue` | our own, in `state` | a program that takes all messages instead: qmail-queue or what stands in its place |
 //! | `users` | `/etc/postern/users` | who has a mailbox and a password; written by `user add` |
 //! | `maildirs` | `mail` in `state` | alice@example.org's mail is in `example.org/alice/` there |
 //! | `metrics` | `127.0.0.1:9825` | where /metrics and /healthz are; `off` for nowhere |
@@ -24,6 +25,17 @@
 //! | `[limits] connections_max` | 1000 | open connections |
 //! | `[limits] connections_per_address_max` | 50 | of these from one IPv4 address or one IPv6 /64 |
 //! | `[limits] errors_max` | 10 | errors after which a session is closed |
+//! | `[limits] errors_undelayed` | 3 | errors that are answered at once |
+//! | `[limits] error_pause` | `1s` | what each error after those costs |
+//! | `[limits] command_bytes_max` | 2048 | bytes of a command line |
+//! | `[limits] address_bytes_max` | 320 | bytes of an address |
+//! | `[limits] local_part_bytes_max` | 255 | bytes of its local part |
+//! | `[limits] line_bytes_max` | 0 | bytes of a line of a message; 0 for any |
+//! | `[limits] idle_commands_max` | 100 | commands without a message |
+//! | `[limits] hops_max` | 100 | hops of a message |
+//! | `[limits] bare_newline` | `refuse` | `end-line`: a line feed alone ends a line, and never a message |
+//! | `[limits] handshake_timeout` | `1m` | longest handshake |
+//! | `[limits] data_bytes_per_second_min` | 100 | what a message has to come at, on average |
 //! | `[limits] command_timeout` | `5m` | longest wait for a command |
 //! | `[limits] data_timeout` | `5m` | longest wait for a piece of a message |
 //! | `[limits] queue_messages_max` | 100 000 | messages in the queue after which no more are taken |
@@ -69,6 +81,7 @@ pub use network::{HostPort, REMOTE_PORT, Remote};
 pub use tls::Tls;
 
 use crate::mailbox::Mailbox;
+use crate::queue::Program;
 use crate::session::Policy;
 use network::Address;
 
@@ -106,6 +119,8 @@ pub struct Config {
     pub connections: Connections,
     /// `queue_messages_max`
     pub queue_messages_max: usize,
+    /// `queue`; our own where none is named.
+    pub queue: Option<Program>,
     /// `[dns] servers`; those of the system where none are named.
     pub name_servers: Vec<SocketAddr>,
     /// `[remote]`
@@ -184,6 +199,7 @@ fn read(root: &Table<'_>) -> Config {
         tls,
         log: log::log(&root.table_or_empty("log")),
         connections: limits::connections(&limits),
+        queue: root.path("queue").map(Program),
         queue_messages_max: limits.get_or("queue_messages_max", QUEUE_MESSAGES_MAX) as usize,
         name_servers: network::name_servers(root),
         remote: network::remote(&root.table_or_empty("remote")),

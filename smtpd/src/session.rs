@@ -8,9 +8,11 @@
 
 mod blocked;
 mod body;
+mod chunk;
 mod command;
 mod envelope;
 mod fact;
+mod grant;
 mod greeting;
 mod line;
 mod login;
@@ -25,17 +27,21 @@ use std::sync::Arc;
 
 use logline::{Encryption, Record, SmtpdEvent, Timestamp};
 
+use crate::dsn::{Wish, Wishes};
 use crate::mailbox::Mailbox;
 
 use blocked::Standing;
 use body::Body;
+use chunk::Chunk;
 use command::{Command, Refused, Subject};
 use fact::About;
 use line::{Expected, Line, Pending};
 use login::{Dialogue, Login};
-use message::Reception;
+use message::{Opening, Reception};
 
-pub use line::{AUTH_BYTES_MAX, COMMAND_BYTES_MAX};
+pub use body::BareNewline;
+pub use grant::{Grant, Verdict};
+pub use line::AUTH_BYTES_MAX;
 pub use login::Secret;
 pub use message::Envelope;
 pub(crate) use message::date;
@@ -57,12 +63,16 @@ pub struct Session {
     encryption: Option<Encryption>,
     login: Option<Login>,
     transaction: Option<Transaction>,
+    /// A message of which chunks have come, and the last has not.
+    chunks: Option<Box<Reception>>,
     /// The last address that was parsed, for the sentences that name it.
     last_address: Option<Vec<u8>>,
     standing: Standing,
     /// AUTH came, and no known command since.
     secrets_may_follow: bool,
     errors: u32,
+    /// Commands that served no message, since the last one.
+    idle_commands: u32,
     leaving: bool,
     /// When the client was last given the word.
     since: Timestamp,
@@ -82,8 +92,10 @@ enum State {
     CheckingRecipient(Mailbox),
     /// The loop asks a blocklist about the client, for this recipient.
     AskingBlocklist { mailbox: Mailbox, zone: usize },
+    /// A chunk of the message is awaited.
+    Chunk(Box<Chunk>),
     /// The loop opens a message.
-    Opening,
+    Opening(Opening),
     /// The loop stores the message.
     Storing(Box<Reception>),
     /// The loop makes the handshake.
@@ -103,6 +115,12 @@ enum Enhanced {
 struct Transaction {
     sender: Option<Mailbox>,
     recipients: Vec<Mailbox>,
+    wishes: Wishes,
+    /// What came with the recipient that is being looked at.
+    wish: Wish,
+    smtputf8: bool,
+    /// Length of all addresses together.
+    envelope_bytes: usize,
 }
 
 /// A connection that never becomes a session: what is said and what is noted.
@@ -137,10 +155,12 @@ impl Session {
             encryption: None,
             login: None,
             transaction: None,
+            chunks: None,
             last_address: None,
             standing: Standing::Unasked(Vec::new()),
             secrets_may_follow: false,
             errors: 0,
+            idle_commands: 0,
             leaving: false,
             since: now,
         }
@@ -152,11 +172,12 @@ impl Session {
         match &self.state {
             State::Command | State::Auth(_) => Some(self.since + limits.command_timeout),
             State::Data(reception) => Some(reception.deadline(limits)),
+            State::Chunk(chunk) => Some(chunk.deadline(limits)),
             State::Handshake => Some(self.since + limits.handshake_timeout),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
-            | State::Opening
+            | State::Opening(_)
             | State::Storing(_)
             | State::Closed => None,
         }
@@ -180,7 +201,7 @@ impl Session {
             (State::AskingBlocklist { mailbox, zone }, Input::Blocklist(answer)) => {
                 self.zone_answered(now, (mailbox, zone), answer, out);
             }
-            (State::Opening, Input::Opened(answer)) => self.opened(now, answer, out),
+            (State::Opening(opening), Input::Opened(answer)) => self.opened(now, opening, answer, out),
             (State::Storing(reception), Input::Stored(answer)) => self.stored(now, &reception, answer, out),
             (State::Handshake, Input::TlsDone) => self.encrypted(now, out),
             (_, Input::TlsFailed) => self.give_up(SmtpdEvent::TlsFailed, out),
@@ -217,15 +238,16 @@ impl Session {
             State::Command => Expected::Command,
             State::Auth(_) => Expected::AuthAnswer,
             State::Data(_) => return self.read_message(now, out),
+            State::Chunk(_) => return self.read_chunk(now, out),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
-            | State::Opening
+            | State::Opening(_)
             | State::Storing(_)
             | State::Handshake
             | State::Closed => return false,
         };
-        let line = self.pending.line(expected);
+        let line = self.pending.line(expected, self.policy.limits.command_bytes_max);
         if line != Line::Incomplete {
             self.since = now;
         }
@@ -245,14 +267,19 @@ impl Session {
     fn command(&mut self, now: Timestamp, line: &[u8], out: &mut Vec<Output>) {
         let command = Command::parse(line);
         self.hear(line, command.as_ref(), out);
+        if self.is_idle_too_long(command.as_ref()) {
+            self.refuse(Rejection::TooManyCommands, About::Session, out);
+            return self.close(End::GaveUp, out);
+        }
         match command {
             Ok(Command::Helo(name)) => self.helo(name, out),
             Ok(Command::Ehlo(name)) => self.ehlo(name, out),
-            Ok(Command::Mail { path, size_bytes }) => self.mail(&path, size_bytes, out),
-            Ok(Command::Rcpt(path)) => self.rcpt(&path, out),
+            Ok(Command::Mail { path, parameters }) => self.mail(&path, parameters, out),
+            Ok(Command::Rcpt { path, wish }) => self.rcpt(&path, wish, out),
             Ok(Command::Data) => self.data(now, out),
+            Ok(Command::Bdat { size_bytes, last }) => self.bdat(now, size_bytes, last, out),
             Ok(Command::Rset) => {
-                self.transaction = None;
+                self.forget_message(out);
                 self.say(250, "2.0.0", "flushed", out);
             }
             Ok(Command::Noop) => self.say(250, "2.0.0", "ok", out),
@@ -264,6 +291,11 @@ impl Session {
             }
             Ok(Command::StartTls) => self.starttls(out),
             Ok(Command::Auth { mechanism, initial }) => self.auth(mechanism, initial, out),
+            Err(Refused { rejection: Rejection::ChunkSize, .. }) => self.lost_in_chunks(out),
+            Err(Refused { rejection: Rejection::NotSmtp, .. }) => {
+                self.refuse(Rejection::NotSmtp, About::Session, out);
+                self.close(End::GaveUp, out);
+            }
             Err(Refused { rejection, subject }) => {
                 let about = match subject {
                     Subject::Nothing => About::Session,
@@ -275,8 +307,31 @@ impl Session {
         }
     }
 
+    /// Counts what serves no message: each costs the client nothing, and keeps the session's place.
+    fn is_idle_too_long(&mut self, command: Result<&Command<'_>, &Refused<'_>>) -> bool {
+        match command {
+            Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Rset)
+            | Ok(Command::Noop | Command::Vrfy | Command::Help) => {}
+            Ok(Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Bdat { .. })
+            | Ok(Command::Quit | Command::StartTls | Command::Auth { .. })
+            | Err(_) => return false,
+        }
+        self.idle_commands = self.idle_commands.saturating_add(1);
+        self.idle_commands > self.policy.limits.idle_commands_max
+    }
+
+    /// Ends the transaction, with what there is of its message.
+    fn forget_message(&mut self, out: &mut Vec<Output>) {
+        self.transaction = None;
+        if let Some(reception) = self.chunks.take() {
+            self.discard(&reception, out);
+        }
+    }
+
     /// Whether this client may send to other hosts.
     fn may_relay(&self) -> bool {
-        self.login.is_some() || self.policy.relays_for(self.peer.remote.ip())
+        self.login.is_some()
+            || self.peer.grant.relay.is_some()
+            || self.policy.relays_for(self.peer.remote.ip())
     }
 }

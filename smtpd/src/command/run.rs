@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::connection::Shared;
 use crate::gate::Gate;
 use crate::names::Names;
-use crate::password::Checker;
+use crate::password::{Authority, Checker};
 use crate::queue::{Courier, Delivering, Router, Store};
 use crate::server::{self, Listener};
 use crate::stop;
@@ -80,12 +80,12 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
     };
     let (courier, queue) =
         Courier::new(store, router, with).map_err(|error| Failure::Start(io::Error::other(error)))?;
-    let checker = Checker::new(Arc::clone(&users), &policy.default_domain, fingerprint_key(config)?)
-        .map_err(Failure::Hash)?;
+    let checker = Checker::new(Arc::clone(&users), &policy.default_domain, fingerprint_key(config)?);
+    let authority = Authority::File(checker);
     let gate = Mutex::new(Gate::new(&policy.hostname, config.connections));
     let blocklists = Arc::new(Bureau::open(&policy.blocklists, names, config.state.join("dnsbl.jsonl")));
     let shared =
-        Shared { policy, telemetry: Arc::clone(telemetry), gate, users, checker, queue, blocklists, tls };
+        Shared { policy, telemetry: Arc::clone(telemetry), gate, users, authority, queue, blocklists, tls };
     Ok((Arc::new(shared), courier))
 }
 

@@ -4,7 +4,7 @@ use logline::{Rbl, RblResult, RblSource, Rblsmtpd, Record, Said, Text, Timestamp
 
 use crate::blocklist::{Action, Blocklist, Finding, LookUp, Origin};
 use crate::mailbox::Mailbox;
-use crate::session::{About, Answer, Ask, Command, Output, Refused, Rejection, Session, State};
+use crate::session::{About, Answer, Ask, Command, Output, Refused, Rejection, Session, State, Verdict};
 
 /// Bytes of a list's text that are used, as in rblsmtpd.
 const TEXT_BYTES_MAX: usize = 200;
@@ -65,6 +65,22 @@ impl Session {
                 self.accept_known(mailbox, out);
             }
         }
+    }
+
+    /// What somebody in front said of the client stands for what the lists would say.
+    pub(super) fn take_verdict(&mut self, out: &mut Vec<Output>) {
+        let (action, text) = match &self.peer.grant.blocklist {
+            None => return,
+            Some(Verdict::Pass) => {
+                self.standing = Standing::Clear;
+                return;
+            }
+            Some(Verdict::Delay(text)) => (Action::Delay, text),
+            Some(Verdict::Reject(text)) => (Action::Reject, text),
+        };
+        let text = printable(cut(text.as_bytes()));
+        self.note_said(verdict(action, &text), out);
+        self.standing = Standing::Listed { action, zone: "rblsmtpd".to_owned(), text };
     }
 
     fn ask_zone(&mut self, mailbox: Mailbox, zone: usize, out: &mut Vec<Output>) {
@@ -155,13 +171,7 @@ impl Session {
         let zone = list.shown_zone().to_owned();
         let listed = Standing::Listed { action: list.action(), zone, text: text.clone() };
         let before = std::mem::replace(&mut self.standing, listed);
-        self.note_said(
-            match list.action() {
-                Action::Delay => Said::Delay(Text::from(text)),
-                Action::Reject => Said::Reject(Text::from(text)),
-            },
-            out,
-        );
+        self.note_said(verdict(list.action(), &text), out);
         if let Standing::Unasked(heard) = before {
             for line in heard.split_inclusive(|&b| b == b'\n').filter_map(|line| line.strip_suffix(b"\n")) {
                 self.note_said(Said::Command(Text::from(line.to_vec())), out);
@@ -199,6 +209,14 @@ impl Session {
     fn note_said(&self, said: Said<'static>, out: &mut Vec<Output>) {
         let (address, pid) = (self.peer.remote.ip(), self.peer.session);
         out.push(Output::Fact(Record::Rblsmtpd(Rblsmtpd { address, pid, said })));
+    }
+}
+
+fn verdict(action: Action, text: &str) -> Said<'static> {
+    let text = Text::from(text.to_owned());
+    match action {
+        Action::Delay => Said::Delay(text),
+        Action::Reject => Said::Reject(text),
     }
 }
 

@@ -125,6 +125,10 @@ pub enum StoreAnswer {
     Stored,
     /// It is not.
     Failed,
+    /// The queue's program takes it later, perhaps, and says so in these words.
+    PutOff(&'static str),
+    /// The queue's program never takes it.
+    Refused(&'static str),
 }
 
 /// How a client went away.

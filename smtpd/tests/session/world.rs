@@ -7,8 +7,8 @@ use expect_test::Expect;
 use logline::{Fingerprint, Record, SessionId, Timestamp};
 use smtpd::blocklist::{Blocklist, Desk, LookUp, Plan, ZoneAnswer};
 use smtpd::session::{
-    Ask, Gone, Input, Limits, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
-    Session, StoreAnswer,
+    Ask, Envelope, Gone, Grant, Input, Limits, OpenAnswer, Output, PasswordAnswer, Peer, Policy,
+    RecipientAnswer, Service, Session, StoreAnswer,
 };
 
 /// 2026-11-21 12:00:00 UTC.
@@ -24,6 +24,8 @@ pub(super) struct World {
     pub(super) transcript: Vec<String>,
     pub(super) message: Vec<u8>,
     pub(super) open: bool,
+    /// Of the last message.
+    pub(super) envelope: Option<Envelope>,
 }
 
 pub(super) fn policy() -> Policy {
@@ -44,7 +46,14 @@ pub(super) fn policy_with(blocklists: Vec<Blocklist>) -> Policy {
 
 pub(super) fn peer(service: Service, remote: &str) -> Peer {
     let local: SocketAddr = "192.0.2.25:25".parse().unwrap();
-    Peer { session: SessionId(7), service, tls_available: true, local, remote: remote.parse().unwrap() }
+    Peer {
+        session: SessionId(7),
+        service,
+        tls_available: true,
+        local,
+        remote: remote.parse().unwrap(),
+        grant: Grant::default(),
+    }
 }
 
 impl World {
@@ -63,6 +72,7 @@ impl World {
             transcript: Vec::new(),
             message: Vec::new(),
             open: true,
+            envelope: None,
         };
         world.feed(Input::Connected);
         world
@@ -148,7 +158,10 @@ impl World {
             Ask::Open(envelope) if envelope.sender.as_ref().is_some_and(|s| s.local() == "closed") => {
                 Input::Opened(OpenAnswer::Closed)
             }
-            Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 77 }),
+            Ask::Open(envelope) => {
+                self.envelope = Some(envelope);
+                Input::Opened(OpenAnswer::Open { qp: 77 })
+            }
             Ask::Store if self.message.ends_with(b"fail\n") => Input::Stored(StoreAnswer::Failed),
             Ask::Store => {
                 let message = String::from_utf8_lossy(&std::mem::take(&mut self.message)).into_owned();

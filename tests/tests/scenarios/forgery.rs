@@ -16,7 +16,7 @@ use smtpd::blocklist::{Finding, LookUp, Origin};
 use smtpd::config::{Config, Connections};
 use smtpd::gate::{Admission, Gate};
 use smtpd::session::{
-    Ask, End, Gone, Input, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
+    Ask, End, Gone, Grant, Input, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
     Session, StoreAnswer,
 };
 use watcher::engine::{Engine, Exemptions};
@@ -92,7 +92,7 @@ impl World {
             unreachable!("there are two clients")
         };
         facts.iter().for_each(|fact| self.log(fact));
-        let peer = Peer { session, service, tls_available: true, local, remote };
+        let peer = Peer { session, service, tls_available: true, local, remote, grant: Grant::default() };
         let mut core = Session::new(Arc::clone(&self.policy), peer, self.now);
         self.feed(&mut core, Input::Connected);
         (session, core)
