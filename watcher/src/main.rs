@@ -28,6 +28,8 @@ enum Command {
     Detect(commands::Detect),
     /// Who would have been banned by old logs, when and why.
     Replay(commands::Replay),
+    /// What old logs tell of a mail server: its flow, what is refused and why, what each blocklist is worth.
+    Report(commands::Report),
     /// What each line means.
     Match(commands::Match),
     /// The jails and filters of a fail2ban installation, as configuration of this.
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
             found => found.map(drop),
         },
         Command::Replay(replay) => replay.run(),
+        Command::Report(report) => report.run(),
         Command::Match(lines) => lines.run(),
         Command::ImportFail2ban(import) => import.run(),
     };
