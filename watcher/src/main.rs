@@ -28,6 +28,9 @@ enum Command {
     Detect(commands::Detect),
     /// Who would have been banned by old logs, when and why.
     Replay(commands::Replay),
+    /// Carries out the hooks of a watcher that runs, which starts it.
+    #[command(hide = true)]
+    Hooks,
     /// What each line means.
     Match(commands::Match),
     /// The jails and filters of a fail2ban installation, as configuration of this.
@@ -60,6 +63,10 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             found => found.map(drop),
         },
+        Command::Hooks => {
+            commands::log_to_stderr();
+            watcher::hooks::run()
+        }
         Command::Replay(replay) => replay.run(),
         Command::Match(lines) => lines.run(),
         Command::ImportFail2ban(import) => import.run(),
