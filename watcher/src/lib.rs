@@ -19,6 +19,7 @@ pub mod feed;
 pub mod filter;
 pub mod firewall;
 pub mod health;
+pub mod hooks;
 pub mod interpret;
 pub mod jail;
 pub mod journal;

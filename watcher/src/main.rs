@@ -30,6 +30,9 @@ enum Command {
     Replay(commands::Replay),
     /// What old logs tell of a mail server: its flow, what is refused and why, what each blocklist is worth.
     Report(commands::Report),
+    /// Carries out the hooks of a watcher that runs, which starts it.
+    #[command(hide = true)]
+    Hooks,
     /// What each line means.
     Match(commands::Match),
     /// The jails and filters of a fail2ban installation, as configuration of this.
@@ -62,6 +65,10 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             found => found.map(drop),
         },
+        Command::Hooks => {
+            commands::log_to_stderr();
+            watcher::hooks::run()
+        }
         Command::Replay(replay) => replay.run(),
         Command::Report(report) => report.run(),
         Command::Match(lines) => lines.run(),
