@@ -88,7 +88,10 @@ pub fn measure() -> Result<()> {
             ensure!(make == Make::Legacy || outcome.spent <= limit, "{} queries of {limit}", outcome.spent);
             let Outcome { expected, counted, .. } = outcome;
             let off = 100.0 * (expected as f64 / counted.max(1) as f64 - 1.0);
-            writeln!(out, "    forecast at noon: {expected}, the day would have taken {counted} ({off:+.1} %)")?;
+            writeln!(
+                out,
+                "    forecast at noon: {expected}, the day would have taken {counted} ({off:+.1} %)"
+            )?;
             avoided.push((part(connections, outcome.queries), outcome.legitimate.len()));
         }
         let queries = list.queries;

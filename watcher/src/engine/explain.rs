@@ -155,7 +155,8 @@ impl Engine {
             let before = self.counters.drops(at, weighed.key, jail, weighed.hit.at);
             standing.count = before.saturating_add(u32::from(weighed.hit.weight));
         }
-        standing.threshold = u32::try_from(needed(weighed.limits.first, weighed.limits.times)).unwrap_or(u32::MAX);
+        standing.threshold =
+            u32::try_from(needed(weighed.limits.first, weighed.limits.times)).unwrap_or(u32::MAX);
         standing
     }
 

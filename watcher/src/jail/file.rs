@@ -9,7 +9,8 @@ use toml::de::DeValue;
 use crate::event::Kind;
 use crate::jail::ports::Port;
 use crate::jail::{
-    BanTerms, Certain, Group, Jail, Method, Mode, Per, Ports, Pressure, Rollup, Shared, SharedAction, Window, default,
+    BanTerms, Certain, Group, Jail, Method, Mode, Per, Ports, Pressure, Rollup, Shared, SharedAction, Window,
+    default,
 };
 
 /// So many events of one subject are kept apart, to the millisecond; a larger number is none that anybody reaches.
@@ -185,9 +186,10 @@ fn certain(table: &Table<'_>) -> Certain {
     let list = |key: &str| -> Vec<String> {
         table.get_or(key, Vec::new()).into_iter().map(lower).filter(|text| !text.is_empty()).collect()
     };
-    let codes = table.map::<Vec<Text<Ipv4Addr>>>("codes").into_iter().map(|(zone, codes)| {
-        (lower(zone), codes.into_iter().map(|Text(code)| code).collect())
-    });
+    let codes = table
+        .map::<Vec<Text<Ipv4Addr>>>("codes")
+        .into_iter()
+        .map(|(zone, codes)| (lower(zone), codes.into_iter().map(|Text(code)| code).collect()));
     let length = if table.contains("for") { positive(table, "for") } else { None };
     let certain = Certain {
         zones: list("zones"),

@@ -88,9 +88,7 @@ pub(crate) fn is_certain(certain: &Certain, event: &Event<'_>) -> bool {
         event.field("answer").and_then(|answer| std::str::from_utf8(answer).ok()?.parse().ok());
     match code {
         Some(code) => certain.codes.iter().any(|(zone, codes)| named(zone) && codes.contains(&code)),
-        None => {
-            texts(event).any(|text| certain.texts.iter().any(|words| contains(&text, words.as_bytes())))
-        }
+        None => texts(event).any(|text| certain.texts.iter().any(|words| contains(&text, words.as_bytes()))),
     }
 }
 

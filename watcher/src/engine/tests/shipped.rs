@@ -122,7 +122,8 @@ fn who_has_a_good_history_is_not_banned_for_one_listing_whatever_the_list() {
     const LISTED: &str = "zone=pbl.spamhaus.org";
     let known = "0 message-accepted 192.0.2.7\n";
     check_listed(known, 3, LISTED, None);
-    let story: String = (0..12).map(|n| format!("{} dnsbl-listed 192.0.2.7 {LISTED}\n", LATER + n * 60)).collect();
+    let story: String =
+        (0..12).map(|n| format!("{} dnsbl-listed 192.0.2.7 {LISTED}\n", LATER + n * 60)).collect();
     assert_eq!(bans(&mut shipped("dnsbl-listed"), &(known.to_owned() + &story)), ["dnsbl-listed 192.0.2.7"]);
     // Who brings his first mail while he attacks has none.
     check_listed(&format!("{} message-accepted 192.0.2.7\n", LATER - 60), 1, LISTED, A_DAY);
@@ -141,7 +142,12 @@ fn one_listing_bans_neither_the_exempt_nor_a_neighbour_and_closes_port_25_alone(
 
 #[test]
 fn a_refusal_is_no_listing_whatever_else_its_text_says() {
-    check_listed("", 5, "message=https://check.spamhaus.org/returnc/vol/www.spamhaus.org/query/ip/192.0.2.7", None);
+    check_listed(
+        "",
+        5,
+        "message=https://check.spamhaus.org/returnc/vol/www.spamhaus.org/query/ip/192.0.2.7",
+        None,
+    );
 }
 
 #[test]
