@@ -39,6 +39,8 @@ pub enum Found<'a> {
     BadRecipients,
     /// `GREETDELAY from IP: client sent data before greeting`
     SpokeEarly,
+    /// `GREETDELAY from IP: client sent data before greeting. ignoring`
+    SpokeEarlyIgnored,
     /// `GREETDELAY from IP: client disconnected`
     GoneEarly,
 }
@@ -69,6 +71,7 @@ impl<'a> Guard<'a> {
             let address = scan::address(line.until_literal(b": ")?)?;
             let found = match line.0 {
                 b"client sent data before greeting" => Found::SpokeEarly,
+                b"client sent data before greeting. ignoring" => Found::SpokeEarlyIgnored,
                 b"client disconnected" => Found::GoneEarly,
                 _ => return None,
             };
@@ -103,6 +106,9 @@ impl fmt::Display for Guard<'_> {
                 write!(f, "badrcptto: excessive rcptto violations hanging up on {address}")
             }
             Found::SpokeEarly => write!(f, "GREETDELAY from {address}: client sent data before greeting"),
+            Found::SpokeEarlyIgnored => {
+                write!(f, "GREETDELAY from {address}: client sent data before greeting. ignoring")
+            }
             Found::GoneEarly => write!(f, "GREETDELAY from {address}: client disconnected"),
         }
     }

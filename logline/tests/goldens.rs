@@ -283,6 +283,10 @@ fn blocklist_lines() {
         guard(Found::SpokeEarly),
         "qmail-smtpd[8155]: GREETDELAY from 198.51.100.7: client sent data before greeting",
     );
+    check(
+        guard(Found::SpokeEarlyIgnored),
+        "qmail-smtpd[8155]: GREETDELAY from 198.51.100.7: client sent data before greeting. ignoring",
+    );
     check(guard(Found::GoneEarly), "qmail-smtpd[8155]: GREETDELAY from 198.51.100.7: client disconnected");
     let said = |said| Record::Rblsmtpd(Rblsmtpd { address: ip("198.51.100.7"), pid: PID, said });
     check(

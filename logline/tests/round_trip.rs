@@ -181,6 +181,7 @@ fn guard() -> impl Strategy<Value = Guard<'static>> {
         (select(BadList::ALL), text()).prop_map(|(list, value)| Found::Forbidden { list, value }),
         Just(Found::BadRecipients),
         Just(Found::SpokeEarly),
+        Just(Found::SpokeEarlyIgnored),
         Just(Found::GoneEarly),
     ];
     (pid(), any::<IpAddr>(), found).prop_map(|(pid, address, found)| Guard { pid, address, found })

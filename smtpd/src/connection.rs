@@ -8,6 +8,7 @@ use logline::{Record, SessionId};
 use crate::blocklist::Bureau;
 use crate::clock::now;
 use crate::gate::Gate;
+use crate::inquiry::Inquirer;
 use crate::password::Authority;
 use crate::queue::{Parcel, QueueHandle};
 use crate::session::{
@@ -42,6 +43,8 @@ pub struct Shared {
     pub queue: QueueHandle,
     /// Who is asked about clients.
     pub blocklists: Arc<Bureau>,
+    /// Who answers questions about clients and senders.
+    pub inquirer: Inquirer,
     /// Certificate and key, if there are any.
     pub tls: Option<Keeper>,
 }
@@ -190,6 +193,7 @@ impl Connection {
             Ask::Blocklist { zone, address } => {
                 Input::Blocklist(self.shared.blocklists.look_up(zone, address).await)
             }
+            Ask::Inquire(inquiry) => Input::Inquired(self.shared.inquirer.answer(inquiry).await),
             Ask::Recipient(mailbox) => Input::Recipient(self.shared.recipient(&mailbox)),
             Ask::Open(envelope) => {
                 self.parcel = self.shared.queue.open(envelope);

@@ -8,6 +8,7 @@
 
 mod blocked;
 mod body;
+mod checks;
 mod command;
 mod envelope;
 mod fact;
@@ -30,12 +31,14 @@ use crate::mailbox::Mailbox;
 
 use blocked::Standing;
 use body::Body;
+use checks::{Conduct, Opinion, Step};
 use command::{Command, Refused, Subject};
 use fact::About;
 use line::{Expected, Line, Pending};
 use login::{Dialogue, Login};
 use message::Reception;
 
+pub use checks::{Finding, Inquiry, MailDomain};
 pub use grant::{Grant, Verdict};
 pub use line::{AUTH_BYTES_MAX, COMMAND_BYTES_MAX};
 pub use login::Secret;
@@ -64,6 +67,7 @@ pub struct Session {
     standing: Standing,
     /// AUTH came, and no known command since.
     secrets_may_follow: bool,
+    conduct: Conduct,
     errors: u32,
     leaving: bool,
     /// When the client was last given the word.
@@ -72,6 +76,8 @@ pub struct Session {
 
 #[derive(Debug)]
 enum State {
+    /// The client waits to be greeted.
+    Greeting,
     /// A command is awaited.
     Command,
     /// The answer to a challenge is awaited.
@@ -84,6 +90,8 @@ enum State {
     CheckingRecipient(Mailbox),
     /// The loop asks a blocklist about the client, for this recipient.
     AskingBlocklist { mailbox: Mailbox, zone: usize },
+    /// The loop asks about the client or the sender, for this recipient.
+    Inquiring { mailbox: Mailbox, step: Step },
     /// The loop opens a message.
     Opening,
     /// The loop stores the message.
@@ -105,6 +113,10 @@ enum Enhanced {
 struct Transaction {
     sender: Option<Mailbox>,
     recipients: Vec<Mailbox>,
+    /// What was found out about the sender's domain.
+    domain: Opinion,
+    /// One of the recipients was bad.
+    is_spoilt: bool,
 }
 
 /// A connection that never becomes a session: what is said and what is noted.
@@ -142,6 +154,7 @@ impl Session {
             last_address: None,
             standing: Standing::Unasked(Vec::new()),
             secrets_may_follow: false,
+            conduct: Conduct::default(),
             errors: 0,
             leaving: false,
             since: now,
@@ -152,12 +165,14 @@ impl Session {
     pub fn deadline(&self) -> Option<Timestamp> {
         let limits = &self.policy.limits;
         match &self.state {
+            State::Greeting => Some(self.since + self.policy.rules.greet_delay),
             State::Command | State::Auth(_) => Some(self.since + limits.command_timeout),
             State::Data(reception) => Some(reception.deadline(limits)),
             State::Handshake => Some(self.since + limits.handshake_timeout),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
+            | State::Inquiring { .. }
             | State::Opening
             | State::Storing(_)
             | State::Closed => None,
@@ -182,11 +197,15 @@ impl Session {
             (State::AskingBlocklist { mailbox, zone }, Input::Blocklist(answer)) => {
                 self.zone_answered(now, (mailbox, zone), answer, out);
             }
+            (State::Inquiring { mailbox, step }, Input::Inquired(finding)) => {
+                self.inquired(now, (mailbox, step), &finding, out);
+            }
             (State::Opening, Input::Opened(answer)) => self.opened(now, answer, out),
             (State::Storing(reception), Input::Stored(answer)) => self.stored(now, &reception, answer, out),
             (State::Handshake, Input::TlsDone) => self.encrypted(now, out),
             (_, Input::TlsFailed) => self.give_up(SmtpdEvent::TlsFailed, out),
             (state, Input::Gone(gone)) => self.gone(&state, gone, out),
+            (State::Greeting, Input::Timeout) => self.waited(now, out),
             (_, Input::Timeout) => self.timed_out(out),
             (State::Command, Input::Connected) => self.connected(now, out),
             (state, Input::Bytes(bytes)) => {
@@ -198,6 +217,7 @@ impl Session {
                 self.leaving = true;
             }
             // An answer that nobody asked for changes nothing.
+            (state, Input::Inquired(_)) => self.state = state,
             (state, Input::Connected | Input::TlsDone | Input::Password(_) | Input::Recipient(_))
             | (state, Input::Blocklist(_) | Input::Opened(_) | Input::Stored(_)) => self.state = state,
         }
@@ -206,7 +226,7 @@ impl Session {
 
     /// Reads one line, or a piece of the message; false when there is nothing to be read or the loop has the word.
     fn step(&mut self, now: Timestamp, out: &mut Vec<Output>) -> bool {
-        if self.leaving && matches!(self.state, State::Command | State::Auth(_)) {
+        if self.leaving && matches!(self.state, State::Greeting | State::Command | State::Auth(_)) {
             self.say(
                 421,
                 "4.3.2",
@@ -219,9 +239,11 @@ impl Session {
             State::Command => Expected::Command,
             State::Auth(_) => Expected::AuthAnswer,
             State::Data(_) => return self.read_message(now, out),
+            State::Greeting => return !self.pending.is_empty() && self.spoke_early(now, out),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
+            | State::Inquiring { .. }
             | State::Opening
             | State::Storing(_)
             | State::Handshake
@@ -261,7 +283,7 @@ impl Session {
             Ok(Command::Vrfy) => self.say(252, "2.0.0", "send some mail, i'll try my best", out),
             Ok(Command::Help) => self.say(214, "2.0.0", "postern speaks SMTP as RFC 5321 has it", out),
             Ok(Command::Quit) => {
-                self.say(221, "2.0.0", &self.policy.hostname.clone(), out);
+                self.say(221, "2.0.0", self.policy.greeting(), out);
                 self.close(End::Clean, out);
             }
             Ok(Command::StartTls) => self.starttls(out),

@@ -325,7 +325,7 @@ fn guard_fact(guard: &Guard<'_>) -> Fact {
     match guard.found {
         Found::Forbidden { .. } => Fact::Forbidden,
         Found::BadRecipients => Fact::Limit,
-        Found::SpokeEarly | Found::GoneEarly => Fact::Greeting,
+        Found::SpokeEarly | Found::SpokeEarlyIgnored | Found::GoneEarly => Fact::Greeting,
     }
 }
 
@@ -335,6 +335,7 @@ fn guard_field<'a>(guard: &Guard<'a>, name: &str) -> Option<Text<'a>> {
         (Found::Forbidden { value, .. }, "value") => Some(value.clone()),
         (Found::BadRecipients, "limit") => Some(logline::foreign::Limit::BadRecipients.name().into()),
         (Found::SpokeEarly, "outcome") => Some("spoke".into()),
+        (Found::SpokeEarlyIgnored, "outcome") => Some("ignored".into()),
         (Found::GoneEarly, "outcome") => Some("gone".into()),
         _ => None,
     }

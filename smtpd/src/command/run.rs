@@ -13,6 +13,7 @@ use crate::command::{Answer, Failure, fingerprint_key, telemetry};
 use crate::config::Config;
 use crate::connection::Shared;
 use crate::gate::Gate;
+use crate::inquiry::Inquirer;
 use crate::names::Names;
 use crate::password::{Authority, Checker};
 use crate::queue::{Courier, Delivering, Router, Store};
@@ -83,9 +84,19 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
     let checker = Checker::new(Arc::clone(&users), &policy.default_domain, fingerprint_key(config)?);
     let authority = Authority::File(checker);
     let gate = Mutex::new(Gate::new(&policy.hostname, config.connections));
-    let blocklists = Arc::new(Bureau::open(&policy.blocklists, names, config.state.join("dnsbl.jsonl")));
-    let shared =
-        Shared { policy, telemetry: Arc::clone(telemetry), gate, users, authority, queue, blocklists, tls };
+    let blocklists =
+        Arc::new(Bureau::open(&policy.blocklists, names.clone(), config.state.join("dnsbl.jsonl")));
+    let shared = Shared {
+        policy,
+        telemetry: Arc::clone(telemetry),
+        gate,
+        users,
+        authority,
+        queue,
+        blocklists,
+        inquirer: Inquirer::new(names),
+        tls,
+    };
     Ok((Arc::new(shared), courier))
 }
 

@@ -15,6 +15,7 @@ use crate::config::{Config, ConfigError, FILE};
 use crate::connection::{Connection, Shared};
 use crate::environment::{self, Environment as _, OfProcess};
 use crate::gate::Gate;
+use crate::inquiry::Inquirer;
 use crate::names::Names;
 use crate::password::{Authority, Checker, Checkpassword};
 use crate::queue::{
@@ -142,12 +143,17 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
     };
     Ok(Arc::new(Shared {
         gate: Mutex::new(Gate::new(&policy.hostname, config.connections)),
-        blocklists: Arc::new(Bureau::open(&policy.blocklists, names, config.state.join("dnsbl.jsonl"))),
+        blocklists: Arc::new(Bureau::open(
+            &policy.blocklists,
+            names.clone(),
+            config.state.join("dnsbl.jsonl"),
+        )),
         telemetry: Arc::clone(telemetry),
         policy,
         users,
         authority,
         queue,
+        inquirer: Inquirer::new(names),
         tls,
     }))
 }

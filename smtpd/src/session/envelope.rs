@@ -4,7 +4,9 @@ use logline::{ChkuserOutcome, Reason, Timestamp};
 
 use crate::mailbox::{Address, Mailbox};
 use crate::session::command::Path;
-use crate::session::{About, Ask, Output, RecipientAnswer, Rejection, Service, Session, State, Transaction};
+use crate::session::{
+    About, Ask, End, Opinion, Output, RecipientAnswer, Rejection, Service, Session, State, Transaction,
+};
 
 impl Session {
     pub(super) fn mail(&mut self, path: &Path<'_>, size_bytes: Option<u64>, out: &mut Vec<Output>) {
@@ -23,6 +25,10 @@ impl Session {
                 return self.refuse(Rejection::SenderFormat, about, out);
             }
         };
+        if let Some(rejection) = self.sender_is_refused(sender.as_ref()) {
+            self.refuse(rejection, about, out);
+            return self.close(End::GaveUp, out);
+        }
         if size_bytes.is_some_and(|size| size > self.policy.limits.message_bytes_max) {
             return self.refuse(Rejection::TooBig, about, out);
         }
@@ -31,7 +37,8 @@ impl Session {
             None => ChkuserOutcome::AcceptedNullSender,
         };
         self.note_chkuser(outcome, about, out);
-        self.transaction = Some(Transaction { sender, recipients: Vec::new() });
+        self.transaction =
+            Some(Transaction { sender, recipients: Vec::new(), domain: Opinion::None, is_spoilt: false });
         self.say(250, "2.1.0", "ok", out);
     }
 
@@ -77,7 +84,11 @@ impl Session {
     }
 
     fn rcpt_mailbox(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
-        if self.policy.domains.contains(&mailbox.domain_key()) {
+        let mailbox = self.policy.rules.with_our_name(mailbox, self.peer.local.ip());
+        if self.is_refused_unasked(&mailbox, out) {
+            return;
+        }
+        if self.is_ours(&mailbox) {
             out.push(Output::Ask(Ask::Recipient(mailbox.clone())));
             self.state = State::CheckingRecipient(mailbox);
             return;
@@ -138,6 +149,7 @@ impl Session {
     ) {
         self.note_accepted(250, Reason::Rcptto, detail, about, out);
         self.say(250, "2.1.5", "ok", out);
+        self.count_recipient();
         if let Some(transaction) = &mut self.transaction {
             transaction.recipients.push(mailbox);
         }

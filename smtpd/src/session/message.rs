@@ -83,6 +83,11 @@ impl Session {
         if transaction.recipients.is_empty() {
             return self.refuse(Rejection::RcptFirst, About::Session, out);
         }
+        if self.is_spoilt() {
+            self.refuse(Rejection::Spoilt, About::Session, out);
+            self.transaction = None;
+            return;
+        }
         out.push(Output::Ask(Ask::Open(Envelope {
             sender: transaction.sender.clone(),
             recipients: transaction.recipients.clone(),

@@ -7,7 +7,7 @@ use logline::{Fingerprint, Record};
 
 use crate::blocklist::LookUp;
 use crate::mailbox::Mailbox;
-use crate::session::{Envelope, Secret};
+use crate::session::{Envelope, Finding, Inquiry, Secret};
 
 /// What a session reacts to.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub enum Input<'a> {
     Recipient(RecipientAnswer),
     /// Answer to [`Ask::Blocklist`].
     Blocklist(LookUp),
+    /// Answer to [`Ask::Inquire`].
+    Inquired(Finding),
     /// Answer to [`Ask::Open`].
     Opened(OpenAnswer),
     /// Answer to [`Ask::Store`].
@@ -78,6 +80,8 @@ pub enum Ask {
         /// The client.
         address: IpAddr,
     },
+    /// What do name servers say of a client or a sender?
+    Inquire(Inquiry),
     /// Will the queue take a message? It stands under the number that the answer gives.
     Open(Envelope),
     /// The message is whole: is it safe on disk?

@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a helper of a test fails with the test")]
 
 mod blocklists;
+mod gate;
 mod hostile;
 mod login;
 mod mail;
