@@ -45,6 +45,17 @@
 //! | `[limits] connections_max` | 1000 | open connections |
 //! | `[limits] connections_per_address_max` | 50 | of these from one IPv4 address or one IPv6 /64 |
 //! | `[limits] errors_max` | 10 | errors after which a session is closed |
+//! | `[limits] errors_undelayed` | 3 | errors that are answered at once |
+//! | `[limits] error_pause` | `1s` | what each error after those costs |
+//! | `[limits] command_bytes_max` | 2048 | bytes of a command line |
+//! | `[limits] address_bytes_max` | 320 | bytes of an address |
+//! | `[limits] local_part_bytes_max` | 255 | bytes of its local part |
+//! | `[limits] line_bytes_max` | 0 | bytes of a line of a message; 0 for any |
+//! | `[limits] idle_commands_max` | 100 | commands without a message |
+//! | `[limits] hops_max` | 100 | hops of a message |
+//! | `[limits] bare_newline` | `refuse` | `end-line`: a line feed alone ends a line, and never a message |
+//! | `[limits] handshake_timeout` | `1m` | longest handshake |
+//! | `[limits] data_bytes_per_second_min` | 100 | what a message has to come at, on average |
 //! | `[limits] command_timeout` | `5m` | longest wait for a command |
 //! | `[limits] data_timeout` | `5m` | longest wait for a piece of a message |
 //! | `[limits] queue_messages_max` | 100 000 | messages in the queue after which no more are taken |

@@ -9,6 +9,7 @@ mod clock;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod dsn;
 pub mod durable;
 pub mod environment;
 pub mod fingerprint;

@@ -22,6 +22,7 @@ mod parcel;
 mod program;
 mod remote;
 mod reply;
+mod report;
 mod route;
 mod spool;
 mod store;
@@ -75,6 +76,9 @@ pub struct State {
     pub attempts: u32,
     /// When those that wait are tried.
     pub next: Timestamp,
+    /// Whether the sender was told that it takes long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delay_told: bool,
 }
 
 /// What became of one recipient.
@@ -85,6 +89,10 @@ pub enum Fate {
     Pending,
     /// Delivered.
     Delivered,
+    /// Given to a server that tells the sender of its delivery itself, where that is wanted.
+    Passed,
+    /// Given to a server that tells of failures alone.
+    Relayed,
     /// Never to be delivered; the sender is to be told.
     Failed {
         /// Why, for the sender.
@@ -99,6 +107,7 @@ impl State {
             recipients: vec![Fate::Pending; envelope.recipients.len()],
             attempts: 0,
             next: envelope.received,
+            delay_told: false,
         }
     }
 }

@@ -9,6 +9,7 @@
 mod blocked;
 mod body;
 mod checks;
+mod chunk;
 mod command;
 mod envelope;
 mod fact;
@@ -27,20 +28,23 @@ use std::sync::Arc;
 
 use logline::{Encryption, Record, SmtpdEvent, Timestamp};
 
+use crate::dsn::{Wish, Wishes};
 use crate::mailbox::Mailbox;
 
 use blocked::Standing;
 use body::Body;
 use checks::{Conduct, Opinion, Step};
+use chunk::Chunk;
 use command::{Command, Refused, Subject};
 use fact::About;
 use line::{Expected, Line, Pending};
 use login::{Dialogue, Login};
-use message::Reception;
+use message::{Opening, Reception};
 
+pub use body::BareNewline;
 pub use checks::{Finding, Inquiry, MailDomain};
 pub use grant::{Grant, Verdict};
-pub use line::{AUTH_BYTES_MAX, COMMAND_BYTES_MAX};
+pub use line::AUTH_BYTES_MAX;
 pub use login::Secret;
 pub use message::Envelope;
 pub(crate) use message::date;
@@ -62,6 +66,8 @@ pub struct Session {
     encryption: Option<Encryption>,
     login: Option<Login>,
     transaction: Option<Transaction>,
+    /// A message of which chunks have come, and the last has not.
+    chunks: Option<Box<Reception>>,
     /// The last address that was parsed, for the sentences that name it.
     last_address: Option<Vec<u8>>,
     standing: Standing,
@@ -69,6 +75,8 @@ pub struct Session {
     secrets_may_follow: bool,
     conduct: Conduct,
     errors: u32,
+    /// Commands that served no message, since the last one.
+    idle_commands: u32,
     leaving: bool,
     /// When the client was last given the word.
     since: Timestamp,
@@ -92,8 +100,10 @@ enum State {
     AskingBlocklist { mailbox: Mailbox, zone: usize },
     /// The loop asks about the client or the sender, for this recipient.
     Inquiring { mailbox: Mailbox, step: Step },
+    /// A chunk of the message is awaited.
+    Chunk(Box<Chunk>),
     /// The loop opens a message.
-    Opening,
+    Opening(Opening),
     /// The loop stores the message.
     Storing(Box<Reception>),
     /// The loop makes the handshake.
@@ -117,6 +127,12 @@ struct Transaction {
     domain: Opinion,
     /// One of the recipients was bad.
     is_spoilt: bool,
+    wishes: Wishes,
+    /// What came with the recipient that is being looked at.
+    wish: Wish,
+    smtputf8: bool,
+    /// Length of all addresses together.
+    envelope_bytes: usize,
 }
 
 /// A connection that never becomes a session: what is said and what is noted.
@@ -151,11 +167,13 @@ impl Session {
             encryption: None,
             login: None,
             transaction: None,
+            chunks: None,
             last_address: None,
             standing: Standing::Unasked(Vec::new()),
             secrets_may_follow: false,
             conduct: Conduct::default(),
             errors: 0,
+            idle_commands: 0,
             leaving: false,
             since: now,
         }
@@ -168,12 +186,13 @@ impl Session {
             State::Greeting => Some(self.since + self.policy.rules.greet_delay),
             State::Command | State::Auth(_) => Some(self.since + limits.command_timeout),
             State::Data(reception) => Some(reception.deadline(limits)),
+            State::Chunk(chunk) => Some(chunk.deadline(limits)),
             State::Handshake => Some(self.since + limits.handshake_timeout),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
             | State::Inquiring { .. }
-            | State::Opening
+            | State::Opening(_)
             | State::Storing(_)
             | State::Closed => None,
         }
@@ -200,7 +219,7 @@ impl Session {
             (State::Inquiring { mailbox, step }, Input::Inquired(finding)) => {
                 self.inquired(now, (mailbox, step), &finding, out);
             }
-            (State::Opening, Input::Opened(answer)) => self.opened(now, answer, out),
+            (State::Opening(opening), Input::Opened(answer)) => self.opened(now, opening, answer, out),
             (State::Storing(reception), Input::Stored(answer)) => self.stored(now, &reception, answer, out),
             (State::Handshake, Input::TlsDone) => self.encrypted(now, out),
             (_, Input::TlsFailed) => self.give_up(SmtpdEvent::TlsFailed, out),
@@ -240,16 +259,17 @@ impl Session {
             State::Auth(_) => Expected::AuthAnswer,
             State::Data(_) => return self.read_message(now, out),
             State::Greeting => return !self.pending.is_empty() && self.spoke_early(now, out),
+            State::Chunk(_) => return self.read_chunk(now, out),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
             | State::Inquiring { .. }
-            | State::Opening
+            | State::Opening(_)
             | State::Storing(_)
             | State::Handshake
             | State::Closed => return false,
         };
-        let line = self.pending.line(expected);
+        let line = self.pending.line(expected, self.policy.limits.command_bytes_max);
         if line != Line::Incomplete {
             self.since = now;
         }
@@ -269,14 +289,19 @@ impl Session {
     fn command(&mut self, now: Timestamp, line: &[u8], out: &mut Vec<Output>) {
         let command = Command::parse(line);
         self.hear(line, command.as_ref(), out);
+        if self.is_idle_too_long(command.as_ref()) {
+            self.refuse(Rejection::TooManyCommands, About::Session, out);
+            return self.close(End::GaveUp, out);
+        }
         match command {
             Ok(Command::Helo(name)) => self.helo(name, out),
             Ok(Command::Ehlo(name)) => self.ehlo(name, out),
-            Ok(Command::Mail { path, size_bytes }) => self.mail(&path, size_bytes, out),
-            Ok(Command::Rcpt(path)) => self.rcpt(&path, out),
+            Ok(Command::Mail { path, parameters }) => self.mail(&path, parameters, out),
+            Ok(Command::Rcpt { path, wish }) => self.rcpt(&path, wish, out),
             Ok(Command::Data) => self.data(now, out),
+            Ok(Command::Bdat { size_bytes, last }) => self.bdat(now, size_bytes, last, out),
             Ok(Command::Rset) => {
-                self.transaction = None;
+                self.forget_message(out);
                 self.say(250, "2.0.0", "flushed", out);
             }
             Ok(Command::Noop) => self.say(250, "2.0.0", "ok", out),
@@ -288,6 +313,11 @@ impl Session {
             }
             Ok(Command::StartTls) => self.starttls(out),
             Ok(Command::Auth { mechanism, initial }) => self.auth(mechanism, initial, out),
+            Err(Refused { rejection: Rejection::ChunkSize, .. }) => self.lost_in_chunks(out),
+            Err(Refused { rejection: Rejection::NotSmtp, .. }) => {
+                self.refuse(Rejection::NotSmtp, About::Session, out);
+                self.close(End::GaveUp, out);
+            }
             Err(Refused { rejection, subject }) => {
                 let about = match subject {
                     Subject::Nothing => About::Session,
@@ -296,6 +326,27 @@ impl Session {
                 };
                 self.refuse(rejection, about, out);
             }
+        }
+    }
+
+    /// Counts what serves no message: each costs the client nothing, and keeps the session's place.
+    fn is_idle_too_long(&mut self, command: Result<&Command<'_>, &Refused<'_>>) -> bool {
+        match command {
+            Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Rset)
+            | Ok(Command::Noop | Command::Vrfy | Command::Help) => {}
+            Ok(Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Bdat { .. })
+            | Ok(Command::Quit | Command::StartTls | Command::Auth { .. })
+            | Err(_) => return false,
+        }
+        self.idle_commands = self.idle_commands.saturating_add(1);
+        self.idle_commands > self.policy.limits.idle_commands_max
+    }
+
+    /// Ends the transaction, with what there is of its message.
+    fn forget_message(&mut self, out: &mut Vec<Output>) {
+        self.transaction = None;
+        if let Some(reception) = self.chunks.take() {
+            self.discard(&reception, out);
         }
     }
 

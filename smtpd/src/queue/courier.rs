@@ -10,10 +10,12 @@ use logline::Channel;
 use tokio::sync::mpsc;
 
 use crate::clock::now;
+use crate::queue::bounce::Original;
 use crate::queue::dispatch::{Dispatcher, Input, Job, Origin, Outcome, Output};
 use crate::queue::maildir::Mail;
 use crate::queue::order::orders_for;
 use crate::queue::remote::Remote;
+use crate::queue::report::Report;
 use crate::queue::{
     Dropbox, Message, MessageId, Order, Parcel, Program, Router, Spool, Store, bounce, store,
 };
@@ -193,7 +195,7 @@ impl Courier {
         loop {
             let next = self.dispatcher.next().map_or(Duration::from_secs(3600), |next| next.since(now()));
             tokio::select! {
-                Some(message) = self.accepted.recv() => self.feed(Input::Queued(message, Origin::Accepted)).await,
+                Some(message) = self.accepted.recv() => self.feed(Input::Queued(Box::new(message), Origin::Accepted)).await,
                 Some((delivery, outcome)) = self.finished.recv() => self.feed(Input::Finished(delivery, outcome)).await,
                 () = tokio::time::sleep(next) => self.feed(Input::Tick).await,
                 _ = orders.tick() => self.take_orders().await,
@@ -218,7 +220,7 @@ impl Courier {
                     .filter(|message| !self.dispatcher.has(message.id))
                     .collect::<Vec<_>>()
                 {
-                    self.feed(Input::Queued(message, Origin::Restored)).await;
+                    self.feed(Input::Queued(Box::new(message), Origin::Restored)).await;
                 }
             }
             Ok(Err(error)) => {
@@ -254,7 +256,7 @@ impl Courier {
         }
         let deliverer = Arc::clone(&self.deliverer);
         match tokio::task::spawn_blocking(move || store::read(deliverer.store.directory(), id)).await {
-            Ok(Ok(message)) => self.feed(Input::Queued(message, Origin::Accepted)).await,
+            Ok(Ok(message)) => self.feed(Input::Queued(Box::new(message), Origin::Accepted)).await,
             // It was found, and delivered, before its order was.
             Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(Err(error)) => tracing::error!(message = %id, %error, "cannot read a message of the queue"),
@@ -292,12 +294,18 @@ impl Courier {
             Output::Remove(id) => {
                 on_disk("remove a message", move || deliverer.store.remove(id)).await;
             }
-            Output::Bounce(id, failures) => {
-                let bounced = on_disk("write a bounce", move || deliverer.bounce(id, &failures)).await;
+            Output::Tell(id, reports) => {
+                let told = on_disk("write a report of delay", move || deliverer.bounce(id, &reports)).await;
+                if let Some(report) = told.flatten() {
+                    inputs.push(Input::Queued(Box::new(report), Origin::Accepted));
+                }
+            }
+            Output::Bounce(id, reports) => {
+                let bounced = on_disk("write a bounce", move || deliverer.bounce(id, &reports)).await;
                 match bounced.flatten() {
                     Some(bounce) => {
                         inputs.push(Input::Bounced(id, bounce.id));
-                        inputs.push(Input::Queued(bounce, Origin::Accepted));
+                        inputs.push(Input::Queued(Box::new(bounce), Origin::Accepted));
                     }
                     None => inputs.push(Input::BounceFailed(id)),
                 }
@@ -352,18 +360,14 @@ impl Deliverer {
         }
     }
 
-    fn bounce(
-        &self,
-        id: MessageId,
-        failures: &[(crate::mailbox::Mailbox, String)],
-    ) -> io::Result<Option<Message>> {
+    fn bounce(&self, id: MessageId, reports: &[Report]) -> io::Result<Option<Message>> {
         let message = store::read(self.store.directory(), id)?;
-        let mut start = Vec::new();
-        self.store.text(id)?.take(bounce::HEADER_BYTES_MAX as u64).read_to_end(&mut start)?;
-        let end = memchr::memmem::find(&start, b"\n\n").map_or(start.len(), |end| end + 1);
-        let header = start.get(..end).unwrap_or_default();
+        let original = Original::of(&message, reports);
+        let mut text = Vec::new();
+        self.store.text(id)?.take(original.bytes_max()).read_to_end(&mut text)?;
         let hostname = &self.with.policy.hostname;
-        let Some((envelope, text)) = bounce::bounce(hostname, now(), &message, header, failures) else {
+        let original = original.part(&text);
+        let Some((envelope, text)) = bounce::bounce(hostname, now(), &message, original, reports) else {
             return Ok(None);
         };
         let mut spool = self.store.spool(envelope)?;

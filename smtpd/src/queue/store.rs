@@ -282,6 +282,8 @@ mod tests {
             client: Some([192, 0, 2, 7].into()),
             session: None,
             user: None,
+            wishes: crate::dsn::Wishes::default(),
+            smtputf8: false,
         }
     }
 

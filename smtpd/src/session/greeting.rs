@@ -26,19 +26,21 @@ impl Session {
 
     pub(super) fn helo(&mut self, name: &[u8], out: &mut Vec<Output>) {
         self.enhanced = Enhanced::NotOffered;
-        self.begin(name);
+        self.begin(name, out);
         self.say(250, "2.0.0", self.policy.greeting(), out);
     }
 
     /// The order is sagredo's; SIZE is last because old clients look for it there.
     pub(super) fn ehlo(&mut self, name: &[u8], out: &mut Vec<Output>) {
-        self.begin(name);
+        self.begin(name, out);
         self.enhanced = Enhanced::Offered;
         let mut reply = format!("250-{}\r\n", self.policy.greeting());
         if self.encryption.is_none() && self.peer.tls_available {
             reply.push_str("250-STARTTLS\r\n");
         }
-        reply.push_str("250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n");
+        reply.push_str("250-PIPELINING\r\n250-SMTPUTF8\r\n250-8BITMIME\r\n250-CHUNKING\r\n");
+        reply.push_str("250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n");
+        reply.push_str(&format!("250-LIMITS RCPTMAX={}\r\n", self.policy.limits.recipients_max));
         if self.encryption.is_some() {
             reply.push_str("250-AUTH LOGIN PLAIN\r\n");
         }
@@ -46,10 +48,10 @@ impl Session {
         out.push(Output::Reply(reply.into_bytes()));
     }
 
-    pub(super) fn begin(&mut self, name: &[u8]) {
+    pub(super) fn begin(&mut self, name: &[u8], out: &mut Vec<Output>) {
         self.helo = Some(name.to_vec());
         self.forget_name();
-        self.transaction = None;
+        self.forget_message(out);
     }
 
     pub(super) fn starttls(&mut self, out: &mut Vec<Output>) {
@@ -78,7 +80,7 @@ impl Session {
         self.helo = None;
         self.enhanced = Enhanced::NotOffered;
         self.login = None;
-        self.transaction = None;
+        self.forget_message(out);
         self.last_address = None;
         self.since = now;
     }

@@ -49,6 +49,8 @@ macro_rules! rejections {
 rejections! {
     /// A command that nobody knows.
     Unrecognized = 500, "5.5.1", "unrecognized command (#5.5.1)", Unrecognized, "";
+    /// What a client of another protocol says. The connection ends.
+    NotSmtp = 554, "5.5.1", "this is a mail server and speaks SMTP (#5.5.1)", Unrecognized, "protocol";
     /// A command that is known and not offered.
     Unimplemented = 502, "5.5.1", "unimplemented (#5.5.1)", Unimplemented, "";
     /// A command line longer than any command is.
@@ -61,6 +63,10 @@ rejections! {
     MailFirst = 503, "5.5.1", "MAIL first (#5.5.1)", Sequence, "mail";
     /// DATA before RCPT.
     RcptFirst = 503, "5.5.1", "RCPT first (#5.5.1)", Sequence, "rcpt";
+    /// A command that does not go together with chunks that came already.
+    ChunksOpen = 503, "5.5.1", "the message has begun: BDAT or RSET (#5.5.1)", Sequence, "bdat";
+    /// BDAT with a length that is none. Nobody knows where the next command begins, so the connection ends.
+    ChunkSize = 501, "5.5.4", "syntax error in the length of a chunk (#5.5.4)", Syntax, "bdat";
     /// STARTTLS with an argument.
     StarttlsSyntax = 501, "5.5.4", "Syntax error (no parameters allowed) (#5.5.4)", Syntax, "starttls";
     /// STARTTLS inside TLS.
@@ -93,6 +99,10 @@ rejections! {
     RcptFormat = 553, "5.1.3", "sorry, mailbox syntax not allowed (#5.1.3)", Chkuser, "rcptformat";
     /// A recipient without a domain.
     RcptNoDomain = 550, "5.1.3", "sorry, you must specify a domain (#5.1.3)", Chkuser, "domainmissing";
+    /// An address beyond ASCII in a session that did not ask for SMTPUTF8.
+    NeedsUtf8 = 553, "5.6.7", "sorry, that address needs SMTPUTF8 (#5.6.7)", Syntax, "nonascii";
+    /// An address, or its local part, longer than allowed.
+    PathTooLong = 501, "5.1.3", "sorry, that address is too long (#5.1.3)", Syntax, "pathtoolong";
     /// A recipient that does not exist.
     NoMailbox = 550, "5.1.1", "sorry, no mailbox here by that name. (#5.1.1)", Chkuser, "nomailbox";
     /// A recipient elsewhere, from a client that may not relay.
@@ -153,6 +163,8 @@ rejections! {
     HeloNoMatch = 550, "5.7.1", "sorry, your HELO name is not yours (#5.7.1)", Helo, "nomatch";
     /// A message larger than allowed, announced or found.
     TooBig = 552, "5.3.4", "sorry, that message size exceeds my databytes limit (#5.3.4)", DatabytesLimitExceeded, "";
+    /// A message with a line longer than allowed.
+    LongLine = 554, "5.6.0", "sorry, a line of that message is too long (#5.6.0)", DatabytesLimitExceeded, "line";
     /// A line feed or a carriage return that stands alone.
     BareNewline = 451, "4.5.2", "See https://cr.yp.to/docs/smtplf.html.", BadNewlines, "";
     /// A message that has been everywhere.
@@ -167,6 +179,8 @@ rejections! {
     Timeout = 451, "4.4.2", "timeout (#4.4.2)", AlarmTimeout, "";
     /// More errors than a session may make.
     TooManyErrors = 421, "4.7.0", "too many errors (#4.7.0)", TooManyErrors, "";
+    /// More commands without a message than a session may give.
+    TooManyCommands = 421, "4.7.0", "too many commands without a message (#4.7.0)", TooManyErrors, "commands";
     /// More connections than one address may have, or than there are.
     TooManyConnections = 421, "4.7.0", "too many connections, try again later (#4.7.0)", TooManyConnections, "";
 }

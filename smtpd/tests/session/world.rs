@@ -8,8 +8,8 @@ use logline::{Fingerprint, Record, SessionId, Timestamp};
 use smtpd::blocklist::{Blocklist, Desk, LookUp, Plan, ZoneAnswer};
 use smtpd::rules::{HeloNames, Rules};
 use smtpd::session::{
-    Ask, Finding, Gone, Grant, Input, Inquiry, Limits, MailDomain, OpenAnswer, Output, PasswordAnswer, Peer,
-    Policy, RecipientAnswer, Service, Session, StoreAnswer,
+    Ask, Envelope, Finding, Gone, Grant, Input, Inquiry, Limits, MailDomain, OpenAnswer, Output,
+    PasswordAnswer, Peer, Policy, RecipientAnswer, Service, Session, StoreAnswer,
 };
 
 /// 2026-11-21 12:00:00 UTC.
@@ -25,6 +25,8 @@ pub(super) struct World {
     pub(super) transcript: Vec<String>,
     pub(super) message: Vec<u8>,
     pub(super) open: bool,
+    /// Of the last message.
+    pub(super) envelope: Option<Envelope>,
 }
 
 pub(super) fn policy() -> Policy {
@@ -72,6 +74,7 @@ impl World {
             transcript: Vec::new(),
             message: Vec::new(),
             open: true,
+            envelope: None,
         };
         world.feed(Input::Connected);
         world
@@ -158,7 +161,10 @@ impl World {
             Ask::Open(envelope) if envelope.sender.as_ref().is_some_and(|s| s.local() == "closed") => {
                 Input::Opened(OpenAnswer::Closed)
             }
-            Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 77 }),
+            Ask::Open(envelope) => {
+                self.envelope = Some(envelope);
+                Input::Opened(OpenAnswer::Open { qp: 77 })
+            }
             Ask::Store if self.message.ends_with(b"fail\n") => Input::Stored(StoreAnswer::Failed),
             Ask::Store => {
                 let message = String::from_utf8_lossy(&std::mem::take(&mut self.message)).into_owned();
