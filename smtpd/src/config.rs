@@ -16,6 +16,14 @@
 //! | `badhelonorelay`, `badmailfromnorelay`, `badrcpttonorelay` | `[]` | the same, but not of clients that may relay |
 //! | `rejectrelaytest` | `false` | refuses recipients with `!`, `%` or `@` in the local part |
 //! | `rejectnullsenders` | `false` | refuses bounces for now (421) |
+//! | `[[recipients]] kind` | none | who knows recipients: `users`, `any`, `validrcptto`, `users-cdb`, `maildirs`, `sqlite`, `command`, `forward` |
+//! | `[[recipients]] domains` | all | of which domains; those of one domain are asked in this order |
+//! | `[[recipients]] file` | none | of `validrcptto` and `sqlite`; of `users-cdb`: `/var/qmail/users/cdb` |
+//! | `[[recipients]] cdb` | none | of `validrcptto`: more of the same |
+//! | `[[recipients]] root`, `path` | none, `{domain}/{user}/Maildir` | of `maildirs` |
+//! | `[[recipients]] query` | none | of `sqlite`: gives a row for the address `?1`, in lower case |
+//! | `[[recipients]] command` | none | of `command`: program and arguments |
+//! | `[[recipients]] host` | none | of `forward`: `HOST:PORT` |
 //! | `[greet] delay` | `0s` | how long a client on port 25 waits for its greeting |
 //! | `[greet] early` | `reject` | what becomes of one that does not: `reject` (554), or `ignore` |
 //! | `[helo] policy` | `off` | what a client may call itself: `off`, `lenient`, `rfc`, `strict` |
@@ -82,6 +90,7 @@ mod limits;
 mod listen;
 mod log;
 mod network;
+mod recipients;
 mod rules;
 mod tls;
 
@@ -101,6 +110,7 @@ pub use limits::{
 pub use listen::{LISTEN, Listen};
 pub use log::{Format, Log, Stamp};
 pub use network::{HostPort, REMOTE_PORT, Remote};
+pub use recipients::{ASSIGN, RecipientKind, RecipientSource, TREE_PATH};
 pub use tls::Tls;
 
 use crate::mailbox::Mailbox;
@@ -143,6 +153,8 @@ pub struct Config {
     pub connections: Connections,
     /// `queue_messages_max`
     pub queue_messages_max: usize,
+    /// `[[recipients]]`
+    pub recipients: Vec<RecipientSource>,
     /// `queue`; our own where none is named.
     pub queue: Option<Program>,
     /// `[dns] servers`; those of the system where none are named.
@@ -238,6 +250,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         tls,
         log: log::log(&root.table_or_empty("log")),
         connections: limits::connections(&limits, control),
+        recipients: recipients::recipients(root, control),
         queue: root.path("queue").map(Program),
         queue_messages_max: limits.get_or("queue_messages_max", QUEUE_MESSAGES_MAX) as usize,
         name_servers: network::name_servers(root),

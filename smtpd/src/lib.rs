@@ -23,6 +23,7 @@ pub mod names;
 pub mod password;
 pub mod proxy;
 pub mod queue;
+pub mod recipients;
 pub mod rules;
 pub mod server;
 pub mod session;

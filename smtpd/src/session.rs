@@ -30,6 +30,7 @@ use logline::{Encryption, Record, SmtpdEvent, Timestamp};
 
 use crate::dsn::{Wish, Wishes};
 use crate::mailbox::Mailbox;
+use crate::recipients::Context;
 
 use blocked::Standing;
 use body::Body;
@@ -201,6 +202,17 @@ impl Session {
     /// The client's address.
     pub fn client(&self) -> IpAddr {
         self.peer.remote.ip()
+    }
+
+    /// Whose message the next recipient is for, for whoever looks the recipient up.
+    pub fn context(&self) -> Context {
+        let sender = self.transaction.as_ref().and_then(|transaction| transaction.sender.as_ref());
+        Context {
+            sender: sender
+                .map(|sender| format!("{}@{}", sender.local(), sender.domain()))
+                .unwrap_or_default(),
+            helo: self.helo.clone().unwrap_or_default(),
+        }
     }
 
     /// Takes one input and appends to `out` what is to be done.

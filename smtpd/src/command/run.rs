@@ -17,6 +17,7 @@ use crate::inquiry::Inquirer;
 use crate::names::Names;
 use crate::password::{Authority, Checker};
 use crate::queue::{Courier, Delivering, Router, Store};
+use crate::recipients::Recipients;
 use crate::server::{self, Listener};
 use crate::stop;
 use crate::tls::Keeper;
@@ -68,14 +69,14 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
         what: "it holds the users; let this user read it",
         cause,
     })?;
+    let recipients = Arc::new(Recipients::of(config, Arc::clone(&users)));
     let tls = config.tls.as_ref().map(|tls| Keeper::open(tls, &policy.hostname)).transpose()?;
     let store = Store::open(&config.state.join("queue"))?;
     let names = Names::new(&config.name_servers).map_err(Failure::Resolver)?;
     let router = Router::new(names.clone(), &config.remote, &policy.hostname);
     let with = Delivering {
         policy: Arc::clone(&policy),
-        users: Arc::clone(&users),
-        maildirs: config.maildirs.clone(),
+        recipients: Arc::clone(&recipients),
         telemetry: Arc::clone(telemetry),
         messages_max: config.queue_messages_max,
     };
@@ -90,7 +91,7 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
         policy,
         telemetry: Arc::clone(telemetry),
         gate,
-        users,
+        recipients,
         authority,
         queue,
         blocklists,

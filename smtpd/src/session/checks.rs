@@ -5,7 +5,7 @@ use logline::{ChkuserOutcome, Found, Guard, Record, Text, Timestamp};
 
 use crate::mailbox::Mailbox;
 use crate::rules::{Early, HeloFault, HeloNames, Trust, is_relay_probe};
-use crate::session::{About, Answer, Ask, End, Output, Rejection, Service, Session, State};
+use crate::session::{About, Answer, Ask, End, Output, RecipientAnswer, Rejection, Service, Session, State};
 
 /// What has to be asked about a client or a sender once a recipient is found to exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub(super) enum Opinion {
 /// How a session stands with the policies.
 #[derive(Debug, Default)]
 pub(super) struct Conduct {
+    /// Who knew the last recipient.
+    pub(super) found: RecipientAnswer,
     /// What the client's name was found to be.
     helo: Opinion,
     /// Bad recipients so far, of all messages.

@@ -143,7 +143,7 @@ impl Session {
                 return self.refuse(Rejection::RcptFormat, about, out);
             };
             self.note_chkuser(ChkuserOutcome::Relaying, about, out);
-            return self.accept_recipient(relayed, "chkuserrelay", about, out);
+            return self.accept_recipient(relayed, (Reason::Rcptto, "chkuserrelay"), about, out);
         }
         self.note_chkuser(ChkuserOutcome::RejectedRelaying, about, out);
         self.refuse(Rejection::NotInRcpthosts, about, out);
@@ -159,19 +159,34 @@ impl Session {
         self.since = now;
         let given = mailbox.to_string();
         let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
-        match answer {
-            RecipientAnswer::Known => {
+        self.conduct.found = answer;
+        let rejection = match answer {
+            RecipientAnswer::Known | RecipientAnswer::Valid | RecipientAnswer::Checked => {
                 self.note_chkuser(ChkuserOutcome::AcceptedRcpt, about, out);
-                self.recipient_known(mailbox, out);
+                return self.recipient_known(mailbox, out);
+            }
+            RecipientAnswer::AnyOfDomain => {
+                self.note_chkuser(ChkuserOutcome::AcceptedAnyRcptOfDomain, about, out);
+                return self.recipient_known(mailbox, out);
             }
             RecipientAnswer::Unknown => {
                 self.note_chkuser(ChkuserOutcome::RejectedRcpt, about, out);
-                self.refuse(Rejection::NoMailbox, about, out);
+                Rejection::NoMailbox
             }
             RecipientAnswer::Unavailable => {
                 self.note_chkuser(ChkuserOutcome::NoAuthResource, about, out);
-                self.refuse(Rejection::NoAuthResource, about, out);
+                Rejection::NoAuthResource
             }
+            RecipientAnswer::NotValid => Rejection::NotValid,
+            RecipientAnswer::Refused => Rejection::CheckRefused,
+            RecipientAnswer::Overlimit => Rejection::Overlimit,
+            RecipientAnswer::CannotVerify => Rejection::CannotVerify,
+            RecipientAnswer::CannotExecute => Rejection::CannotExecute,
+        };
+        self.refuse(rejection, about, out);
+        // A 421 is the last word (RFC 5321 §3.8).
+        if rejection.answer().code == 421 {
+            self.close(End::GaveUp, out);
         }
     }
 
@@ -179,17 +194,23 @@ impl Session {
     pub(super) fn accept_known(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
         let given = mailbox.to_string();
         let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
-        self.accept_recipient(mailbox, "chkuser", about, out);
+        let (reason, detail) = match self.conduct.found {
+            RecipientAnswer::AnyOfDomain => (Reason::Rcpthosts, ""),
+            RecipientAnswer::Valid => (Reason::Rcptto, "validrcptto"),
+            RecipientAnswer::Checked => (Reason::Rcptto, "rcptcheck"),
+            _ => (Reason::Rcptto, "chkuser"),
+        };
+        self.accept_recipient(mailbox, (reason, detail), about, out);
     }
 
     fn accept_recipient(
         &mut self,
         mailbox: Mailbox,
-        detail: &'static str,
+        (reason, detail): (Reason, &'static str),
         about: About<'_>,
         out: &mut Vec<Output>,
     ) {
-        self.note_accepted(250, Reason::Rcptto, detail, about, out);
+        self.note_accepted(250, reason, detail, about, out);
         self.say(250, "2.1.5", "ok", out);
         self.count_recipient();
         if let Some(transaction) = &mut self.transaction {

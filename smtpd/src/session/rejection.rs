@@ -135,6 +135,16 @@ rejections! {
     BounceRecipients = 553, "5.5.3", "sorry, a bounce has one recipient (#5.5.3)", NullSenderDenied, "recipients";
     /// A message of which one recipient was bad.
     Spoilt = 553, "5.1.1", "sorry, badrcptto seen, so you MUST be spamming. (#5.1.1)", QregexBmt, "spoilt";
+    /// A recipient that is not in the list of valid ones.
+    NotValid = 553, "5.1.1", "sorry, this recipient is not in my validrcptto list (#5.7.1)", Validrcptto, "";
+    /// A recipient that the program that checks them does not take.
+    CheckRefused = 550, "5.1.1", "sorry, no mailbox here by that name. (#5.1.1)", Rcptcheck, "nomailbox";
+    /// A sender that sends too much, by the word of that program.
+    Overlimit = 421, "4.7.1", "you have exceeded your messaging limits (#4.3.0)", Rcptcheck, "overlimit";
+    /// That program could not find out: our trouble, no offence.
+    CannotVerify = 421, "4.3.0", "unable to verify recipient (#4.3.0)", Rcptcheck, "cannotverify";
+    /// That program could not be run: our trouble, no offence.
+    CannotExecute = 421, "4.3.0", "unable to execute recipient check (#4.3.0)", Rcptcheck, "cannotexecute";
     /// More recipients than a session may have.
     SessionRecipients = 550, "5.5.3", "sorry, reached maximum number of recipients allowed in one session (#5.5.3)", Chkuser, "maxrcpt";
     /// More recipients that do not exist than a session may try.
@@ -197,6 +207,8 @@ impl Rejection {
             self,
             Rejection::BadRecipient
                 | Rejection::NoMailbox
+                | Rejection::NotValid
+                | Rejection::CheckRefused
                 | Rejection::NotInRcpthosts
                 | Rejection::RcptFormat
                 | Rejection::RcptNoDomain

@@ -100,14 +100,31 @@ pub enum PasswordAnswer {
 }
 
 /// Answer to [`Ask::Recipient`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecipientAnswer {
     /// It exists.
+    #[default]
     Known,
     /// It does not.
     Unknown,
     /// Nobody can say now.
     Unavailable,
+    /// Nobody is asked: mail for its domain is delivered elsewhere, or all of it is taken.
+    AnyOfDomain,
+    /// It stands in the list of those that are valid.
+    Valid,
+    /// It does not, or stands there as one that is not.
+    NotValid,
+    /// The program that checks recipients takes it.
+    Checked,
+    /// That program does not.
+    Refused,
+    /// That program says that the sender sends too much.
+    Overlimit,
+    /// That program could not find out.
+    CannotVerify,
+    /// That program could not be run.
+    CannotExecute,
 }
 
 /// Answer to [`Ask::Open`].
