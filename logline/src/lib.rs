@@ -28,7 +28,7 @@ mod timestamp;
 pub use auth::{Auth, AuthOutcome, Fingerprint, Mechanism};
 pub use chkuser::{Chkuser, ChkuserOutcome};
 pub use foreign::{BadList, Foreign};
-pub use guard::{Found, Guard};
+pub use guard::{Found, Guard, Word};
 pub use qlog::{Encryption, Phase, Qlog, Reason, Verdict};
 pub use rbl::{Rbl, RblResult, RblSource, Rblsmtpd, Said};
 pub use record::Record;
