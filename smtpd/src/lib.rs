@@ -4,14 +4,18 @@
 //! Everything else carries that out.
 
 pub mod blocklist;
+pub mod cdb;
 mod clock;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod dsn;
 pub mod durable;
+pub mod environment;
 pub mod fingerprint;
 pub mod gate;
 pub mod header;
+pub mod inquiry;
 pub mod journal;
 pub mod mailbox;
 pub mod metrics;
@@ -19,6 +23,8 @@ pub mod names;
 pub mod password;
 pub mod proxy;
 pub mod queue;
+pub mod recipients;
+pub mod rules;
 pub mod server;
 pub mod session;
 pub mod stop;

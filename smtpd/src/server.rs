@@ -17,9 +17,9 @@ use crate::config::Listen;
 use crate::connection::{Connection, Place, Shared};
 use crate::gate::Admission;
 use crate::proxy::{self, Addresses};
-use crate::session::{Peer, Rejection, Service, Session, refusal};
+use crate::session::{Grant, Peer, Rejection, Service, Session, refusal};
 use crate::stop::Stop;
-use crate::wire::Wire;
+use crate::wire::{Stream, Wire};
 
 /// How long sessions and deliveries may go on after the server was told to stop.
 pub const DRAIN: Duration = Duration::from_secs(10);
@@ -180,15 +180,25 @@ impl Arrival {
         if let Err(error) = self.stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        let connection = Connection::new(Wire::Plain(self.stream), session, self.shared);
+        let connection = Connection::new(Wire::Plain(Stream::Tcp(self.stream)), session, self.shared);
         tokio::spawn(async move {
-            connection.run(place, self.stop).await;
+            let (end, wire) = connection.run(self.stop).await;
+            // The session is over for the journal now; the socket lingers without holding a place.
+            place.leave(end);
+            wire.close().await;
             drop(alive);
         });
     }
 
     fn peer(&self, session: logline::SessionId, local: SocketAddr, remote: SocketAddr) -> Peer {
-        Peer { session, service: self.service, tls_available: self.shared.tls.is_some(), local, remote }
+        Peer {
+            session,
+            service: self.service,
+            tls_available: self.shared.tls.is_some(),
+            local,
+            remote,
+            grant: Grant::default(),
+        }
     }
 
     /// Says no without a task: under a flood, memory is what there is least of. Inside TLS nothing can be said.

@@ -31,6 +31,7 @@ pub mod overlay;
 pub mod pace;
 pub mod quota;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod store;
 pub mod subject;

@@ -28,6 +28,8 @@ enum Command {
     Detect(commands::Detect),
     /// Who would have been banned by old logs, when and why.
     Replay(commands::Replay),
+    /// What old logs tell of a mail server: its flow, what is refused and why, what each blocklist is worth.
+    Report(commands::Report),
     /// Carries out the hooks of a watcher that runs, which starts it.
     #[command(hide = true)]
     Hooks,
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
             watcher::hooks::run()
         }
         Command::Replay(replay) => replay.run(),
+        Command::Report(report) => report.run(),
         Command::Match(lines) => lines.run(),
         Command::ImportFail2ban(import) => import.run(),
     };

@@ -13,3 +13,4 @@ mod delivery;
 mod house;
 mod life;
 mod names;
+mod stdio;
