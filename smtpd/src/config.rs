@@ -16,6 +16,15 @@
 //! | `[tls] certificate` | none | PEM chain; the key may stand in the same file |
 //! | `[tls] key` | `certificate` | PEM key |
 //! | `[tls] self_signed` | `false` | makes both files where they do not exist (then `cert.pem` and `key.pem` in `state`) |
+//! | `[[tls.host]] name`, `certificate`, `key` | none | what a client is shown that asks for this name |
+//! | `[tls] clients_ca` | none | PEM: who signs the certificates of clients that are known |
+//! | `[tls] clients` | `[]` | mail addresses whose owners may relay when they show such a certificate |
+//! | `[auth] mechanisms` | `["login", "plain"]` | how to log in; also `scram-sha-256`, `scram-sha-256-plus`, `cram-md5` |
+//! | `[auth] in_clear` | `false` | offers AUTH without TLS too |
+//! | `[auth] required` | `false` | MAIL needs a login on every service |
+//! | `[auth] own_sender` | `false` | who has logged in sends as itself or as nobody |
+//! | `[auth] checkpassword` | none | a program that checks passwords, and what it runs |
+//! | `[auth] dovecot` | none | the socket of Dovecot's authentication server |
 //! | `[log] file` | standard output | the journal; opened again on SIGHUP |
 //! | `[log] socket` | none | a Unix datagram socket that gets each line too; sessions never wait for whoever reads it |
 //! | `[log] format` | `qmail` | `qmail` or `json` |
@@ -56,6 +65,7 @@
 //! | `[[dnsbl]] known_for` | `24h` | how long a client of which mail was accepted is not asked about |
 //! | `survey_every` | 0 | of so many listed clients one is looked up in all lists, to see what each has alone; 0: none |
 
+mod auth;
 mod dnsbl;
 mod limits;
 mod listen;
@@ -70,6 +80,7 @@ use std::str::FromStr;
 
 use settings::{Document, Mistakes, Table, Text};
 
+pub use auth::Passwords;
 pub use dnsbl::{DNSBL_PERIOD, NEIGHBOURS};
 pub use limits::{
     COMMAND_TIMEOUT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, Connections, DATA_TIMEOUT, ERRORS_MAX,
@@ -78,7 +89,7 @@ pub use limits::{
 pub use listen::{LISTEN, Listen};
 pub use log::{Format, Log, Stamp};
 pub use network::{HostPort, REMOTE_PORT, Remote};
-pub use tls::Tls;
+pub use tls::{Tls, TlsHost};
 
 use crate::mailbox::Mailbox;
 use crate::queue::Program;
@@ -103,6 +114,8 @@ pub struct Config {
     pub policy: Policy,
     /// `state`
     pub state: PathBuf,
+    /// Who checks passwords.
+    pub passwords: Passwords,
     /// `users`
     pub users: PathBuf,
     /// `maildirs`
@@ -177,10 +190,13 @@ fn read(root: &Table<'_>) -> Config {
     };
     let domains = root.get::<Vec<Text<Domain>>>("domains").map_or_else(
         || vec![hostname.to_ascii_lowercase()],
-        |domains| domains.into_iter().map(|Text(Domain(name))| name.to_ascii_lowercase()).collect(),
+        |domains| domains.into_iter().map(|Text(Domain(name))| domain_key(name)).collect(),
     );
     let state = root.path("state").unwrap_or_else(|| STATE.into());
-    let tls = root.table("tls").and_then(|table| tls::tls(&table, &state));
+    let tls_table = root.table("tls");
+    let tls_clients = tls_table.as_ref().map(tls::clients).unwrap_or_default();
+    let tls = tls_table.and_then(|table| tls::tls(&table, &state));
+    let (auth, passwords) = auth::auth(&root.table_or_empty("auth"));
     let limits = root.table_or_empty("limits");
     Config {
         policy: Policy {
@@ -189,9 +205,12 @@ fn read(root: &Table<'_>) -> Config {
             relay: root.get_or("relay", Vec::new()),
             blocklists: root.tables("dnsbl").iter().filter_map(dnsbl::blocklist).collect(),
             survey_every: root.get_or("survey_every", 0),
+            auth,
+            tls_clients: tls_clients.into_iter().collect(),
             limits: limits::session(&limits),
             hostname,
         },
+        passwords,
         users: root.path("users").unwrap_or_else(|| USERS.into()),
         maildirs: root.path("maildirs").unwrap_or_else(|| state.join("mail")),
         metrics: root.get_or("metrics", Address::On(METRICS)).socket(),
@@ -211,6 +230,11 @@ fn read(root: &Table<'_>) -> Config {
 fn system_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     if Mailbox::new("postmaster", &name).is_some() { name } else { "localhost".to_owned() }
+}
+
+/// A domain as addresses are compared by it.
+fn domain_key(name: String) -> String {
+    Mailbox::new("postmaster", &name).map_or(name, |mailbox| mailbox.domain_key())
 }
 
 /// A name that can stand behind an `@`.

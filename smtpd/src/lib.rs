@@ -21,6 +21,7 @@ pub mod names;
 pub mod password;
 pub mod proxy;
 pub mod queue;
+pub mod scram;
 pub mod server;
 pub mod session;
 pub mod stop;

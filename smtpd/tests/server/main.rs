@@ -12,5 +12,6 @@ mod commands;
 mod delivery;
 mod house;
 mod life;
+mod logins;
 mod names;
 mod stdio;
