@@ -1,29 +1,35 @@
 //! `banctl`, as a library: arguments, questions, answers on a terminal.
 
 mod arguments;
+mod ask;
+mod export;
+mod list;
+mod manual;
+mod named;
 mod quota;
 mod show;
+mod top;
 
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
-use hyper::Method;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use anyhow::bail;
 
 pub use arguments::Arguments;
-use arguments::{Allow, Command, Whom};
+use arguments::{Command, Format};
+use ask::{Asker, said};
 
 use crate::control::api::{
-    AllowRequest, Allows, AskedList, BanRequest, Bans, ExplainRequest, Explained, JailList, Message, Quotas,
-    Status, SubjectsRequest, UnbanRequest, Why,
+    AskedList, BanRequest, Bans, ExplainRequest, Explained, Histories, JailList, Message, Quotas, Status,
+    SubjectsRequest, Tested, UnbanRequest, Why,
 };
-use crate::control::client;
 use crate::subject::Subject;
 
-/// Asked, and the answer is no.
-const NO: ExitCode = ExitCode::FAILURE;
+/// `reload --wait` waits no longer.
+const RELOAD_WAIT: Duration = Duration::from_secs(60);
+/// And looks again so often.
+const RELOAD_LOOK: Duration = Duration::from_millis(100);
 
 /// Does what was typed: 0 yes, 1 the answer is no.
 ///
@@ -35,18 +41,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Status => {
             let status: Status = asker.get("/v1/status")?;
             asker.show(&status, show::status)?;
-            Ok(if status.ready { ExitCode::SUCCESS } else { NO })
+            Ok(said(status.ready))
         }
-        Command::List => {
-            let bans: Bans = asker.get("/v1/bans")?;
-            asker.show(&bans, show::list)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Jails => {
-            let jails: JailList = asker.get("/v1/jails")?;
-            asker.show(&jails, show::jails)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::List(list) => list::list(&asker, list),
+        Command::Jails => tell::<JailList>(&asker, "/v1/jails", show::jails),
+        Command::Quota => tell::<Quotas>(&asker, "/v1/quota", quota::quota),
         Command::Why { subject, event: Some(kind), fields } => {
             let (kind, address) = (kind.clone(), subject.to_string());
             let request = ExplainRequest { kind, address, fields: fields.iter().cloned().collect() };
@@ -57,128 +56,95 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Why { subject, event: None, .. } => {
             let why: Why = asker.get(&format!("/v1/bans/{}", path_of(subject)))?;
             asker.show(&why, show::why)?;
-            Ok(if why.bans.is_empty() { NO } else { ExitCode::SUCCESS })
+            Ok(said(!why.bans.is_empty()))
         }
-        Command::Ban { whom, length, reason, jail } => {
-            let request = BanRequest {
-                subjects: subjects(whom)?,
-                for_seconds: length.as_secs(),
-                jail: jail.clone(),
-                reason: reason.clone(),
-            };
-            let bans: Bans = asker.post("/v1/bans", &request)?;
-            asker.show(&bans, show::banned)?;
-            Ok(if bans.refused.is_empty() { ExitCode::SUCCESS } else { NO })
+        Command::History { subject, jail, since, limit } => {
+            let found: Histories =
+                asker.get(&history(subject.as_ref(), jail.as_deref(), since.as_deref(), *limit))?;
+            asker.show(&found, show::history)?;
+            Ok(said(!found.bans.is_empty()))
         }
-        Command::Unban { whom, jail, all } => {
-            let subjects = whom.as_ref().map(subjects).transpose()?.unwrap_or_default();
-            let request = UnbanRequest { subjects, jail: jail.clone(), all: *all };
-            let bans: Bans = asker.post("/v1/unban", &request)?;
-            asker.show(&bans, show::unbanned)?;
-            Ok(if bans.refused.is_empty() { ExitCode::SUCCESS } else { NO })
+        Command::Test { address } => {
+            let tested: Tested = asker.get(&format!("/v1/test/{address}"))?;
+            asker.show(&tested, show::tested)?;
+            Ok(said(tested.dropped))
+        }
+        Command::Ban { whom, length, reason, jail } => asker.ban(BanRequest {
+            subjects: named::all(&whom.whom, &whom.files)?,
+            for_seconds: length.as_secs(),
+            jail: jail.clone(),
+            reason: reason.clone(),
+        }),
+        Command::Unban { whom, files, jail, all } => {
+            asker.unban(&UnbanRequest { subjects: named::all(whom, files)?, jail: jail.clone(), all: *all })
         }
         Command::Allow(allow) => asker.allow(allow),
-        Command::Confirm { whom: None, .. } => {
-            let asked: AskedList = asker.get("/v1/asked")?;
-            asker.show(&asked, show::asked)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Confirm { whom: None, .. } => tell::<AskedList>(&asker, "/v1/asked", show::asked),
         Command::Confirm { whom: Some(whom), no } => {
-            let request = SubjectsRequest { subjects: subjects(whom)?, ban: !no };
-            let bans: Bans = asker.post("/v1/confirm", &request)?;
+            let subjects = named::all(std::slice::from_ref(whom), &[])?;
+            let bans: Bans = asker.post("/v1/confirm", &SubjectsRequest { subjects, ban: !no })?;
             asker.show(&bans, show::banned)?;
-            Ok(if bans.refused.is_empty() { ExitCode::SUCCESS } else { NO })
+            Ok(said(bans.refused.is_empty()))
         }
-        Command::Quota => {
-            let quotas: Quotas = asker.get("/v1/quota")?;
-            asker.show(&quotas, quota::quota)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Reload => {
-            let message: Message = asker.post("/v1/reload", &())?;
-            asker.show(&message, |message| format!("{}\n", message.message))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Top => top::run(&arguments.socket),
+        Command::Reload { wait } => reload(&asker, *wait),
+        Command::Export { format } => export(&asker, *format),
+        Command::Completions { shell } => raw(&manual::completions(*shell)),
+        Command::Man => raw(&manual::page()?),
     }
 }
 
-/// Asks over the socket that was named, and shows as was asked for.
-struct Asker<'a>(&'a Arguments);
-
-impl Asker<'_> {
-    fn allow(&self, allow: &Allow) -> anyhow::Result<ExitCode> {
-        let (allows, words): (Allows, fn(&Allows) -> String) = match allow {
-            Allow::List => (self.get("/v1/allow")?, show::allowed),
-            Allow::Add { whom, length, note } => {
-                let for_seconds = length.map(|length| length.as_secs());
-                let request = AllowRequest { subjects: subjects(whom)?, for_seconds, note: note.clone() };
-                (self.post("/v1/allow", &request)?, show::allow)
-            }
-            Allow::Remove { whom } => {
-                let request = SubjectsRequest { subjects: subjects(whom)?, ban: true };
-                (self.post("/v1/disallow", &request)?, show::disallow)
-            }
-        };
-        self.show(&allows, words)?;
-        Ok(if allows.refused.is_empty() { ExitCode::SUCCESS } else { NO })
-    }
-
-    fn get<A: DeserializeOwned>(&self, path: &str) -> anyhow::Result<A> {
-        self.ask(Method::GET, path, None::<&()>)
-    }
-
-    fn post<A: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<A> {
-        self.ask(Method::POST, path, Some(body))
-    }
-
-    fn ask<A: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&impl Serialize>,
-    ) -> anyhow::Result<A> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(runtime.block_on(client::ask(&self.0.socket, method, path, body))?)
-    }
-
-    fn show<A: Serialize>(&self, answer: &A, words: impl Fn(&A) -> String) -> anyhow::Result<()> {
-        let mut out = io::stdout().lock();
-        let written = if self.0.json {
-            writeln!(out, "{}", serde_json::to_string_pretty(answer)?)
-        } else {
-            write!(out, "{}", words(answer))
-        };
-        match written {
-            // Whoever piped this into `head` has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
-        }
-    }
+/// Asks one question and shows the answer, which is always a yes.
+fn tell<A: serde::Serialize + serde::de::DeserializeOwned>(
+    asker: &Asker<'_>,
+    path: &str,
+    words: impl Fn(&A) -> String,
+) -> anyhow::Result<ExitCode> {
+    asker.show(&asker.get::<A>(path)?, words)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// The subjects that were named, or those on standard input, one a line.
-fn subjects(whom: &Whom) -> anyhow::Result<Vec<String>> {
-    match whom {
-        Whom::Subject(subject) => Ok(vec![subject.to_string()]),
-        Whom::Input => {
-            let lines: Vec<String> =
-                io::stdin().lock().lines().collect::<Result<_, _>>().context("standard input")?;
-            let named = |line: &str| line.split('#').next().unwrap_or_default().trim().to_owned();
-            let subjects: Vec<String> =
-                lines.iter().map(|line| named(line)).filter(|s| !s.is_empty()).collect();
-            if subjects.is_empty() {
-                bail!("standard input names nobody; one address or network a line");
-            }
-            Ok(subjects)
+fn reload(asker: &Asker<'_>, wait: bool) -> anyhow::Result<ExitCode> {
+    let message: Message = asker.post("/v1/reload", &())?;
+    let until = Instant::now() + RELOAD_WAIT;
+    while wait && !asker.get::<Status>("/v1/status")?.ready {
+        if Instant::now() >= until {
+            bail!("{}; but bans are not in force: banctl status says why", message.message);
         }
+        std::thread::sleep(RELOAD_LOOK);
     }
+    asker.show(&message, |message| format!("{}\n", message.message))?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// A subject as a part of a path: what is no letter, digit, dot, colon or slash is written `%HH`.
-fn path_of(subject: &Subject) -> String {
-    let byte = |byte: u8| match byte {
-        b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'.' | b':' | b'/' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
+fn export(asker: &Asker<'_>, format: Format) -> anyhow::Result<ExitCode> {
+    const ALL: &str = "/v1/bans?order=subject";
+    let text = match format {
+        Format::Json => {
+            asker.copy(ALL)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Format::Nft => export::nft(&asker.get(ALL)?),
+        Format::Csv => export::csv(&asker.get(ALL)?),
+        Format::Rbldnsd => export::rbldnsd(&asker.get(ALL)?),
     };
-    subject.to_string().bytes().map(byte).collect()
+    ask::write(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn raw(bytes: &[u8]) -> anyhow::Result<ExitCode> {
+    io::stdout().lock().write_all(bytes)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn history(subject: Option<&Subject>, jail: Option<&str>, since: Option<&str>, limit: u32) -> String {
+    let subject = subject.map(|subject| format!("/{}", path_of(subject))).unwrap_or_default();
+    let jail = jail.map(|jail| format!("&jail={}", list::escaped(jail))).unwrap_or_default();
+    let since = since.map(|since| format!("&since={}", list::escaped(since))).unwrap_or_default();
+    format!("/v1/history{subject}?limit={limit}{jail}{since}")
+}
+
+/// A subject as a part of a path.
+fn path_of(subject: &Subject) -> String {
+    list::escaped(&subject.to_string())
 }

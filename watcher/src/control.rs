@@ -2,14 +2,23 @@
 //! on a loopback port, where nothing can be changed.
 
 pub mod api;
+mod change;
 pub mod client;
 mod command;
+mod connection;
+mod live;
+#[cfg(test)]
+mod openapi;
+mod page;
 mod peer;
+mod read;
+mod routes;
 mod server;
 mod wake;
 
 pub(crate) use peer::group;
 
 pub use command::{Command, Commands};
+pub use live::Live;
 pub use server::{Server, ServerError};
 pub use wake::Wake;

@@ -310,7 +310,8 @@ impl Engine {
         let ended = out.len();
         match release {
             Release::Subject(wanted) => {
-                self.bans.lift(now, End::Lifted, |subject, lease| releases(wanted, subject, lease), out);
+                let touched = wanted.network().map_or_else(|| vec![wanted.clone()], Network::and_around);
+                self.bans.lift_on(&touched, now, |subject, lease| releases(wanted, subject, lease), out);
                 // Who is let in begins anew: one more failure must not bring the ban back.
                 self.forget(wanted);
             }

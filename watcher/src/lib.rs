@@ -24,6 +24,7 @@ pub mod jail;
 pub mod journal;
 pub mod messages;
 pub mod metrics;
+pub mod news;
 pub mod notice;
 pub mod overlay;
 pub mod pace;

@@ -3,8 +3,10 @@
 
 mod answer;
 mod daemon;
+mod desk;
 mod enforcer;
 mod exempting;
+mod explaining;
 mod own;
 mod publish;
 mod reload;
@@ -22,7 +24,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Notify;
 
 use crate::config::Config;
-use crate::control::{Commands, Server, Wake};
+use crate::control::{Commands, Live, Server, Wake};
 use crate::engine::Engine;
 use crate::fail2ban::Foreign;
 use crate::interpret::Interpreter;
@@ -33,6 +35,7 @@ use crate::tail::{SourceId, Tailer};
 use crate::watch::Watch;
 
 use daemon::Daemon;
+use desk::Desk;
 use enforcer::Enforcer;
 use own::{Resolver, Surroundings};
 use saver::Saver;
@@ -77,8 +80,9 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         Resolver::start(&config.exempt_hosts, wake.clone()).context("cannot start looking up hosts")?;
     let (commands, questions) = Commands::channel(wake.clone());
     let stop = Arc::new(Notify::new());
+    let live = Live::default();
     let control = server
-        .start(commands, Arc::clone(&metrics), config.database.clone(), Arc::clone(&stop))
+        .start(commands, Arc::clone(&metrics), config.database.clone(), live.clone(), Arc::clone(&stop))
         .context("cannot start the control server")?;
     let enforcer = Enforcer::start(&config.firewall, &watch.engine, now);
     let daemon = Daemon {
@@ -90,6 +94,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         enforcer,
         saver: Saver::new(store, seed),
         metrics,
+        desk: Desk::new(live),
         questions,
         wake,
         surroundings,

@@ -19,7 +19,7 @@ use crate::jail::JailName;
 use crate::subject::Subject;
 use crate::tail::Cursor;
 
-pub use query::{Reader, StoredBan};
+pub use query::{Reader, RecordFilter, StoredBan};
 pub use worker::Store;
 
 /// Where the engine's seed stands in its state.

@@ -1,13 +1,14 @@
 //! What can be typed.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::default;
-use crate::subject::Subject;
+use crate::subject::{Network, Subject};
 
 /// Lists, explains, bans, unbans: asks the watcher that runs on this machine.
 #[derive(Debug, Parser)]
@@ -29,8 +30,8 @@ pub struct Arguments {
 pub enum Command {
     /// How the watcher is: sources, lag, bans, firewall. Exits 1 while bans are not in force.
     Status,
-    /// Who is banned.
-    List,
+    /// Who is banned, the next to end first.
+    List(List),
     /// The very lines that led to a ban, and how far from one. Exits 1 when the subject is not banned.
     Why {
         /// An address or a network.
@@ -42,6 +43,27 @@ pub enum Command {
         /// A field of that event.
         #[arg(long = "field", value_name = "NAME=VALUE", requires = "event", value_parser = field)]
         fields: Vec<(String, String)>,
+    },
+    /// Former bans and those in force, the newest first, with their evidence. Exits 1 where there is none.
+    History {
+        /// An address, a network or user:NAME; of everybody where none is named.
+        #[arg(value_name = "ADDR")]
+        subject: Option<Subject>,
+        /// Of this jail.
+        #[arg(long)]
+        jail: Option<String>,
+        /// Begun no longer ago, or no earlier: `7d`, `2026-11-21`, `2026-11-21T04:07:06Z`.
+        #[arg(long, value_name = "TIME", value_parser = since)]
+        since: Option<String>,
+        /// No more than so many.
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u32,
+    },
+    /// Asks the kernel itself whether packets of an address are dropped, and by which ban. Exits 1 where they are not.
+    Test {
+        /// An address.
+        #[arg(value_name = "ADDR")]
+        address: IpAddr,
     },
     /// Exemptions by hand: they win over every ban, and lift those that stand.
     #[command(subcommand)]
@@ -57,11 +79,11 @@ pub enum Command {
     },
     /// The budgets of the DNS blocklists: used, left, when they are spent, what was avoided.
     Quota,
-    /// Bans an address, a network, or each line of standard input (-).
+    /// Bans addresses, networks, or each line of standard input (-) or of a file.
     Ban {
-        /// An address, a network, or -.
-        #[arg(value_name = "ADDR|NET|-")]
-        whom: Whom,
+        /// Whom.
+        #[command(flatten)]
+        whom: Named,
         /// For how long.
         #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = settings::duration::parse)]
         length: Duration,
@@ -72,14 +94,17 @@ pub enum Command {
         #[arg(long)]
         jail: Option<String>,
     },
-    /// Lifts bans: of an address, a network, each line of standard input (-), a jail, or all.
-    #[command(group = clap::ArgGroup::new("which").required(true).args(["whom", "jail", "all"]))]
+    /// Lifts bans: of addresses, networks, each line of standard input (-) or of a file, a jail, or all.
+    #[command(group = clap::ArgGroup::new("which").required(true).args(["whom", "files", "jail", "all"]).multiple(true))]
     Unban {
         /// An address, a network, or -.
-        #[arg(value_name = "ADDR|NET|-")]
-        whom: Option<Whom>,
+        #[arg(value_name = "ADDR|NET|-", conflicts_with_all = ["jail", "all"])]
+        whom: Vec<Whom>,
+        /// Each line of this file.
+        #[arg(long = "file", value_name = "FILE", conflicts_with_all = ["jail", "all"])]
+        files: Vec<PathBuf>,
         /// Everybody in this jail.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "all")]
         jail: Option<String>,
         /// Everybody.
         #[arg(long)]
@@ -87,8 +112,100 @@ pub enum Command {
     },
     /// The jails, and how many each keeps out.
     Jails,
+    /// Bans, jails, sources and what happens, on one screen; lifts and explains bans by key.
+    Top,
     /// Has the watcher read its configuration again; says what came of it.
-    Reload,
+    Reload {
+        /// Waits until all bans are in force under it.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// The bans in force, as another program reads them.
+    Export {
+        /// For whom: `nft -f`, a program, a spreadsheet, rbldnsd (as a `combined` zone).
+        #[arg(long, value_enum)]
+        format: Format,
+    },
+    /// What a shell needs to complete these commands: `banctl completions bash > /etc/bash_completion.d/banctl`.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// The manual page: `banctl man | man -l -`.
+    Man,
+}
+
+/// Which bans are listed, and in what order.
+#[derive(Debug, Default, Args)]
+pub struct List {
+    /// Of this jail; may be given again.
+    #[arg(long = "jail", value_name = "JAIL")]
+    pub jails: Vec<String>,
+    /// That have an address in common with this network.
+    #[arg(long, value_name = "NET")]
+    pub network: Option<Network>,
+    /// Begun no longer ago, or no earlier: `1h`, `2026-11-21`, `2026-11-21T04:07:06Z`.
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Option<String>,
+    /// Of jails that ban, or of jails that only watch.
+    #[arg(long, value_enum)]
+    pub mode: Option<WhichMode>,
+    /// In what order.
+    #[arg(long, value_enum, default_value = "until")]
+    pub sort: Sort,
+    /// No more than so many.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Writes a long list at once instead of a page at a time.
+    #[arg(long)]
+    pub no_pager: bool,
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// The next to end first.
+    #[default]
+    Until,
+    /// The newest first.
+    Newest,
+    /// By address.
+    Subject,
+    /// By jail, then by address.
+    Jail,
+}
+
+/// What kind of ban.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WhichMode {
+    /// In force.
+    Enforce,
+    /// Only watched.
+    Watch,
+}
+
+/// What bans are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A script for `nft -f`: a table of its own, with the time that remains to each ban.
+    Nft,
+    /// As `list --json`.
+    Json,
+    /// A line each, with a heading.
+    Csv,
+    /// A `combined` data set, which a mail server can ask by DNS.
+    Rbldnsd,
+}
+
+/// Whom a command is about.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// An address, a network, or -.
+    #[arg(value_name = "ADDR|NET|-", required_unless_present = "files")]
+    pub whom: Vec<Whom>,
+    /// Each line of this file.
+    #[arg(long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
 }
 
 /// What can be done about exemptions.
@@ -96,11 +213,11 @@ pub enum Command {
 pub enum Allow {
     /// Who is exempt by hand.
     List,
-    /// Exempts an address, a network, or each line of standard input (-).
+    /// Exempts addresses, networks, or each line of standard input (-) or of a file.
     Add {
-        /// An address, a network, or -.
-        #[arg(value_name = "ADDR|NET|-")]
-        whom: Whom,
+        /// Whom.
+        #[command(flatten)]
+        whom: Named,
         /// For how long; until it is removed, unless told otherwise.
         #[arg(long = "for", value_name = "TIME", value_parser = settings::duration::parse)]
         length: Option<Duration>,
@@ -110,10 +227,26 @@ pub enum Allow {
     },
     /// Takes exemptions back.
     Remove {
-        /// An address, a network, or -.
-        #[arg(value_name = "ADDR|NET|-")]
-        whom: Whom,
+        /// Whom.
+        #[command(flatten)]
+        whom: Named,
     },
+}
+
+/// A time in the past, as RFC 3339: so long ago, a day or a time of this machine's zone, or RFC 3339 itself.
+fn since(text: &str) -> Result<String, String> {
+    let now = jiff::Timestamp::now();
+    if let Ok(ago) = settings::duration::parse(text) {
+        let then = jiff::SignedDuration::try_from(ago).ok().and_then(|ago| now.checked_sub(ago).ok());
+        return then.map(|then| then.to_string()).ok_or_else(|| "that is too long ago".to_owned());
+    }
+    let at = text.parse::<jiff::Timestamp>().ok().or_else(|| {
+        let civil = text.parse::<jiff::civil::DateTime>().ok()?;
+        civil.to_zoned(jiff::tz::TimeZone::system()).ok().map(|zoned| zoned.timestamp())
+    });
+    at.map(|at| at.to_string()).ok_or_else(|| {
+        "how long ago, as 1h or 7d, or when: 2026-11-21, 2026-11-21T04:07, 2026-11-21T04:07:06Z".to_owned()
+    })
 }
 
 fn field(text: &str) -> Result<(String, String), String> {
@@ -121,7 +254,7 @@ fn field(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Whom a command is about.
+/// One of those that a command is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whom {
     /// As typed; the watcher says what is wrong with it.

@@ -6,8 +6,10 @@ use std::time::Duration;
 use settings::duration::human;
 
 use crate::control::api::{
-    Allows, AskedList, BanView, Bans, Explained, JailList, Refusal, SourceStatus, Standing, Status, Why,
+    Allows, AskedList, BanView, Bans, Explained, Histories, JailList, Refusal, SourceStatus, Standing,
+    Status, Tested, Why,
 };
+use crate::engine::End;
 use crate::jail::Mode;
 
 /// So many of the latest notices are shown.
@@ -142,6 +144,9 @@ pub(super) fn why(why: &Why) -> String {
     if why.bans.is_empty() {
         let _ = writeln!(told, "{} is not banned", why.subject);
     }
+    if why.on_record > 1 || (why.on_record > 0 && why.bans.is_empty()) {
+        let _ = writeln!(told, "  record    {} bans: banctl history {}", why.on_record, why.subject);
+    }
     if let Some(exempt) = &why.exempt {
         let _ = writeln!(told, "{} is never banned: {exempt}", why.subject);
     }
@@ -153,6 +158,10 @@ pub(super) fn why(why: &Why) -> String {
     } else if why.known {
         told += "  known     mail from there was accepted lately\n";
     }
+    if !why.listed_by.is_empty() {
+        let _ = writeln!(told, "  listed by {}", why.listed_by.join(", "));
+    }
+    neighbours(&mut told, why);
     if why.asked {
         let _ = writeln!(told, "  a ban waits for your word: banctl confirm {} [--no]", why.subject);
     }
@@ -163,6 +172,79 @@ pub(super) fn why(why: &Why) -> String {
         let id = message.id.as_deref().unwrap_or("?");
         let outcome = message.outcome.as_deref().unwrap_or("queued");
         let _ = writeln!(told, "    {}  <{id}> from <{}>: {outcome}", message.at, message.sender);
+    }
+    told
+}
+
+fn neighbours(told: &mut String, why: &Why) {
+    if why.neighbours.is_empty() {
+        return;
+    }
+    let _ = writeln!(told, "  near it   {} more are banned:", why.neighbours_total);
+    for ban in &why.neighbours {
+        let _ = writeln!(told, "    {} by {}, for {} yet", ban.subject, ban.jail, left(ban));
+    }
+    if why.neighbours_total > why.neighbours.len() {
+        let _ = writeln!(told, "    …");
+    }
+}
+
+pub(super) fn history(found: &Histories) -> String {
+    if found.bans.is_empty() {
+        return "no ban is on record\n".to_owned();
+    }
+    let mut told = String::new();
+    for entry in &found.bans {
+        let ban = &entry.ban;
+        let verb = if ban.mode == Mode::Enforce { "was banned" } else { "would have been banned" };
+        let _ = writeln!(told, "{}  {} {verb} by {}", ban.from, ban.subject, ban.jail);
+        let end = match (&entry.ended, entry.end) {
+            (Some(at), Some(End::Expired)) => format!("{at}, when its time was over"),
+            (Some(at), Some(End::Lifted)) => format!("{at}, lifted by hand"),
+            (Some(at), Some(End::Exempted)) => format!("{at}, exempt from then on"),
+            (Some(at), None) => at.clone(),
+            (None, _) => format!("{} (in {})", ban.until, left(ban)),
+        };
+        let _ = writeln!(told, "  until     {end}");
+        if let Some(reason) = &ban.reason {
+            let _ = writeln!(told, "  reason    {}", logline::Text::from(reason).readable());
+        }
+        for evidence in &ban.evidence {
+            let _ = writeln!(told, "    {}", evidence.line);
+        }
+    }
+    told
+}
+
+pub(super) fn tested(tested: &Tested) -> String {
+    let mut told = String::new();
+    let whose = match tested.firewall.as_str() {
+        "nftables" => "says the kernel",
+        "dry-run" => "the firewall is \"dry-run\", which keeps nobody out",
+        _ => "as far as the watcher knows",
+    };
+    let verb = if tested.dropped { "is dropped" } else { "is not dropped" };
+    let _ = writeln!(told, "{} {verb}: {whose}", tested.address);
+    for held in &tested.held {
+        let ports = held.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+        let ports = if ports.is_empty() { "all".to_owned() } else { ports };
+        let _ = writeln!(told, "  held      {} on ports {ports}", held.network);
+    }
+    for ban in &tested.bans {
+        let _ = writeln!(
+            told,
+            "  ban       {} by {}, for {} yet: banctl why {}",
+            ban.subject,
+            ban.jail,
+            left(ban),
+            ban.subject
+        );
+    }
+    if tested.bans.is_empty() && tested.dropped {
+        told += "  no ban of ours asks for it: the table is put right within a second\n";
+    }
+    if let Some(exempt) = &tested.exempt {
+        let _ = writeln!(told, "  never banned: {exempt}");
     }
     told
 }

@@ -1,15 +1,18 @@
 //! What the control socket asks of the engine's thread. Questions go through one bounded queue; each brings the way
 //! back for its answer.
 
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
+use logline::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::control::Wake;
 use crate::control::api::{
-    AllowRequest, Allows, AskedList, BanRequest, Bans, ExplainRequest, Explained, JailList, Message, Quotas,
-    Status, SubjectsRequest, UnbanRequest, Why,
+    AllowRequest, Allows, AskedList, BanRequest, Bans, ExplainRequest, Explained, Filter, JailList, Message,
+    Quotas, Status, SubjectsRequest, Tested, UnbanRequest, Why,
 };
+use crate::engine::Lease;
 use crate::subject::Subject;
 
 /// So many questions may wait; more are told to come again.
@@ -20,10 +23,12 @@ const WAITING_MAX: usize = 64;
 pub enum Command {
     /// How it goes.
     Status(oneshot::Sender<Status>),
-    /// Who is banned.
-    List(oneshot::Sender<Bans>),
+    /// Who is banned, as far as the filter says, in no order; and when that was so.
+    List(Filter, oneshot::Sender<(Timestamp, Vec<(Subject, Lease)>)>),
     /// All about a subject but the evidence, which is in the database.
     Why(Subject, oneshot::Sender<Why>),
+    /// Whether the firewall keeps an address out.
+    Test(IpAddr, oneshot::Sender<Result<Tested, Message>>),
     /// Ban.
     Ban(BanRequest, oneshot::Sender<Bans>),
     /// Unban.

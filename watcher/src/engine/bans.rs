@@ -181,12 +181,26 @@ impl Bans {
         chosen: impl Fn(&Subject, &Lease) -> bool,
         out: &mut Vec<Output>,
     ) {
-        let all =
-            self.table.iter().flat_map(|(subject, leases)| leases.iter().map(move |lease| (subject, lease)));
-        let mut gone: Vec<(Subject, Lease)> = all
-            .filter(|(subject, lease)| lease.until > now && chosen(subject, lease))
-            .map(|(subject, lease)| (subject.clone(), lease.clone()))
-            .collect();
+        let chosen = self.active(now).filter(|(subject, lease)| chosen(subject, lease));
+        let gone = chosen.map(|(subject, lease)| (subject.clone(), lease.clone())).collect();
+        self.end(gone, now, why, out);
+    }
+
+    /// The same among the bans on these subjects alone, whatever the number of others.
+    pub(super) fn lift_on(
+        &mut self,
+        subjects: &[Subject],
+        now: Timestamp,
+        chosen: impl Fn(&Subject, &Lease) -> bool,
+        out: &mut Vec<Output>,
+    ) {
+        let chosen =
+            self.active_on(subjects, now).into_iter().filter(|(subject, lease)| chosen(subject, lease));
+        let gone = chosen.map(|(subject, lease)| (subject.clone(), lease.clone())).collect();
+        self.end(gone, now, End::Lifted, out);
+    }
+
+    fn end(&mut self, mut gone: Vec<(Subject, Lease)>, now: Timestamp, why: End, out: &mut Vec<Output>) {
         gone.sort_by(|(a, _), (b, _)| a.cmp(b));
         for (subject, lease) in gone {
             self.remove(&subject, &lease.jail);

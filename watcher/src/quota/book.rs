@@ -84,6 +84,19 @@ impl Book {
         self.zones.iter().map(|zone| zone.view(now)).collect()
     }
 
+    /// The zones that list a client, as far as they were asked since the start.
+    pub fn listing_zones(&self, client: Network) -> impl Iterator<Item = &str> {
+        let listed = self.overlap.zones(client_key(client));
+        let is_listed =
+            move |place: &usize| u32::try_from(*place).is_ok_and(|place| listed >> place.min(31) & 1 == 1);
+        self.zones
+            .iter()
+            .enumerate()
+            .take(ZONES_MAX)
+            .filter(move |(place, _)| is_listed(place))
+            .map(|(_, zone)| zone.quota.zone.as_str())
+    }
+
     /// Whether the configuration names a zone.
     pub fn is_configured(&self, zone: &str) -> bool {
         self.zones.iter().any(|z| z.configured && z.quota.zone == zone)

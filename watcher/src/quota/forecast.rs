@@ -17,6 +17,7 @@ const LIKENESS: (f64, f64) = (0.2, 5.0);
 
 /// What is expected of a budget, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Forecast {
     /// Queries in this period when it ends.
     pub total: u64,

@@ -27,6 +27,11 @@ pub(super) enum Change {
 }
 
 impl Overlap {
+    /// The zones that list a client: a bit each.
+    pub(super) fn zones(&self, client: u128) -> u32 {
+        self.clients.get(&client).copied().unwrap_or_default()
+    }
+
     pub(super) fn note(&mut self, client: u128, zone: usize) -> Change {
         let Some(bit) = u32::try_from(zone).ok().and_then(|zone| 1u32.checked_shl(zone)) else {
             return Change::None;

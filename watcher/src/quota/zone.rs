@@ -22,6 +22,7 @@ const PRESSURE: (f64, f64) = (0.8, 1.2);
 
 /// Queries that were not made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Avoided {
     /// Because the client was banned: an estimate, from the packets that the kernel dropped.
     pub bans: u64,
@@ -33,6 +34,7 @@ pub struct Avoided {
 
 /// What is saved of a zone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Tally {
     /// When the period began.
     start: i64,
@@ -68,6 +70,7 @@ pub(super) struct Zone {
 
 /// A zone as it is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ZoneView {
     /// Which.
     pub zone: String,

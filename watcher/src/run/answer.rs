@@ -1,17 +1,20 @@
 //! Answers to the questions of the control socket.
 
+use std::collections::HashMap;
 use std::time::Duration;
+
+use logline::Timestamp;
 
 use crate::config::Source;
 use crate::control::Command;
 use crate::control::api::{
-    BanRequest, BanView, Bans, JailList, JailView, JailWindow, MessageView, NoticeView, Refusal,
-    SourceStatus, Standing, Status, UnbanRequest, Why, rfc3339,
+    BanRequest, BanView, Bans, JailList, JailView, JailWindow, NoticeView, Refusal, SourceStatus, Status,
+    UnbanRequest, rfc3339,
 };
 use crate::engine::{Input, Lease, Order, Output, Release};
 use crate::feed::Feed;
 use crate::health::Health;
-use crate::jail::{Jail, MANUAL, Ports};
+use crate::jail::{Jail, JailName, MANUAL, Ports};
 use crate::run::clock;
 use crate::run::daemon::Daemon;
 use crate::subject::{Network, Subject};
@@ -20,16 +23,14 @@ use crate::tail::SourceId;
 /// A ban by hand lasts no longer; every ban ends by itself.
 const BAN_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// `why` names no more messages than this.
-const MESSAGES_TOLD: usize = 20;
-
 impl Daemon {
     /// Answers whoever asks now. An asker who went away gets none.
     pub(super) fn answer(&mut self) {
         while let Ok(question) = self.questions.try_recv() {
             match question {
                 Command::Status(back) => drop(back.send(self.status())),
-                Command::List(back) => drop(back.send(self.list())),
+                Command::List(filter, back) => drop(back.send(self.list(&filter))),
+                Command::Test(address, back) => drop(back.send(self.test(address))),
                 Command::Why(subject, back) => drop(back.send(self.why(subject))),
                 Command::Ban(request, back) => drop(back.send(self.ban(request))),
                 Command::Unban(request, back) => drop(back.send(self.unban(&request))),
@@ -99,63 +100,11 @@ impl Daemon {
         }
     }
 
-    fn list(&self) -> Bans {
-        let now = clock();
-        let mut bans: Vec<(&Subject, &Lease)> = self.watch.engine.bans(now).collect();
-        bans.sort_by(|(a, x), (b, y)| (x.until, a).cmp(&(y.until, b)));
-        let bans = bans.into_iter().map(|(subject, lease)| BanView::of(subject, lease, &[], now)).collect();
-        Bans { bans, refused: Vec::new() }
-    }
-
-    fn why(&self, subject: Subject) -> Why {
-        let now = clock();
-        let Subject::Network(network) = subject else {
-            let asked = [subject.clone()];
-            let bans = self.watch.engine.bans_on(&asked, now).into_iter();
-            let bans = bans.map(|(subject, lease)| BanView::of(subject, lease, &[], now)).collect();
-            let standing = self.watch.engine.standing(&subject, now).iter().map(Standing::of).collect();
-            return Why {
-                subject,
-                bans,
-                standing,
-                exempt: None,
-                messages: Vec::new(),
-                accounts: 0,
-                known: false,
-                asked: false,
-            };
-        };
-        let around = network.and_around();
-        let bans = self.watch.engine.bans_on(&around, now).into_iter();
-        let bans = bans.map(|(subject, lease)| BanView::of(subject, lease, &[], now)).collect();
-        let mut counted = vec![network];
-        if network.is_host() {
-            // A jail counts an IPv6 client by the network around it.
-            counted.push(Network::around(network.net().addr(), 32, 64));
-        }
-        counted.dedup();
-        let subjects = counted.iter().map(|network| Subject::Network(*network));
-        let mut standing: Vec<Standing> = Vec::new();
-        for found in subjects.flat_map(|subject| self.watch.engine.standing(&subject, now)) {
-            let found = Standing::of(&found);
-            if !standing.contains(&found) {
-                standing.push(found);
-            }
-        }
-        let credit = self.watch.engine.credit(network, now);
-        let asked = self.watch.engine.asked().any(|asked| around.contains(&asked.subject));
-        let exempt = self.watch.engine.exemption(network, now).map(|why| why.to_string());
-        let messages = self.watch.messages.latest(|address| network.contains(address));
-        let messages = messages.take(MESSAGES_TOLD).map(MessageView::of).collect();
-        let (accounts, known) = (credit.accounts, credit.good);
-        Why { subject, bans, standing, exempt, messages, accounts, known, asked }
-    }
-
     fn ban(&mut self, request: BanRequest) -> Bans {
         let now = clock();
         let BanRequest { subjects, for_seconds, jail, reason } = request;
         let length = Duration::from_secs(for_seconds).min(BAN_MAX);
-        let jail: crate::jail::JailName = jail.as_deref().unwrap_or(MANUAL).into();
+        let jail: JailName = jail.as_deref().unwrap_or(MANUAL).into();
         let ports = self.config.jails.find(&jail).map_or(Ports::All, |(_, jail)| jail.ban.ports.clone());
         let mut answer = Bans::default();
         if *jail != *MANUAL && self.config.jails.find(&jail).is_none() {
@@ -208,52 +157,57 @@ impl Daemon {
                 Err(why) => answer.refused.push(Refusal { subject: subject.clone(), why }),
             }
         }
-        let before: std::collections::HashMap<(Subject, String), BanView> = self
-            .watch
-            .engine
-            .bans(now)
-            .map(|(s, lease)| ((s.clone(), lease.jail.to_string()), BanView::of(s, lease, &[], now)))
-            .collect();
         let mut all = Vec::new();
         for (asked, release) in releases {
-            let mut out = Vec::new();
-            self.watch.engine.handle(now, Input::Unban(release), &mut out);
-            let ended = out.iter().filter_map(|output| match output {
-                Output::Ended { subject, jail, .. } => {
-                    before.get(&(subject.clone(), jail.to_string())).cloned()
-                }
+            let before = self.released(&release, now);
+            let ended = all.len();
+            self.watch.engine.handle(now, Input::Unban(release), &mut all);
+            let ended = all.get(ended..).unwrap_or_default().iter().filter_map(|output| match output {
+                Output::Ended { subject, jail, .. } => before.get(&(subject.clone(), jail.clone())).cloned(),
                 _ => None,
             });
-            let lifted: Vec<BanView> = ended.collect();
-            if lifted.is_empty() && !request.all {
-                let why = self.not_banned(&asked);
+            let told = answer.bans.len();
+            answer.bans.extend(ended);
+            if told == answer.bans.len() && !request.all {
+                let why = self.not_banned(&asked, now);
                 answer.refused.push(Refusal { subject: asked, why });
             }
-            answer.bans.extend(lifted);
-            all.extend(out);
         }
         self.act(all, now);
         answer
     }
 
+    /// The bans that could be lifted by this, as they stand.
+    fn released(&self, release: &Release, now: Timestamp) -> HashMap<(Subject, JailName), BanView> {
+        let told = |(subject, lease): (&Subject, &Lease)| {
+            ((subject.clone(), lease.jail.clone()), BanView::of(subject, lease, &[], now))
+        };
+        match release {
+            Release::Subject(subject) => {
+                let around = subject.network().map_or_else(|| vec![subject.clone()], Network::and_around);
+                self.watch.engine.bans_on(&around, now).into_iter().map(told).collect()
+            }
+            Release::Jail(_) | Release::All => self.watch.engine.bans(now).map(told).collect(),
+        }
+    }
+
     /// Why there was nothing to lift: perhaps a wider network is banned.
-    fn not_banned(&self, asked: &str) -> String {
+    fn not_banned(&self, asked: &str, now: Timestamp) -> String {
         let Ok(network) = asked.parse::<Network>() else { return "not banned".to_owned() };
-        let now = clock();
-        let wider = self.watch.engine.bans(now).find_map(|(subject, lease)| {
-            let banned = subject.network()?;
-            banned.contains(network.net().addr()).then(|| (banned, lease.jail.clone()))
-        });
-        match wider {
-            Some((banned, jail)) => format!("not banned itself, but inside {banned} ({jail}): unban that"),
+        let around = network.and_around();
+        match self.watch.engine.bans_on(&around, now).first() {
+            Some((banned, lease)) => {
+                format!("not banned itself, but inside {banned} ({}): unban that", lease.jail)
+            }
             None => "not banned".to_owned(),
         }
     }
 
     fn jails(&self) -> JailList {
         let now = clock();
-        let active =
-            |jail: &Jail| self.watch.engine.bans(now).filter(|(_, lease)| lease.jail == jail.name).count();
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        self.watch.engine.bans(now).for_each(|(_, lease)| *counts.entry(&lease.jail).or_default() += 1);
+        let active = |jail: &Jail| counts.get(&*jail.name).copied().unwrap_or_default();
         let window = |window: &crate::jail::Window| JailWindow {
             threshold: window.threshold,
             within_seconds: window.within.as_secs(),

@@ -16,9 +16,11 @@ use crate::feed::{Arrival, Feed};
 use crate::interpret::Reading;
 use crate::jail::Mode;
 use crate::metrics::Metrics;
+use crate::news::{Item, Topic};
 use crate::pace::Pace;
 use crate::quota::Notice;
 use crate::run::clock;
+use crate::run::desk::Desk;
 use crate::run::enforcer::Enforcer;
 use crate::run::own::{Resolver, Surroundings};
 use crate::run::saver::Saver;
@@ -46,6 +48,7 @@ pub(super) struct Daemon {
     pub(super) enforcer: Enforcer,
     pub(super) saver: Saver,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) desk: Desk,
     pub(super) questions: Receiver<Command>,
     pub(super) wake: Wake,
     /// What is exempt by what stands around.
@@ -151,13 +154,13 @@ impl Daemon {
 
     /// A log that cannot be read keeps the others from nothing, and is tried again.
     fn read_files(&mut self) -> Progress {
-        let Daemon { tailer, watch, enforcer, saver, metrics, .. } = self;
+        let Daemon { tailer, watch, enforcer, saver, metrics, desk, .. } = self;
         let mut out = Vec::new();
         let read = tailer.read(READ_BYTES, &mut |line| {
             let now = clock();
             let reading = watch.line(usize::from(line.source.0), line.bytes, Now::Clock(now), &mut out);
             saver.touch();
-            act(enforcer, saver, metrics, &mut out, now, reading);
+            act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, reading);
         });
         match read {
             Ok(progress) => {
@@ -176,7 +179,7 @@ impl Daemon {
 
     /// The sources that send.
     fn read_feeds(&mut self) -> Progress {
-        let Daemon { sources, config, watch, enforcer, saver, metrics, .. } = self;
+        let Daemon { sources, config, watch, enforcer, saver, metrics, desk, .. } = self;
         let (mut out, mut progress) = (Vec::new(), Progress::Idle);
         for (id, feed) in &mut sources.feeds {
             let index = usize::from(id.0);
@@ -188,7 +191,7 @@ impl Daemon {
                     Arrival::Sent(sent) => watch.sent(index, &sent, Now::Clock(now), &mut out),
                 };
                 saver.touch();
-                act(enforcer, saver, metrics, &mut out, now, reading);
+                act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, reading);
             });
             if read == Progress::More {
                 progress = Progress::More;
@@ -228,6 +231,9 @@ impl Daemon {
             "somebody else changed our table; {} bans were missing and are in force again",
             repair.missing
         );
+        let text =
+            format!("somebody else changed the firewall's table; {} bans were missing", repair.missing);
+        self.desk.tell(&Item::new(Topic::FirewallRepaired, clock(), text));
         self.metrics.firewall.repaired(repair.missing);
     }
 
@@ -272,7 +278,8 @@ impl Daemon {
     }
 
     pub(super) fn act(&mut self, mut out: Vec<Output>, now: Timestamp) {
-        act(&mut self.enforcer, &mut self.saver, &self.metrics, &mut out, now, None);
+        let Daemon { enforcer, saver, metrics, desk, .. } = self;
+        act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, None);
     }
 
     pub(super) fn save(&mut self) {
@@ -293,19 +300,21 @@ fn sleep(fds: &mut [PollFd<'_>], until: Instant) -> anyhow::Result<bool> {
     }
 }
 
+/// Who does what the engine says.
+struct Acting<'d> {
+    enforcer: &'d mut Enforcer,
+    saver: &'d mut Saver,
+    metrics: &'d Metrics,
+    desk: &'d mut Desk,
+}
+
 /// Does what the engine says, and takes it out of `out`: the kernel first, then everybody who wants to know. It said so
 /// because of this line, if it was one.
-fn act(
-    enforcer: &mut Enforcer,
-    saver: &mut Saver,
-    metrics: &Metrics,
-    out: &mut Vec<Output>,
-    now: Timestamp,
-    line: Option<Reading>,
-) {
+fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Option<Reading>) {
     if out.is_empty() {
         return;
     }
+    let Acting { enforcer, saver, metrics, desk } = acting;
     let began = Instant::now();
     match enforcer.carry_out(out, now) {
         Ok(true) => {
@@ -321,6 +330,7 @@ fn act(
         metrics.bans.note(output);
         tell(output);
     }
+    desk.outputs(out, now);
     saver.note(std::mem::take(out));
 }
 

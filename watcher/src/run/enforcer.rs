@@ -1,5 +1,6 @@
 //! Carries the engine's word to the kernel, and keeps it true there.
 
+use std::net::IpAddr;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,16 @@ impl Enforcer {
 
     pub(super) fn name(&self) -> &'static str {
         self.firewall.name()
+    }
+
+    /// Whether it keeps anybody out at all.
+    pub(super) fn keeps_out(&self) -> bool {
+        self.firewall.name() != "dry-run"
+    }
+
+    /// What the firewall itself holds against an address.
+    pub(super) fn meeting(&mut self, address: IpAddr) -> Result<Vec<(IpNet, Ports)>, String> {
+        self.firewall.meeting(address).map_err(|error| chain(&error))
     }
 
     /// True while all bans are in force.

@@ -4,6 +4,7 @@ use crate::config::{Config, Source};
 use crate::control::api::Message;
 use crate::fail2ban::Foreign;
 use crate::interpret::Interpreter;
+use crate::news::{Item, Topic};
 use crate::run::daemon::Daemon;
 use crate::run::own::Surroundings;
 use crate::run::{clock, sources};
@@ -22,11 +23,13 @@ impl Daemon {
             Ok(message) => {
                 self.metrics.house.configured(clock());
                 tracing::info!("{message}");
+                self.desk.tell(&Item::new(Topic::Reloaded, clock(), message.as_str()));
                 Ok(Message { message })
             }
             Err(message) => {
                 self.metrics.house.misconfigured();
                 tracing::error!("{message}");
+                self.desk.tell(&Item::new(Topic::ReloadFailed, clock(), message.as_str()));
                 Err(Message { message })
             }
         }

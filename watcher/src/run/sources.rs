@@ -89,6 +89,7 @@ impl Daemon {
             self.sources.health(source).look(now, &seen, &mut noticed);
         }
         for notice in noticed {
+            self.desk.notice(&notice, now);
             self.sources.notices.emit(now, notice);
         }
     }

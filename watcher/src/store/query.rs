@@ -1,5 +1,7 @@
 //! Reading the database: once at the start, and beside the writer for whoever asks.
 
+mod record;
+
 use std::path::Path;
 
 use logline::{SessionId, Timestamp};
@@ -9,6 +11,8 @@ use serde::de::DeserializeOwned;
 use crate::engine::{End, Evidence, Lease, MEMORY};
 use crate::store::{Saved, StoreError};
 use crate::subject::Subject;
+
+pub use record::RecordFilter;
 
 /// A second, read-only way into the database, which neither waits for the writer nor holds it up.
 #[derive(Debug)]
@@ -58,15 +62,7 @@ impl Reader {
              WHERE subject = ?1 ORDER BY id DESC LIMIT ?2",
         )?;
         for subject in subjects {
-            let rows = bans.query_map(params![subject.to_string(), limit], |row| {
-                let (subject, lease) = ban(row)?;
-                let ended = row.get::<_, Option<i64>>(8)?.map(Timestamp::from_nanos);
-                let why = row.get::<_, Option<String>>(9)?.map(|_| json(row, 9)).transpose()?;
-                Ok((
-                    StoredBan { subject, lease, ended: ended.zip(why), evidence: Vec::new() },
-                    row.get::<_, i64>(10)?,
-                ))
-            })?;
+            let rows = bans.query_map(params![subject.to_string(), limit], stored)?;
             for row in rows {
                 let (mut ban, id) = row?;
                 ban.evidence = self.evidence(id)?;
@@ -113,6 +109,14 @@ pub(super) fn saved(connection: &Connection) -> rusqlite::Result<Saved> {
         saved.cursors.push(row?);
     }
     Ok(saved)
+}
+
+/// A ban without its evidence, and its number.
+fn stored(row: &Row<'_>) -> rusqlite::Result<(StoredBan, i64)> {
+    let (subject, lease) = ban(row)?;
+    let ended = row.get::<_, Option<i64>>(8)?.map(Timestamp::from_nanos);
+    let why = row.get::<_, Option<String>>(9)?.map(|_| json(row, 9)).transpose()?;
+    Ok((StoredBan { subject, lease, ended: ended.zip(why), evidence: Vec::new() }, row.get(10)?))
 }
 
 fn ban(row: &Row<'_>) -> rusqlite::Result<(Subject, Lease)> {
