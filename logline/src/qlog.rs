@@ -199,6 +199,8 @@ reasons! {
     TooManyErrors = "toomanyerrors";
     /// More connections than one address may have.
     TooManyConnections = "toomanyconnections";
+    /// The client's name is none it may have, by itself or by what name servers say of it.
+    Helo = "helo";
     /// This host's own addresses are unknown.
     UnknownIpMe = "unknown_ip_me";
     /// A command that is known and not offered (502).

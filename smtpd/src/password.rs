@@ -3,6 +3,7 @@
 mod dovecot;
 mod hashed;
 mod program;
+mod vpopmail;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,6 +21,7 @@ use hashed::Memory;
 pub use dovecot::Dovecot;
 pub use hashed::hash;
 pub use program::Checkpassword;
+pub use vpopmail::Vpopmail;
 
 /// Whoever knows passwords.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub enum Authority {
     Program(Checkpassword),
     /// Dovecot's authentication server.
     Dovecot(Dovecot),
+    /// vpopmail's files.
+    Vpopmail(Vpopmail),
 }
 
 impl Authority {
@@ -43,6 +47,7 @@ impl Authority {
                 None => Authority::File(Checker::new(users, default_domain, key)),
             },
             Passwords::Dovecot(socket) => Authority::Dovecot(Dovecot::new(socket, key)),
+            Passwords::Vpopmail(domains) => Authority::Vpopmail(Vpopmail::new(domains, default_domain, key)),
         }
     }
 
@@ -52,6 +57,7 @@ impl Authority {
             Authority::File(checker) => checker.check(user, password).await,
             Authority::Program(program) => program.check(&user, &password).await,
             Authority::Dovecot(dovecot) => dovecot.check(&user, &password).await,
+            Authority::Vpopmail(vpopmail) => vpopmail.check(&user, password).await,
         }
     }
 
@@ -61,6 +67,7 @@ impl Authority {
             Authority::File(checker) => checker.respond(&user, challenge, &response),
             Authority::Program(program) => program.respond(&user, challenge, &response).await,
             Authority::Dovecot(_) => PasswordAnswer::Unavailable,
+            Authority::Vpopmail(vpopmail) => vpopmail.respond(&user, challenge, &response),
         }
     }
 
@@ -68,7 +75,9 @@ impl Authority {
     pub fn credential(&self, user: &[u8]) -> CredentialAnswer {
         match self {
             Authority::File(checker) => checker.credential(user),
-            Authority::Program(_) | Authority::Dovecot(_) => CredentialAnswer::Unavailable,
+            Authority::Program(_) | Authority::Dovecot(_) | Authority::Vpopmail(_) => {
+                CredentialAnswer::Unavailable
+            }
         }
     }
 }

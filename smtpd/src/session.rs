@@ -8,6 +8,7 @@
 
 mod blocked;
 mod body;
+mod checks;
 mod chunk;
 mod command;
 mod envelope;
@@ -30,9 +31,11 @@ use logline::{Encryption, Record, SmtpdEvent, Timestamp};
 
 use crate::dsn::{Wish, Wishes};
 use crate::mailbox::Mailbox;
+use crate::recipients::Context;
 
 use blocked::Standing;
 use body::Body;
+use checks::{Conduct, Opinion, Step};
 use chunk::Chunk;
 use command::{Command, Refused, Subject};
 use fact::About;
@@ -41,6 +44,7 @@ use login::{Dialogue, Fetching, Login};
 use message::{Opening, Reception};
 
 pub use body::BareNewline;
+pub use checks::{Finding, Inquiry, MailDomain};
 pub use grant::{Grant, Verdict};
 pub use handshake::{Client, Handshake};
 pub use line::AUTH_BYTES_MAX;
@@ -74,6 +78,7 @@ pub struct Session {
     standing: Standing,
     /// AUTH came, and no known command since.
     secrets_may_follow: bool,
+    conduct: Conduct,
     errors: u32,
     /// Commands that served no message, since the last one.
     idle_commands: u32,
@@ -84,6 +89,8 @@ pub struct Session {
 
 #[derive(Debug)]
 enum State {
+    /// The client waits to be greeted.
+    Greeting,
     /// A command is awaited.
     Command,
     /// The answer to a challenge is awaited.
@@ -98,6 +105,8 @@ enum State {
     CheckingRecipient(Mailbox),
     /// The loop asks a blocklist about the client, for this recipient.
     AskingBlocklist { mailbox: Mailbox, zone: usize },
+    /// The loop asks about the client or the sender, for this recipient.
+    Inquiring { mailbox: Mailbox, step: Step },
     /// A chunk of the message is awaited.
     Chunk(Box<Chunk>),
     /// The loop opens a message.
@@ -121,6 +130,10 @@ enum Enhanced {
 struct Transaction {
     sender: Option<Mailbox>,
     recipients: Vec<Mailbox>,
+    /// What was found out about the sender's domain.
+    domain: Opinion,
+    /// One of the recipients was bad.
+    is_spoilt: bool,
     wishes: Wishes,
     /// What came with the recipient that is being looked at.
     wish: Wish,
@@ -166,6 +179,7 @@ impl Session {
             last_address: None,
             standing: Standing::Unasked(Vec::new()),
             secrets_may_follow: false,
+            conduct: Conduct::default(),
             errors: 0,
             idle_commands: 0,
             leaving: false,
@@ -177,6 +191,7 @@ impl Session {
     pub fn deadline(&self) -> Option<Timestamp> {
         let limits = &self.policy.limits;
         match &self.state {
+            State::Greeting => Some(self.since + self.policy.rules.greet_delay),
             State::Command | State::Auth(_) => Some(self.since + limits.command_timeout),
             State::Data(reception) => Some(reception.deadline(limits)),
             State::Chunk(chunk) => Some(chunk.deadline(limits)),
@@ -185,6 +200,7 @@ impl Session {
             | State::FetchingCredential(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
+            | State::Inquiring { .. }
             | State::Opening(_)
             | State::Storing(_)
             | State::Closed => None,
@@ -194,6 +210,17 @@ impl Session {
     /// The client's address.
     pub fn client(&self) -> IpAddr {
         self.peer.remote.ip()
+    }
+
+    /// Whose message the next recipient is for, for whoever looks the recipient up.
+    pub fn context(&self) -> Context {
+        let sender = self.transaction.as_ref().and_then(|transaction| transaction.sender.as_ref());
+        Context {
+            sender: sender
+                .map(|sender| format!("{}@{}", sender.local(), sender.domain()))
+                .unwrap_or_default(),
+            helo: self.helo.clone().unwrap_or_default(),
+        }
     }
 
     /// Takes one input and appends to `out` what is to be done.
@@ -212,11 +239,15 @@ impl Session {
             (State::AskingBlocklist { mailbox, zone }, Input::Blocklist(answer)) => {
                 self.zone_answered(now, (mailbox, zone), answer, out);
             }
+            (State::Inquiring { mailbox, step }, Input::Inquired(finding)) => {
+                self.inquired(now, (mailbox, step), &finding, out);
+            }
             (State::Opening(opening), Input::Opened(answer)) => self.opened(now, opening, answer, out),
             (State::Storing(reception), Input::Stored(answer)) => self.stored(now, &reception, answer, out),
             (State::Handshake, Input::TlsDone(handshake)) => self.encrypted(now, *handshake, out),
             (_, Input::TlsFailed) => self.give_up(SmtpdEvent::TlsFailed, out),
             (state, Input::Gone(gone)) => self.gone(&state, gone, out),
+            (State::Greeting, Input::Timeout) => self.waited(now, out),
             (_, Input::Timeout) => self.timed_out(out),
             (State::Command, Input::Connected) => self.connected(now, out),
             (state, Input::Bytes(bytes)) => {
@@ -228,8 +259,8 @@ impl Session {
                 self.leaving = true;
             }
             // An answer that nobody asked for changes nothing.
+            (state, Input::Inquired(_) | Input::Recipient(_)) => self.state = state,
             (state, Input::Connected | Input::TlsDone(_) | Input::Password(_) | Input::Credential(_))
-            | (state, Input::Recipient(_))
             | (state, Input::Blocklist(_) | Input::Opened(_) | Input::Stored(_)) => self.state = state,
         }
         while self.step(now, out) {}
@@ -237,7 +268,7 @@ impl Session {
 
     /// Reads one line, or a piece of the message; false when there is nothing to be read or the loop has the word.
     fn step(&mut self, now: Timestamp, out: &mut Vec<Output>) -> bool {
-        if self.leaving && matches!(self.state, State::Command | State::Auth(_)) {
+        if self.leaving && matches!(self.state, State::Greeting | State::Command | State::Auth(_)) {
             self.say(
                 421,
                 "4.3.2",
@@ -250,11 +281,13 @@ impl Session {
             State::Command => Expected::Command,
             State::Auth(_) => Expected::AuthAnswer,
             State::Data(_) => return self.read_message(now, out),
+            State::Greeting => return !self.pending.is_empty() && self.spoke_early(now, out),
             State::Chunk(_) => return self.read_chunk(now, out),
             State::CheckingPassword(_)
             | State::FetchingCredential(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
+            | State::Inquiring { .. }
             | State::Opening(_)
             | State::Storing(_)
             | State::Handshake
@@ -299,7 +332,7 @@ impl Session {
             Ok(Command::Vrfy) => self.say(252, "2.0.0", "send some mail, i'll try my best", out),
             Ok(Command::Help) => self.say(214, "2.0.0", "postern speaks SMTP as RFC 5321 has it", out),
             Ok(Command::Quit) => {
-                self.say(221, "2.0.0", &self.policy.hostname.clone(), out);
+                self.say(221, "2.0.0", self.policy.greeting(), out);
                 self.close(End::Clean, out);
             }
             Ok(Command::StartTls) => self.starttls(out),

@@ -15,11 +15,13 @@ use crate::config::{Config, ConfigError, FILE};
 use crate::connection::{Connection, Shared};
 use crate::environment::{self, Environment as _, OfProcess};
 use crate::gate::Gate;
+use crate::inquiry::Inquirer;
 use crate::names::Names;
 use crate::password::{Authority, Checkpassword};
 use crate::queue::{
     Courier, Delivering, Dropbox, Program, QueueHandle, Router, Store, StoreError, orders_wait,
 };
+use crate::recipients::Recipients;
 use crate::session::{End, Peer, Service, Session};
 use crate::stop;
 use crate::telemetry::Telemetry;
@@ -142,12 +144,17 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
     };
     Ok(Arc::new(Shared {
         gate: Mutex::new(Gate::new(&policy.hostname, config.connections)),
-        blocklists: Arc::new(Bureau::open(&policy.blocklists, names, config.state.join("dnsbl.jsonl"))),
+        blocklists: Arc::new(Bureau::open(
+            &policy.blocklists,
+            names.clone(),
+            config.state.join("dnsbl.jsonl"),
+        )),
         telemetry: Arc::clone(telemetry),
         policy,
-        users,
+        recipients: Arc::new(Recipients::of(config, users)),
         authority,
         queue,
+        inquirer: Inquirer::new(names),
         tls,
     }))
 }
@@ -214,8 +221,10 @@ async fn deliver(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), Fail
         let names = Names::new(&config.name_servers).map_err(Failure::Resolver)?;
         let router = Router::new(names, &config.remote, &policy.hostname);
         let with = Delivering {
-            users: Arc::new(UserFile::new(&config.users, &config.state)),
-            maildirs: config.maildirs.clone(),
+            recipients: Arc::new(Recipients::of(
+                config,
+                Arc::new(UserFile::new(&config.users, &config.state)),
+            )),
             telemetry: Arc::clone(telemetry),
             messages_max: config.queue_messages_max,
             policy,

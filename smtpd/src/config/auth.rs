@@ -15,6 +15,8 @@ pub enum Passwords {
     File,
     /// `checkpassword`: a program, and what it is to run.
     Checkpassword(Vec<OsString>),
+    /// `vpopmail`: the directory of the domains, in which each has its `vpasswd.cdb`.
+    Vpopmail(PathBuf),
     /// `dovecot`: the socket of its authentication server.
     Dovecot(PathBuf),
 }
@@ -43,17 +45,20 @@ pub(super) fn auth(table: &Table<'_>) -> (AuthRules, Passwords) {
 
 fn passwords(table: &Table<'_>) -> Passwords {
     let program = table.get::<Vec<String>>("checkpassword");
-    match (program, table.path("dovecot")) {
-        (None, None) => Passwords::File,
-        (Some(words), None) => {
+    match (program, table.path("vpopmail"), table.path("dovecot")) {
+        (None, None, None) => Passwords::File,
+        (Some(words), None, None) => {
             if words.is_empty() {
                 table.mistake("checkpassword", "expected a program, and what it is to run");
             }
             Passwords::Checkpassword(words.into_iter().map(OsString::from).collect())
         }
-        (None, Some(socket)) => Passwords::Dovecot(socket),
-        (Some(_), Some(_)) => {
-            table.mistake_at_table("checkpassword and dovecot: only one of them can check passwords");
+        (None, Some(domains), None) => Passwords::Vpopmail(domains),
+        (None, None, Some(socket)) => Passwords::Dovecot(socket),
+        _ => {
+            table.mistake_at_table(
+                "checkpassword, vpopmail and dovecot: only one of them can check passwords",
+            );
             Passwords::File
         }
     }

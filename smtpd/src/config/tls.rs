@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use settings::Table;
 
+use super::control::Control;
+
 /// `[tls]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
@@ -67,4 +69,17 @@ pub(super) fn clients(table: &Table<'_>) -> Vec<String> {
         );
     }
     clients.iter().map(|address| address.to_lowercase()).collect()
+}
+
+/// qmail's `tlsclients`, an address a line.
+pub(super) fn clients_of_control(control: &Control) -> Vec<String> {
+    let lines = control.file("clientca.pem").and_then(|_| control.lines("tlsclients")).unwrap_or_default();
+    lines.into_iter().map(|(_, address)| address.to_lowercase()).collect()
+}
+
+/// qmail's `servercert.pem`, which holds the key as well.
+pub(super) fn of_control(control: &Control) -> Option<Tls> {
+    let certificate = control.file("servercert.pem")?;
+    let clients_ca = control.file("clientca.pem");
+    Some(Tls { key: certificate.clone(), certificate, self_signed: false, hosts: Vec::new(), clients_ca })
 }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use logline::{SessionId, Timestamp};
 
 use crate::blocklist::Blocklist;
+use crate::rules::Rules;
 use crate::session::{AuthRules, BareNewline, Grant};
 
 /// The rules, the same for all sessions.
@@ -29,6 +30,8 @@ pub struct Policy {
     pub auth: AuthRules,
     /// Mail addresses whose owners may send to other hosts when they show a certificate, in lower case.
     pub tls_clients: HashSet<String>,
+    /// What else a client may not do.
+    pub rules: Rules,
     /// How much is too much.
     pub limits: Limits,
 }
@@ -115,6 +118,11 @@ impl Limits {
 }
 
 impl Policy {
+    /// What is said in greeting and farewell.
+    pub(super) fn greeting(&self) -> &str {
+        self.rules.greeting.as_deref().unwrap_or(&self.hostname)
+    }
+
     pub(super) fn relays_for(&self, client: IpAddr) -> bool {
         self.relay.iter().any(|network| network.contains(&client))
     }

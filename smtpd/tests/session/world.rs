@@ -7,10 +7,12 @@ use expect_test::Expect;
 use hmac::{Hmac, Mac as _};
 use logline::{Fingerprint, Record, SessionId, Timestamp};
 use smtpd::blocklist::{Blocklist, Desk, LookUp, Plan, ZoneAnswer};
+use smtpd::rules::{HeloNames, Rules};
 use smtpd::scram::Credential;
 use smtpd::session::{
-    Ask, AuthRules, CredentialAnswer, Envelope, Gone, Grant, Handshake, Input, Limits, NonceKey, OpenAnswer,
-    Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service, Session, StoreAnswer,
+    Ask, AuthRules, CredentialAnswer, Envelope, Finding, Gone, Grant, Handshake, Input, Inquiry, Limits,
+    MailDomain, NonceKey, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
+    Session, StoreAnswer,
 };
 
 /// 2026-11-21 12:00:00 UTC.
@@ -40,6 +42,7 @@ pub(super) fn policy_with(blocklists: Vec<Blocklist>) -> Policy {
     Policy {
         blocklists,
         survey_every: 0,
+        rules: Rules::default(),
         hostname: "mx.example.org".into(),
         domains: ["example.org".to_owned()].into(),
         default_domain: "example.org".into(),
@@ -189,6 +192,7 @@ impl World {
                 _ => RecipientAnswer::Unknown,
             }),
             Ask::Blocklist { zone, address } => Input::Blocklist(self.look_up(zone, address)),
+            Ask::Inquire(inquiry) => Input::Inquired(inquired(&inquiry)),
             Ask::Open(envelope) if envelope.sender.as_ref().is_some_and(|s| s.local() == "closed") => {
                 Input::Opened(OpenAnswer::Closed)
             }
@@ -219,6 +223,26 @@ pub(super) fn cram_md5(challenge: &str) -> Vec<u8> {
     let mut mac = Hmac::<md5::Md5>::new_from_slice(b"secret").unwrap();
     mac.update(challenge.as_bytes());
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes()
+}
+
+/// What name servers say: of example.net everything, of other names nothing, of silent.example no word.
+fn inquired(inquiry: &Inquiry) -> Finding {
+    match inquiry {
+        Inquiry::Helo { name, client } => Finding::Helo(HeloNames {
+            forward: match name.as_str() {
+                "mail.example.net" => Some(vec![*client]),
+                "other.example.net" => Some(vec!["192.0.2.99".parse().unwrap()]),
+                "silent.example" => None,
+                _ => Some(Vec::new()),
+            },
+            reverse: Some(vec!["host.example.net".into()]),
+        }),
+        Inquiry::Domain(domain) => Finding::Domain(match domain.as_str() {
+            "example.net" => MailDomain::Takes,
+            "silent.example" => MailDomain::Unknown,
+            _ => MailDomain::TakesNone,
+        }),
+    }
 }
 
 /// Runs a script: `C:` lines are sent, each by itself; `wait` lets the session's deadline pass, `gone` hangs up, and
