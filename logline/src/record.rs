@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Auth, Chkuser, Foreign, Phase, Qlog, Queue, Rbl, Rblsmtpd, SessionId, Smtpd, Tcpserver};
+use crate::{Auth, Chkuser, Foreign, Guard, Phase, Qlog, Queue, Rbl, Rblsmtpd, SessionId, Smtpd, Tcpserver};
 
 /// What one log line states, without its envelope.
 ///
@@ -24,6 +24,8 @@ pub enum Record<'a> {
     Rbl(#[serde(borrow)] Rbl<'a>),
     /// A listed client was put off, or sent a command.
     Rblsmtpd(#[serde(borrow)] Rblsmtpd<'a>),
+    /// A client's own doing was found out: a forbidden name or address, words before the greeting.
+    Guard(#[serde(borrow)] Guard<'a>),
     /// Something worth a sentence happened in a session.
     Smtpd(#[serde(borrow)] Smtpd<'a>),
     /// A message moved through the queue.
@@ -39,7 +41,31 @@ impl<'a> Record<'a> {
     /// Every kind has one grammar, anchored at both ends; a line that is none of them gives `None`. That is an answer,
     /// no error: other programs write to the same log.
     pub fn parse(line: &'a [u8]) -> Option<Self> {
+        if !Record::may_begin(line) {
+            return None;
+        }
         Record::written(line).or_else(|| Foreign::parse(line).map(Record::Foreign))
+    }
+
+    /// Whether a record may begin so. Most of what other programs write does not, and is told by its first four bytes.
+    #[inline]
+    pub fn may_begin(line: &[u8]) -> bool {
+        let Some(first) = line.first_chunk() else { return false };
+        matches!(
+            first,
+            b"tcps"
+                | b"CHKU"
+                | b"qmai"
+                | b"qlog"
+                | b"rbls"
+                | b"new "
+                | b"info"
+                | b"star"
+                | b"stat"
+                | b"deli"
+                | b"boun"
+                | b"end "
+        ) || Foreign::may_begin(first)
     }
 
     /// Reads what an envelope has left of a line whose first word it took for the program's name: `pid 8155 from …` of
@@ -50,7 +76,8 @@ impl<'a> Record<'a> {
             (b"rblsmtpd", _) => Rblsmtpd::rest(message).map(Record::Rblsmtpd),
             (b"qmail-smtpd", Some(pid)) => Auth::rest(pid, message)
                 .map(Record::Auth)
-                .or_else(|| Rbl::rest(pid, message).map(Record::Rbl)),
+                .or_else(|| Rbl::rest(pid, message).map(Record::Rbl))
+                .or_else(|| Guard::rest(pid, message).map(Record::Guard)),
             (b"qmail-smtpd", None) => Smtpd::rest(message).map(Record::Smtpd),
             (b"qlogenvelope", _) => Qlog::rest(Phase::Envelope, message).map(Record::Qlog),
             (b"qlogreceived", _) => Qlog::rest(Phase::Received, message).map(Record::Qlog),
@@ -66,7 +93,9 @@ impl<'a> Record<'a> {
             b'C' => Chkuser::parse(line).map(Record::Chkuser),
             b'q' => match line.get(..12)? {
                 b"qmail-smtpd[" => {
-                    Auth::parse(line).map(Record::Auth).or_else(|| Rbl::parse(line).map(Record::Rbl))
+                    let auth = || Auth::parse(line).map(Record::Auth);
+                    let rbl = || Rbl::parse(line).map(Record::Rbl);
+                    auth().or_else(rbl).or_else(|| Guard::parse(line).map(Record::Guard))
                 }
                 b"qmail-smtpd:" => Smtpd::parse(line).map(Record::Smtpd),
                 _ => Qlog::parse(line).map(Record::Qlog),
@@ -87,6 +116,7 @@ impl fmt::Display for Record<'_> {
             Record::Qlog(record) => record.fmt(f),
             Record::Rbl(record) => record.fmt(f),
             Record::Rblsmtpd(record) => record.fmt(f),
+            Record::Guard(record) => record.fmt(f),
             Record::Smtpd(record) => record.fmt(f),
             Record::Queue(record) => record.fmt(f),
             Record::Foreign(record) => record.fmt(f),

@@ -1,5 +1,6 @@
 //! What may stand on the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +25,12 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serve until SIGTERM; SIGHUP opens the log and the certificate again
     Run,
+    /// Serve one client on standard input and output, under tcpserver, sslserver or inetd, as qmail-smtpd does
+    Stdio {
+        /// This host's name, then the program that checks passwords and what it runs
+        #[arg(value_name = "HOST CHECKPASSWORD PROG", trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Read everything, start nothing, tell what is wrong
     Check,
     /// Look at the queue and change it

@@ -3,6 +3,7 @@
 mod check;
 mod queue;
 mod run;
+mod stdio;
 mod user;
 
 use std::io::{self, Write as _};
@@ -17,6 +18,7 @@ use crate::tls::TlsError;
 pub use check::check;
 pub use queue::{list, order, show};
 pub use run::run;
+pub use stdio::{Arguments as StdioArguments, stdio};
 pub use user::{add, list as list_users, remove};
 
 /// How a question was answered; both are a success of the program.

@@ -8,16 +8,17 @@ use logline::{Record, SessionId};
 use crate::blocklist::Bureau;
 use crate::clock::now;
 use crate::gate::Gate;
-use crate::password::Checker;
-use crate::queue::{QueueHandle, Spool};
-use crate::session::{
-    Ask, End, Gone, Input, OpenAnswer, Output, Policy, RecipientAnswer, Session, StoreAnswer,
-};
+use crate::inquiry::Inquirer;
+use crate::password::Authority;
+use crate::queue::{Parcel, QueueHandle};
+use crate::recipients::Recipients;
+use crate::session::{Ask, End, Gone, Input, OpenAnswer, Output, Policy, Session, StoreAnswer};
 use crate::stop::Stop;
+use crate::tcprules::TcpRules;
 use crate::telemetry::Telemetry;
 use crate::tls::Keeper;
-use crate::users::UserFile;
 use crate::wire::Wire;
+use crate::words::Words;
 
 /// What is read at once. Memory of an idle connection is mostly this.
 const READ_BYTES: usize = 16 * 1024;
@@ -35,13 +36,19 @@ pub struct Shared {
     /// Who may come in.
     pub gate: Mutex<Gate>,
     /// Who has a mailbox.
-    pub users: Arc<UserFile>,
+    pub recipients: Arc<Recipients>,
     /// Who has which password.
-    pub checker: Checker,
+    pub authority: Authority,
     /// Where messages go.
     pub queue: QueueHandle,
     /// Who is asked about clients.
     pub blocklists: Arc<Bureau>,
+    /// What is special about whom.
+    pub rules: Option<TcpRules>,
+    /// What the watcher asks to do about whom.
+    pub words: Option<Words>,
+    /// Who answers questions about clients and senders.
+    pub inquirer: Inquirer,
     /// Certificate and key, if there are any.
     pub tls: Option<Keeper>,
 }
@@ -51,17 +58,6 @@ impl Shared {
     pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
         // A panic elsewhere cannot have left it half changed: it changes only under its own methods.
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn recipient(&self, mailbox: &crate::mailbox::Mailbox) -> RecipientAnswer {
-        match self.users.users() {
-            Ok(users) if users.owner(mailbox).is_some() => RecipientAnswer::Known,
-            Ok(_) => RecipientAnswer::Unknown,
-            Err(error) => {
-                tracing::error!(%error, "cannot read the users file");
-                RecipientAnswer::Unavailable
-            }
-        }
     }
 }
 
@@ -76,6 +72,11 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new(shared: Arc<Shared>, session: SessionId) -> Self {
         Place { shared, session, end: End::GaveUp }
+    }
+
+    /// The session is over, and how.
+    pub(crate) fn leave(mut self, end: End) {
+        self.end = end;
     }
 }
 
@@ -96,7 +97,7 @@ pub(crate) struct Connection {
     wire: Wire,
     session: Session,
     shared: Arc<Shared>,
-    spool: Option<Spool>,
+    parcel: Option<Parcel>,
     unsent: Vec<u8>,
     /// The client takes no replies any more.
     deaf: bool,
@@ -111,21 +112,18 @@ enum Next {
 
 impl Connection {
     pub(crate) fn new(wire: Wire, session: Session, shared: Arc<Shared>) -> Self {
-        Connection { wire, session, shared, spool: None, unsent: Vec::new(), deaf: false }
+        Connection { wire, session, shared, parcel: None, unsent: Vec::new(), deaf: false }
     }
 
-    /// Runs the session to its end.
-    pub(crate) async fn run(mut self, mut place: Place, mut stop: Stop) {
+    /// Runs the session to its end. The connection is open still, for a farewell that the journal need not wait for.
+    pub(crate) async fn run(mut self, mut stop: Stop) -> (End, Wire) {
         let mut buffer = vec![0; READ_BYTES];
         let mut out = Vec::new();
         let mut stopped = false;
         self.session.handle(now(), Input::Connected, &mut out);
         loop {
             let input = match self.carry_out(&mut out).await {
-                Next::Closed(end) => {
-                    place.end = end;
-                    break;
-                }
+                Next::Closed(end) => return (end, self.wire),
                 Next::Answer(input) => input,
                 Next::Read => {
                     let patience =
@@ -145,9 +143,6 @@ impl Connection {
             };
             self.session.handle(now(), input, &mut out);
         }
-        // The session is over for the journal now; the socket lingers without holding a place.
-        drop(place);
-        self.wire.close().await;
     }
 
     async fn carry_out(&mut self, out: &mut Vec<Output>) -> Next {
@@ -156,7 +151,7 @@ impl Connection {
                 Output::Reply(reply) => self.unsent.extend_from_slice(&reply),
                 Output::Fact(record) => self.shared.telemetry.note(&record),
                 Output::Body(bytes) => self.append(&bytes).await,
-                Output::Discard => self.spool = None,
+                Output::Discard => self.parcel = None,
                 Output::Pause(pause) => {
                     self.flush().await;
                     tokio::time::sleep(pause).await;
@@ -186,16 +181,20 @@ impl Connection {
     async fn answer(&mut self, ask: Ask) -> Next {
         Next::Answer(match ask {
             Ask::Password { user, password } => {
-                Input::Password(self.shared.checker.check(user, password).await)
+                Input::Password(self.shared.authority.check(user, password).await)
             }
             Ask::Blocklist { zone, address } => {
                 Input::Blocklist(self.shared.blocklists.look_up(zone, address).await)
             }
-            Ask::Recipient(mailbox) => Input::Recipient(self.shared.recipient(&mailbox)),
+            Ask::Inquire(inquiry) => Input::Inquired(self.shared.inquirer.answer(inquiry).await),
+            Ask::Recipient(mailbox) => {
+                let context = self.session.context();
+                Input::Recipient(self.shared.recipients.look_up(&mailbox, &context).await)
+            }
             Ask::Open(envelope) => {
-                self.spool = self.shared.queue.open(envelope);
-                Input::Opened(match &self.spool {
-                    Some(spool) => OpenAnswer::Open { qp: spool.id().0 },
+                self.parcel = self.shared.queue.open(envelope);
+                Input::Opened(match &self.parcel {
+                    Some(parcel) => OpenAnswer::Open { qp: parcel.qp() },
                     None => OpenAnswer::Closed,
                 })
             }
@@ -209,32 +208,27 @@ impl Connection {
         })
     }
 
-    /// A spool that failed is gone; the message is read to its end and refused.
+    /// A parcel that failed is gone; the message is read to its end and refused.
     async fn append(&mut self, bytes: &[u8]) {
-        let Some(spool) = &mut self.spool else {
+        let Some(parcel) = &mut self.parcel else {
             return;
         };
-        spool.append(bytes);
-        if !spool.is_full() {
-            return;
-        }
-        let Some(mut spool) = self.spool.take() else {
+        parcel.append(bytes);
+        let Some(parcel) = self.parcel.take_if(|parcel| parcel.is_full()) else {
             return;
         };
-        let flushed = tokio::task::spawn_blocking(move || spool.flush().map(|()| spool)).await;
-        match flushed {
-            Ok(Ok(spool)) => self.spool = Some(spool),
-            Ok(Err(error)) => tracing::error!(%error, "cannot write a message to the queue"),
+        match parcel.flush().await {
+            Ok(parcel) => self.parcel = Some(parcel),
             Err(error) => tracing::error!(%error, "cannot write a message to the queue"),
         }
     }
 
     async fn store(&mut self) -> StoreAnswer {
-        let Some(spool) = self.spool.take() else {
+        let Some(parcel) = self.parcel.take() else {
             return StoreAnswer::Failed;
         };
-        match self.shared.queue.commit(spool).await {
-            Ok(()) => StoreAnswer::Stored,
+        match self.shared.queue.commit(parcel).await {
+            Ok(answer) => answer,
             Err(error) => {
                 tracing::error!(%error, "cannot keep a message in the queue");
                 StoreAnswer::Failed

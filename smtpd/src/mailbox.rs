@@ -1,7 +1,7 @@
 //! Envelope addresses: what stands in the angle brackets of MAIL and RCPT (RFC 5321 §4.1.2).
 //!
-//! A [`Mailbox`] holds printable ASCII only, so it needs no escaping in a file or towards another server; what does
-//! not fit stays bytes and is refused.
+//! A [`Mailbox`] holds printable text only, so it needs no escaping in a file or towards another server; what does
+//! not fit stays bytes and is refused. It may hold more than ASCII (RFC 6531), where the session allows that.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -39,9 +39,9 @@ pub enum Address {
 impl Mailbox {
     /// An address from its parts; `None` where they cannot be one.
     pub fn new(local: &str, domain: &str) -> Option<Self> {
-        let printable = !local.is_empty() && local.bytes().all(|b| (0x20..=0x7e).contains(&b));
+        let printable = !local.is_empty() && local.chars().all(is_printable);
         let fits = local.len() + domain.len() < ADDRESS_BYTES_MAX;
-        (printable && fits && is_domain(domain.as_bytes()))
+        (printable && fits && is_domain(domain))
             .then(|| Mailbox { local: local.to_owned(), domain: domain.to_owned() })
     }
 
@@ -55,9 +55,23 @@ impl Mailbox {
         &self.domain
     }
 
-    /// The domain for comparing.
+    /// The domain for comparing: `bücher.example` is `xn--bcher-kva.example`.
     pub fn domain_key(&self) -> String {
-        self.domain.to_ascii_lowercase()
+        if self.domain.is_ascii() {
+            return self.domain.to_ascii_lowercase();
+        }
+        // `new` took no domain that has no such form.
+        idna::domain_to_ascii(&self.domain).unwrap_or_else(|_| self.domain.to_lowercase())
+    }
+
+    /// The domain as name servers know it.
+    pub fn host(&self) -> String {
+        if self.domain.is_ascii() { self.domain.clone() } else { self.domain_key() }
+    }
+
+    /// Whether a server without SMTPUTF8 can be told this address.
+    pub fn is_ascii(&self) -> bool {
+        self.local.is_ascii() && self.domain.is_ascii()
     }
 }
 
@@ -141,7 +155,7 @@ impl Address {
 
 /// Takes the local part off the front: atoms, quoted strings and escaped bytes, as qmail mixes them.
 fn local_part(inner: &[u8]) -> Option<(String, &[u8])> {
-    let mut local = String::new();
+    let mut local = Vec::new();
     let mut quoted = false;
     let mut rest = inner;
     loop {
@@ -153,26 +167,35 @@ fn local_part(inner: &[u8]) -> Option<(String, &[u8])> {
                 tail
             }
             ([b'\\', byte @ 0x20..=0x7e, tail @ ..], _) => {
-                local.push(char::from(*byte));
+                local.push(*byte);
                 tail
             }
-            ([byte @ 0x20..=0x7e, tail @ ..], true) if *byte != b'\\' => {
-                local.push(char::from(*byte));
+            ([byte @ (0x20..=0x7e | 0x80..), tail @ ..], true) if *byte != b'\\' => {
+                local.push(*byte);
                 tail
             }
             ([byte, tail @ ..], false) if is_atom(*byte) || *byte == b'.' => {
-                local.push(char::from(*byte));
+                local.push(*byte);
                 tail
             }
             _ => return None,
         };
     }
-    (!local.is_empty()).then_some((local, rest))
+    let local = String::from_utf8(local).ok()?;
+    (!local.is_empty() && local.chars().all(is_printable)).then_some((local, rest))
 }
 
-/// `atext` of RFC 5322 §3.2.3.
+/// `atext` of RFC 5322 §3.2.3, and of RFC 6531 §3.3: every byte of a letter beyond ASCII.
 fn is_atom(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte) || !byte.is_ascii()
+}
+
+/// What can stand in a header, a file and on a terminal without changing what stands around it: no control, no
+/// separator of lines, nothing that reverses the order of letters or is not seen at all.
+fn is_printable(c: char) -> bool {
+    let unseen = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    !c.is_control() && !unseen
 }
 
 /// A local part that needs no quotes.
@@ -181,17 +204,25 @@ fn is_dot_string(local: &str) -> bool {
 }
 
 /// Host labels, or an address in square brackets.
-fn is_domain(domain: &[u8]) -> bool {
-    if let [b'[', literal @ .., b']'] = domain {
-        let literal = std::str::from_utf8(literal).unwrap_or_default();
+fn is_domain(domain: &str) -> bool {
+    if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return match literal.strip_prefix("IPv6:") {
             Some(six) => six.parse::<Ipv6Addr>().is_ok(),
             None => literal.parse::<Ipv4Addr>().is_ok(),
         };
     }
+    if domain.is_ascii() {
+        return is_host(domain);
+    }
     domain.len() <= DOMAIN_BYTES_MAX
-        && domain.split(|&b| b == b'.').all(|label| {
-            !label.is_empty() && label.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        && domain.chars().all(is_printable)
+        && idna::domain_to_ascii_strict(domain).is_ok_and(|ascii| is_host(&ascii))
+}
+
+fn is_host(domain: &str) -> bool {
+    domain.len() <= DOMAIN_BYTES_MAX
+        && domain.split('.').all(|label| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         })
 }
 
@@ -228,19 +259,23 @@ mod tests {
     }
 
     #[test]
+    fn addresses_beyond_ascii_are_read_and_compared_in_the_form_that_names_have() {
+        check("josé@bücher.example", "josé@bücher.example");
+        check("\"jo sé\"@example.org", "\"jo sé\"@example.org");
+        let key = |inner: &str| inner.parse::<Mailbox>().unwrap().domain_key();
+        assert_eq!(key("x@BÜCHER.example"), "xn--bcher-kva.example");
+        assert_eq!(key("x@Example.ORG"), "example.org");
+        for inner in
+            ["a\u{202e}b@example.org", "a\u{85}@example.org", "a\u{200b}@c", "a@b\u{2028}.c", "a@é..c"]
+        {
+            check(inner, "malformed");
+        }
+        assert_eq!(Address::parse(b"jos\xe9@example.org"), Address::Malformed);
+    }
+
+    #[test]
     fn what_is_no_address_is_malformed() {
-        for inner in [
-            "@",
-            "@example.org",
-            "a@",
-            "a@b@c",
-            "a b@c",
-            "a@b..c",
-            "a@b c",
-            "a<b@c",
-            "a\r@b",
-            "é@example.org",
-        ] {
+        for inner in ["@", "@example.org", "a@", "a@b@c", "a b@c", "a@b..c", "a@b c", "a<b@c", "a\r@b"] {
             check(inner, "malformed");
         }
         for inner in [r#""a@b"#, "a@[192.0.2]", "a@[IPv6:x]", "@a:", "a@-\u{0}", "a\\"] {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use smtpd::command::{self, Answer, Failure};
+use smtpd::command::{self, Answer, Failure, StdioArguments};
 use smtpd::config::{Config, ConfigError, FILE};
 use smtpd::queue::Order;
 
@@ -33,17 +33,18 @@ fn main() -> ExitCode {
 
 fn carry_out(arguments: Arguments) -> Result<Answer, Failure> {
     let path = arguments.config.as_deref();
-    let config = Config::read(path.unwrap_or(Path::new(FILE)))?;
+    let config = || Config::read(path.unwrap_or(Path::new(FILE)));
     match arguments.command {
-        Command::Run => command::run(&config),
-        Command::Check => command::check(&config),
-        Command::Queue(QueueCommand::List { json }) => command::list(&config, print(json)),
-        Command::Queue(QueueCommand::Show { id, json }) => command::show(&config, id, print(json)),
-        Command::Queue(QueueCommand::Retry { id }) => command::order(&config, Order::Retry(id)),
-        Command::Queue(QueueCommand::Remove { id }) => command::order(&config, Order::Remove(id)),
-        Command::User(UserCommand::Add { name }) => command::add(&config, name),
-        Command::User(UserCommand::List { json }) => command::list_users(&config, print(json)),
-        Command::User(UserCommand::Remove { name }) => command::remove(&config, &name),
+        Command::Run => command::run(&config()?),
+        Command::Stdio { arguments } => command::stdio(path, &StdioArguments::new(arguments)),
+        Command::Check => command::check(&config()?),
+        Command::Queue(QueueCommand::List { json }) => command::list(&config()?, print(json)),
+        Command::Queue(QueueCommand::Show { id, json }) => command::show(&config()?, id, print(json)),
+        Command::Queue(QueueCommand::Retry { id }) => command::order(&config()?, Order::Retry(id)),
+        Command::Queue(QueueCommand::Remove { id }) => command::order(&config()?, Order::Remove(id)),
+        Command::User(UserCommand::Add { name }) => command::add(&config()?, name),
+        Command::User(UserCommand::List { json }) => command::list_users(&config()?, print(json)),
+        Command::User(UserCommand::Remove { name }) => command::remove(&config()?, &name),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Passwords: hashed with argon2id, checked a few at a time, and the same long for a user that does not exist.
 
+mod program;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::password_hash::rand_core::OsRng;
@@ -11,11 +13,37 @@ use crate::fingerprint::Key;
 use crate::session::{PasswordAnswer, Secret};
 use crate::users::UserFile;
 
+pub use program::Checkpassword;
+
+/// Whoever knows passwords.
+#[derive(Debug)]
+pub enum Authority {
+    /// Our own file.
+    File(Checker),
+    /// Another's program.
+    Program(Checkpassword),
+}
+
+impl Authority {
+    /// Is this the user's password?
+    pub async fn check(&self, user: Vec<u8>, password: Secret) -> PasswordAnswer {
+        match self {
+            Authority::File(checker) => checker.check(user, password).await,
+            Authority::Program(program) => program.check(&user, &password).await,
+        }
+    }
+}
+
 /// Checks at once. Each takes a core and 19 MB for some 30 ms; more would let strangers take the whole machine.
 const CHECKS_MAX: usize = 2;
 
 /// Checks that are done or waited for, after which a login is put off (454): two seconds' worth.
 const WAITING_MAX: u32 = 64;
+
+/// Checked where there is no such user, so that the answer takes as long; no password has this hash. It stands here
+/// because a process that lives for one session has no time to make one.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdA$bm8gcGFzc3dvcmQgaGFzIHRoaXMgaGFzaCBhdCBhbGw";
 
 /// Hashes a password for the file.
 ///
@@ -70,8 +98,6 @@ pub struct Checker {
     users: Arc<UserFile>,
     default_domain: String,
     key: Key,
-    /// Checked where there is no such user, so that the answer takes as long.
-    nobody: String,
     checks: Semaphore,
     waiting: Semaphore,
     /// One for each check that is under way, lying here in between.
@@ -80,23 +106,15 @@ pub struct Checker {
 
 impl Checker {
     /// A checker over the users of a file.
-    ///
-    /// # Errors
-    /// Where argon2 cannot hash at all.
-    pub fn new(
-        users: Arc<UserFile>,
-        default_domain: &str,
-        key: Key,
-    ) -> Result<Self, argon2::password_hash::Error> {
-        Ok(Checker {
+    pub fn new(users: Arc<UserFile>, default_domain: &str, key: Key) -> Self {
+        Checker {
             users,
             default_domain: default_domain.to_owned(),
             key,
-            nobody: hash(b"nobody's password is checked against this and the answer thrown away")?,
             checks: Semaphore::new(CHECKS_MAX),
             waiting: Semaphore::new(WAITING_MAX as usize),
             memories: Arc::default(),
-        })
+        }
     }
 
     /// Is this the user's password? Waits its turn, unless too many wait.
@@ -109,7 +127,7 @@ impl Checker {
         };
         let fingerprint = self.key.fingerprint(password.bytes());
         let hash = users.hash(&user, &self.default_domain).map(str::to_owned);
-        let (known, hash) = (hash.is_some(), hash.unwrap_or_else(|| self.nobody.clone()));
+        let (known, hash) = (hash.is_some(), hash.unwrap_or_else(|| NOBODY.to_owned()));
         let memories = Arc::clone(&self.memories);
         let verify = move || {
             let lying = || memories.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +156,7 @@ mod tests {
         let users = Arc::new(UserFile::new(&directory.path().join("users"), directory.path()));
         users.change(|users| users.set("alice".parse().unwrap(), hash(b"secret").unwrap())).unwrap();
         let key = Key::open(&directory.path().join("key")).unwrap();
-        Checker::new(users, "example.org", key).unwrap()
+        Checker::new(users, "example.org", key)
     }
 
     async fn check(checker: &Checker, user: &str, password: &str) -> PasswordAnswer {
@@ -154,6 +172,17 @@ mod tests {
         let wrong = check(&checker, "alice", "guess").await;
         assert!(matches!(wrong, PasswordAnswer::Wrong(_)));
         assert_eq!(check(&checker, "nobody", "guess").await, wrong, "the fingerprint is the password's");
+    }
+
+    #[test]
+    fn nobodys_password_takes_as_long_as_anybodys() {
+        let params = |hash: &str| {
+            PasswordHash::new(hash).map(|hash| (hash.algorithm, hash.version, hash.params)).unwrap().2
+        };
+        let params = [NOBODY, &hash(b"secret").unwrap()].map(|hash| params(hash).to_string());
+        assert_eq!(params[0], params[1]);
+        assert_eq!(PasswordHash::new(NOBODY).unwrap().hash.unwrap().len(), 32);
+        assert!(!verify(NOBODY, b""));
     }
 
     #[tokio::test]

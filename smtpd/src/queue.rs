@@ -14,10 +14,15 @@
 mod bounce;
 mod courier;
 mod dispatch;
+mod dropbox;
 mod maildir;
+mod numbers;
 mod order;
+mod parcel;
+mod program;
 mod remote;
 mod reply;
+mod report;
 mod route;
 mod spool;
 mod store;
@@ -27,8 +32,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::session::Envelope;
 
-pub use courier::{Courier, Delivering, QueueHandle};
-pub use order::{Order, OrderError};
+pub use courier::{Courier, Delivering, OwnQueue, QueueHandle};
+pub use dropbox::Dropbox;
+pub use order::{Order, OrderError, orders_wait};
+pub use parcel::Parcel;
+pub use program::{Program, QmailQueue};
 pub use route::Router;
 pub use spool::Spool;
 pub use store::{Store, StoreError, read as read_message, scan, text as read_text};
@@ -68,6 +76,9 @@ pub struct State {
     pub attempts: u32,
     /// When those that wait are tried.
     pub next: Timestamp,
+    /// Whether the sender was told that it takes long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delay_told: bool,
 }
 
 /// What became of one recipient.
@@ -78,6 +89,10 @@ pub enum Fate {
     Pending,
     /// Delivered.
     Delivered,
+    /// Given to a server that tells the sender of its delivery itself, where that is wanted.
+    Passed,
+    /// Given to a server that tells of failures alone.
+    Relayed,
     /// Never to be delivered; the sender is to be told.
     Failed {
         /// Why, for the sender.
@@ -92,6 +107,7 @@ impl State {
             recipients: vec![Fate::Pending; envelope.recipients.len()],
             attempts: 0,
             next: envelope.received,
+            delay_told: false,
         }
     }
 }

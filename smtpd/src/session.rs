@@ -8,9 +8,12 @@
 
 mod blocked;
 mod body;
+mod checks;
+mod chunk;
 mod command;
 mod envelope;
 mod fact;
+mod grant;
 mod greeting;
 mod line;
 mod login;
@@ -25,17 +28,24 @@ use std::sync::Arc;
 
 use logline::{Encryption, Record, SmtpdEvent, Timestamp};
 
+use crate::dsn::{Wish, Wishes};
 use crate::mailbox::Mailbox;
+use crate::recipients::Context;
 
 use blocked::Standing;
 use body::Body;
+use checks::{Conduct, Opinion, Step};
+use chunk::Chunk;
 use command::{Command, Refused, Subject};
 use fact::About;
 use line::{Expected, Line, Pending};
 use login::{Dialogue, Login};
-use message::Reception;
+use message::{Opening, Reception};
 
-pub use line::{AUTH_BYTES_MAX, COMMAND_BYTES_MAX};
+pub use body::BareNewline;
+pub use checks::{Finding, Inquiry, MailDomain};
+pub use grant::{Grant, Verdict};
+pub use line::AUTH_BYTES_MAX;
 pub use login::Secret;
 pub use message::Envelope;
 pub(crate) use message::date;
@@ -57,12 +67,17 @@ pub struct Session {
     encryption: Option<Encryption>,
     login: Option<Login>,
     transaction: Option<Transaction>,
+    /// A message of which chunks have come, and the last has not.
+    chunks: Option<Box<Reception>>,
     /// The last address that was parsed, for the sentences that name it.
     last_address: Option<Vec<u8>>,
     standing: Standing,
     /// AUTH came, and no known command since.
     secrets_may_follow: bool,
+    conduct: Conduct,
     errors: u32,
+    /// Commands that served no message, since the last one.
+    idle_commands: u32,
     leaving: bool,
     /// When the client was last given the word.
     since: Timestamp,
@@ -70,6 +85,8 @@ pub struct Session {
 
 #[derive(Debug)]
 enum State {
+    /// The client waits to be greeted.
+    Greeting,
     /// A command is awaited.
     Command,
     /// The answer to a challenge is awaited.
@@ -82,8 +99,12 @@ enum State {
     CheckingRecipient(Mailbox),
     /// The loop asks a blocklist about the client, for this recipient.
     AskingBlocklist { mailbox: Mailbox, zone: usize },
+    /// The loop asks about the client or the sender, for this recipient.
+    Inquiring { mailbox: Mailbox, step: Step },
+    /// A chunk of the message is awaited.
+    Chunk(Box<Chunk>),
     /// The loop opens a message.
-    Opening,
+    Opening(Opening),
     /// The loop stores the message.
     Storing(Box<Reception>),
     /// The loop makes the handshake.
@@ -103,6 +124,16 @@ enum Enhanced {
 struct Transaction {
     sender: Option<Mailbox>,
     recipients: Vec<Mailbox>,
+    /// What was found out about the sender's domain.
+    domain: Opinion,
+    /// One of the recipients was bad.
+    is_spoilt: bool,
+    wishes: Wishes,
+    /// What came with the recipient that is being looked at.
+    wish: Wish,
+    smtputf8: bool,
+    /// Length of all addresses together.
+    envelope_bytes: usize,
 }
 
 /// A connection that never becomes a session: what is said and what is noted.
@@ -137,10 +168,13 @@ impl Session {
             encryption: None,
             login: None,
             transaction: None,
+            chunks: None,
             last_address: None,
             standing: Standing::Unasked(Vec::new()),
             secrets_may_follow: false,
+            conduct: Conduct::default(),
             errors: 0,
+            idle_commands: 0,
             leaving: false,
             since: now,
         }
@@ -150,13 +184,16 @@ impl Session {
     pub fn deadline(&self) -> Option<Timestamp> {
         let limits = &self.policy.limits;
         match &self.state {
+            State::Greeting => Some(self.since + self.policy.rules.greet_delay),
             State::Command | State::Auth(_) => Some(self.since + limits.command_timeout),
             State::Data(reception) => Some(reception.deadline(limits)),
+            State::Chunk(chunk) => Some(chunk.deadline(limits)),
             State::Handshake => Some(self.since + limits.handshake_timeout),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
-            | State::Opening
+            | State::Inquiring { .. }
+            | State::Opening(_)
             | State::Storing(_)
             | State::Closed => None,
         }
@@ -165,6 +202,17 @@ impl Session {
     /// The client's address.
     pub fn client(&self) -> IpAddr {
         self.peer.remote.ip()
+    }
+
+    /// Whose message the next recipient is for, for whoever looks the recipient up.
+    pub fn context(&self) -> Context {
+        let sender = self.transaction.as_ref().and_then(|transaction| transaction.sender.as_ref());
+        Context {
+            sender: sender
+                .map(|sender| format!("{}@{}", sender.local(), sender.domain()))
+                .unwrap_or_default(),
+            helo: self.helo.clone().unwrap_or_default(),
+        }
     }
 
     /// Takes one input and appends to `out` what is to be done.
@@ -180,11 +228,15 @@ impl Session {
             (State::AskingBlocklist { mailbox, zone }, Input::Blocklist(answer)) => {
                 self.zone_answered(now, (mailbox, zone), answer, out);
             }
-            (State::Opening, Input::Opened(answer)) => self.opened(now, answer, out),
+            (State::Inquiring { mailbox, step }, Input::Inquired(finding)) => {
+                self.inquired(now, (mailbox, step), &finding, out);
+            }
+            (State::Opening(opening), Input::Opened(answer)) => self.opened(now, opening, answer, out),
             (State::Storing(reception), Input::Stored(answer)) => self.stored(now, &reception, answer, out),
             (State::Handshake, Input::TlsDone) => self.encrypted(now, out),
             (_, Input::TlsFailed) => self.give_up(SmtpdEvent::TlsFailed, out),
             (state, Input::Gone(gone)) => self.gone(&state, gone, out),
+            (State::Greeting, Input::Timeout) => self.waited(now, out),
             (_, Input::Timeout) => self.timed_out(out),
             (State::Command, Input::Connected) => self.connected(now, out),
             (state, Input::Bytes(bytes)) => {
@@ -196,6 +248,7 @@ impl Session {
                 self.leaving = true;
             }
             // An answer that nobody asked for changes nothing.
+            (state, Input::Inquired(_)) => self.state = state,
             (state, Input::Connected | Input::TlsDone | Input::Password(_) | Input::Recipient(_))
             | (state, Input::Blocklist(_) | Input::Opened(_) | Input::Stored(_)) => self.state = state,
         }
@@ -204,7 +257,7 @@ impl Session {
 
     /// Reads one line, or a piece of the message; false when there is nothing to be read or the loop has the word.
     fn step(&mut self, now: Timestamp, out: &mut Vec<Output>) -> bool {
-        if self.leaving && matches!(self.state, State::Command | State::Auth(_)) {
+        if self.leaving && matches!(self.state, State::Greeting | State::Command | State::Auth(_)) {
             self.say(
                 421,
                 "4.3.2",
@@ -217,15 +270,18 @@ impl Session {
             State::Command => Expected::Command,
             State::Auth(_) => Expected::AuthAnswer,
             State::Data(_) => return self.read_message(now, out),
+            State::Greeting => return !self.pending.is_empty() && self.spoke_early(now, out),
+            State::Chunk(_) => return self.read_chunk(now, out),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
-            | State::Opening
+            | State::Inquiring { .. }
+            | State::Opening(_)
             | State::Storing(_)
             | State::Handshake
             | State::Closed => return false,
         };
-        let line = self.pending.line(expected);
+        let line = self.pending.line(expected, self.policy.limits.command_bytes_max);
         if line != Line::Incomplete {
             self.since = now;
         }
@@ -245,25 +301,36 @@ impl Session {
     fn command(&mut self, now: Timestamp, line: &[u8], out: &mut Vec<Output>) {
         let command = Command::parse(line);
         self.hear(line, command.as_ref(), out);
+        self.slow_down(out);
+        if self.is_idle_too_long(command.as_ref()) {
+            self.refuse(Rejection::TooManyCommands, About::Session, out);
+            return self.close(End::GaveUp, out);
+        }
         match command {
             Ok(Command::Helo(name)) => self.helo(name, out),
             Ok(Command::Ehlo(name)) => self.ehlo(name, out),
-            Ok(Command::Mail { path, size_bytes }) => self.mail(&path, size_bytes, out),
-            Ok(Command::Rcpt(path)) => self.rcpt(&path, out),
+            Ok(Command::Mail { path, parameters }) => self.mail(&path, parameters, out),
+            Ok(Command::Rcpt { path, wish }) => self.rcpt(&path, wish, out),
             Ok(Command::Data) => self.data(now, out),
+            Ok(Command::Bdat { size_bytes, last }) => self.bdat(now, size_bytes, last, out),
             Ok(Command::Rset) => {
-                self.transaction = None;
+                self.forget_message(out);
                 self.say(250, "2.0.0", "flushed", out);
             }
             Ok(Command::Noop) => self.say(250, "2.0.0", "ok", out),
             Ok(Command::Vrfy) => self.say(252, "2.0.0", "send some mail, i'll try my best", out),
             Ok(Command::Help) => self.say(214, "2.0.0", "postern speaks SMTP as RFC 5321 has it", out),
             Ok(Command::Quit) => {
-                self.say(221, "2.0.0", &self.policy.hostname.clone(), out);
+                self.say(221, "2.0.0", self.policy.greeting(), out);
                 self.close(End::Clean, out);
             }
             Ok(Command::StartTls) => self.starttls(out),
             Ok(Command::Auth { mechanism, initial }) => self.auth(mechanism, initial, out),
+            Err(Refused { rejection: Rejection::ChunkSize, .. }) => self.lost_in_chunks(out),
+            Err(Refused { rejection: Rejection::NotSmtp, .. }) => {
+                self.refuse(Rejection::NotSmtp, About::Session, out);
+                self.close(End::GaveUp, out);
+            }
             Err(Refused { rejection, subject }) => {
                 let about = match subject {
                     Subject::Nothing => About::Session,
@@ -275,8 +342,31 @@ impl Session {
         }
     }
 
+    /// Counts what serves no message: each costs the client nothing, and keeps the session's place.
+    fn is_idle_too_long(&mut self, command: Result<&Command<'_>, &Refused<'_>>) -> bool {
+        match command {
+            Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Rset)
+            | Ok(Command::Noop | Command::Vrfy | Command::Help) => {}
+            Ok(Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Bdat { .. })
+            | Ok(Command::Quit | Command::StartTls | Command::Auth { .. })
+            | Err(_) => return false,
+        }
+        self.idle_commands = self.idle_commands.saturating_add(1);
+        self.idle_commands > self.policy.limits.idle_commands_max
+    }
+
+    /// Ends the transaction, with what there is of its message.
+    fn forget_message(&mut self, out: &mut Vec<Output>) {
+        self.transaction = None;
+        if let Some(reception) = self.chunks.take() {
+            self.discard(&reception, out);
+        }
+    }
+
     /// Whether this client may send to other hosts.
     fn may_relay(&self) -> bool {
-        self.login.is_some() || self.policy.relays_for(self.peer.remote.ip())
+        self.login.is_some()
+            || self.peer.grant.relay.is_some()
+            || self.policy.relays_for(self.peer.remote.ip())
     }
 }

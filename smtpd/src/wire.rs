@@ -1,15 +1,18 @@
 //! A connection's bytes, encrypted or not.
 
+mod stream;
+
 use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::session::Gone;
+
+pub(crate) use stream::{Stream, connection_on_stdin, leave_standard, leave_stderr, stderr_is_the_client};
 
 /// How long a client is listened to after the last reply, so that the reply is not lost: a socket that is closed with
 /// unread bytes in it sends a reset, which makes the client's kernel throw the reply away.
@@ -22,9 +25,9 @@ const LINGER_BYTES_MAX: usize = 256 * 1024;
 #[derive(Debug)]
 pub(crate) enum Wire {
     /// In the clear.
-    Plain(TcpStream),
+    Plain(Stream),
     /// Encrypted.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Stream>>),
     /// Given up.
     Dead,
 }
@@ -50,7 +53,10 @@ impl Wire {
     pub(crate) async fn write(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
         let write = async {
             match self {
-                Wire::Plain(stream) => stream.write_all(bytes).await,
+                Wire::Plain(stream) => {
+                    stream.write_all(bytes).await?;
+                    stream.flush().await
+                }
                 Wire::Tls(stream) => {
                     stream.write_all(bytes).await?;
                     stream.flush().await

@@ -11,8 +11,8 @@ use smtpd::blocklist::{Desk, LookUp, Plan, ZoneAnswer};
 use smtpd::config::Config;
 use smtpd::gate::{Admission, Gate};
 use smtpd::session::{
-    Ask, Gone, Input, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service, Session,
-    StoreAnswer,
+    Ask, Gone, Grant, Input, MailDomain, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer,
+    Service, Session, StoreAnswer,
 };
 
 use super::list::{self, List};
@@ -124,7 +124,7 @@ impl Server {
         facts.drain(..).for_each(|fact| log(&fact));
         let Admission::Admitted(session) = admission else { return Ok(Fate::Done) };
         let service = if visit.port(self.make) == 587 { Service::Submission } else { Service::Smtp };
-        let peer = Peer { session, service, tls_available: true, local, remote };
+        let peer = Peer { session, service, tls_available: true, local, remote, grant: Grant::default() };
         let fate = if self.make == Make::Legacy && self.rblsmtpd(visit, session, list, log)? {
             Fate::Done
         } else {
@@ -246,6 +246,7 @@ impl Dialogue<'_> {
             Ask::Blocklist { zone, address } => {
                 Input::Blocklist(self.server.look_up(self.visit, zone, address, self.list)?)
             }
+            Ask::Inquire(_) => Input::Inquired(smtpd::session::Finding::Domain(MailDomain::Takes)),
             Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 77 }),
             Ask::Store => {
                 self.server.desk.accepted(self.visit.now, self.visit.client.into());

@@ -117,7 +117,7 @@ impl From<&Message> for Shown {
         let recipients = envelope.recipients.iter().zip(&message.state.recipients).map(|(address, fate)| {
             let fate = match fate {
                 Fate::Pending => ShownFate::Pending,
-                Fate::Delivered => ShownFate::Delivered,
+                Fate::Delivered | Fate::Passed | Fate::Relayed => ShownFate::Delivered,
                 Fate::Failed { report } => ShownFate::Failed { report: readable(report.as_bytes()) },
             };
             ShownRecipient { address: address.to_string(), fate }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use settings::Table;
+use settings::{DeValue, Table, Value, one_of};
 
-use crate::session::Limits;
+use super::control::Control;
+use crate::session::{BareNewline, Limits};
 
 /// `[limits] message_bytes_max`: what most large hosts take.
 pub const MESSAGE_BYTES_MAX: u64 = 25_000_000;
@@ -20,6 +21,26 @@ pub const ERRORS_MAX: u32 = 10;
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 /// `[limits] data_timeout`: the RFC's 180 s for a block, and patience.
 pub const DATA_TIMEOUT: Duration = Duration::from_secs(300);
+/// `[limits] errors_undelayed`: three mistakes anybody may make.
+const ERRORS_UNDELAYED: u32 = 3;
+/// `[limits] error_pause`
+const ERROR_PAUSE: Duration = Duration::from_secs(1);
+/// `[limits] data_bytes_per_second_min`: the slowest line that anybody sends mail over is some ten times faster.
+const DATA_BYTES_PER_SECOND_MIN: u64 = 100;
+/// `[limits] handshake_timeout`
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+/// `[limits] command_bytes_max`: RFC 5321 §4.5.3.1.4 asks for 512, and extensions for some 1,500 more.
+const COMMAND_BYTES_MAX: u32 = 2048;
+/// `[limits] address_bytes_max`: a local part of 64 bytes and a domain of 255 (RFC 5321 §4.5.3.1).
+const ADDRESS_BYTES_MAX: u32 = 320;
+/// `[limits] local_part_bytes_max`: the RFC's 64 would refuse the return addresses of many a mailing list.
+const LOCAL_PART_BYTES_MAX: u32 = 255;
+/// `[limits] line_bytes_max`: the RFC's 1,000 would refuse much honest mail.
+const LINE_BYTES_MAX: u64 = 0;
+/// `[limits] idle_commands_max`: Postfix's `smtpd_junk_command_limit`.
+const IDLE_COMMANDS_MAX: u32 = 100;
+/// `[limits] hops_max`: qmail's MAXHOPS.
+const HOPS_MAX: u32 = 100;
 
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,31 +57,60 @@ impl Default for Limits {
             recipients_max: RECIPIENTS_MAX as usize,
             message_bytes_max: MESSAGE_BYTES_MAX,
             errors_max: ERRORS_MAX,
-            errors_undelayed: 3,
-            error_pause: Duration::from_secs(1),
+            errors_undelayed: ERRORS_UNDELAYED,
+            error_pause: ERROR_PAUSE,
             command_timeout: COMMAND_TIMEOUT,
             data_timeout: DATA_TIMEOUT,
-            data_bytes_per_second_min: 100,
-            handshake_timeout: Duration::from_secs(60),
-            hops_max: 100,
+            data_bytes_per_second_min: DATA_BYTES_PER_SECOND_MIN,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            command_bytes_max: COMMAND_BYTES_MAX as usize,
+            address_bytes_max: ADDRESS_BYTES_MAX as usize,
+            local_part_bytes_max: LOCAL_PART_BYTES_MAX as usize,
+            line_bytes_max: LINE_BYTES_MAX,
+            idle_commands_max: IDLE_COMMANDS_MAX,
+            bare_newline: BareNewline::Refused,
+            hops_max: HOPS_MAX,
         }
     }
 }
 
-pub(super) fn connections(limits: &Table<'_>) -> Connections {
+pub(super) fn connections(limits: &Table<'_>, control: &Control) -> Connections {
+    let max = limits.get("connections_max").or_else(|| control.number_as("concurrencyincoming"));
     Connections {
-        max: limits.get_or("connections_max", CONNECTIONS_MAX),
+        max: max.unwrap_or(CONNECTIONS_MAX),
         per_address_max: limits.get_or("connections_per_address_max", CONNECTIONS_PER_ADDRESS_MAX),
     }
 }
 
-pub(super) fn session(limits: &Table<'_>) -> Limits {
+pub(super) fn session(limits: &Table<'_>, control: &Control) -> Limits {
+    // As in qmail, 0 is no limit.
+    let bytes = || control.number("databytes").map(|bytes| if bytes == 0 { u64::MAX } else { bytes });
+    let timeout = control.number("timeoutsmtpd").map(|seconds| Duration::from_secs(seconds.max(1)));
+    let recipients = || control.number_as("maxrcpt").filter(|recipients| *recipients != 0);
     Limits {
-        recipients_max: limits.get_or("recipients_max", RECIPIENTS_MAX) as usize,
-        message_bytes_max: limits.get_or("message_bytes_max", MESSAGE_BYTES_MAX),
+        recipients_max: limits.get("recipients_max").or_else(recipients).unwrap_or(RECIPIENTS_MAX) as usize,
+        message_bytes_max: limits.get("message_bytes_max").or_else(bytes).unwrap_or(MESSAGE_BYTES_MAX),
         errors_max: limits.get_or("errors_max", ERRORS_MAX),
-        command_timeout: limits.get_or("command_timeout", COMMAND_TIMEOUT),
-        data_timeout: limits.get_or("data_timeout", DATA_TIMEOUT),
-        ..Limits::default()
+        command_timeout: limits.get("command_timeout").or(timeout).unwrap_or(COMMAND_TIMEOUT),
+        data_timeout: limits.get("data_timeout").or(timeout).unwrap_or(DATA_TIMEOUT),
+        errors_undelayed: limits.get_or("errors_undelayed", ERRORS_UNDELAYED),
+        error_pause: limits.get_or("error_pause", ERROR_PAUSE),
+        data_bytes_per_second_min: limits.get_or("data_bytes_per_second_min", DATA_BYTES_PER_SECOND_MIN),
+        handshake_timeout: limits.get_or("handshake_timeout", HANDSHAKE_TIMEOUT),
+        command_bytes_max: limits.get_or("command_bytes_max", COMMAND_BYTES_MAX) as usize,
+        address_bytes_max: limits.get_or("address_bytes_max", ADDRESS_BYTES_MAX) as usize,
+        local_part_bytes_max: limits.get_or("local_part_bytes_max", LOCAL_PART_BYTES_MAX) as usize,
+        line_bytes_max: limits.get_or("line_bytes_max", LINE_BYTES_MAX),
+        idle_commands_max: limits.get_or("idle_commands_max", IDLE_COMMANDS_MAX),
+        bare_newline: limits.get_or("bare_newline", BareNewline::Refused),
+        hops_max: limits.get_or("hops_max", HOPS_MAX),
+    }
+}
+
+impl Value for BareNewline {
+    const EXPECTED: &'static str = "\"refuse\" or \"end-line\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(value, &[("refuse", BareNewline::Refused), ("end-line", BareNewline::EndsLine)])
     }
 }

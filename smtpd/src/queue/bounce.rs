@@ -2,28 +2,78 @@
 
 use logline::Timestamp;
 
+use crate::dsn::{Return, Wishes, decoded};
 use crate::mailbox::Mailbox;
 use crate::queue::Message;
+use crate::queue::report::{Action, Report};
 use crate::session::{Envelope, date};
 
-/// Bytes of the original's header that go back with the bounce. Its body does not: a bounce is not to carry spam.
-pub(super) const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of the original's header that go back with a report.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
 
-/// Writes the bounce of `message` to its sender; `None` where it has none.
+/// Bytes of a message that goes back whole, where its sender asked for that. A report is not to fill mailboxes.
+const FULL_BYTES_MAX: u64 = 256 * 1024;
+
+/// What of the message goes back with a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Original {
+    /// Its header: a report is not to carry spam.
+    Header,
+    /// All of it, which RET=FULL asks for with a failure (RFC 3461 §4.3).
+    Full,
+}
+
+impl Original {
+    pub(super) fn of(message: &Message, reports: &[Report]) -> Self {
+        let is_asked_for = message.envelope.wishes.ret == Some(Return::Full);
+        let has_failed = reports.iter().any(|report| report.action == Action::Failed);
+        let fits = message.size_bytes <= FULL_BYTES_MAX;
+        if is_asked_for && has_failed && fits { Original::Full } else { Original::Header }
+    }
+
+    /// How much of the message is to be read.
+    pub(super) fn bytes_max(self) -> u64 {
+        match self {
+            Original::Header => HEADER_BYTES_MAX as u64,
+            Original::Full => FULL_BYTES_MAX,
+        }
+    }
+
+    /// The last part of the report, from the beginning of the message.
+    pub(super) fn part(self, text: &[u8]) -> Part<'_> {
+        match self {
+            Original::Full => Part { kind: "message/rfc822", text },
+            Original::Header => {
+                let end = memchr::memmem::find(text, b"\n\n").map_or(text.len(), |end| end + 1);
+                Part { kind: "text/rfc822-headers", text: text.get(..end).unwrap_or_default() }
+            }
+        }
+    }
+}
+
+/// What goes back, and what it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    kind: &'static str,
+    text: &'a [u8],
+}
+
+/// Writes a report of `message` to its sender; `None` where it has none.
 pub(super) fn bounce(
     hostname: &str,
     now: Timestamp,
     message: &Message,
-    header: &[u8],
-    failures: &[(Mailbox, String)],
+    original: Part<'_>,
+    reports: &[Report],
 ) -> Option<(Envelope, Vec<u8>)> {
     let sender = message.envelope.sender.clone()?;
     let boundary = format!("{}.{}/{hostname}", now.nanos(), message.id);
+    let (subject, sentence) = news(reports);
     let mut text = format!(
         "Date: {}\n\
          From: Mail Delivery System <MAILER-DAEMON@{hostname}>\n\
          To: <{sender}>\n\
-         Subject: failure notice\n\
+         Subject: {subject}\n\
          Message-ID: <{}.{}.bounce@{hostname}>\n\
          Auto-Submitted: auto-replied\n\
          MIME-Version: 1.0\n\
@@ -32,34 +82,35 @@ pub(super) fn bounce(
         now.nanos(),
         message.id,
     );
+    let charset = if sender.is_ascii() && reports.iter().all(|r| r.recipient.is_ascii()) {
+        "us-ascii"
+    } else {
+        "utf-8"
+    };
     text += &format!(
-        "--{boundary}\nContent-Type: text/plain; charset=us-ascii\n\n\
-         This is the mail server at {hostname}.\n\
-         Your message could not be delivered to the addresses below, and nobody will\n\
-         try again. The header of your message is at the end.\n"
+        "--{boundary}\nContent-Type: text/plain; charset={charset}\n\n\
+         This is the mail server at {hostname}.\n{sentence}"
     );
-    for (recipient, report) in failures {
-        text += &format!("\n<{recipient}>:\n{}\n", printable(report));
+    for Report { recipient, text: words, .. } in reports {
+        text += &format!("\n<{recipient}>:\n{}\n", printable(words));
     }
-    text += &format!(
-        "\n--{boundary}\nContent-Type: message/delivery-status\n\n\
-         Reporting-MTA: dns; {hostname}\nArrival-Date: {}\n",
-        date(message.envelope.received)
-    );
-    for (recipient, report) in failures {
-        text += &format!(
-            "\nFinal-Recipient: rfc822; {recipient}\nAction: failed\nStatus: {}\nDiagnostic-Code: smtp; {}\n",
-            status(report),
-            printable(report).replace('\n', " ")
-        );
+    text +=
+        &format!("\n--{boundary}\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; {hostname}\n");
+    if let Some(envelope_id) = message.envelope.wishes.envelope_id() {
+        text += &format!("Original-Envelope-Id: {envelope_id}\n");
     }
-    text += &format!("\n--{boundary}\nContent-Type: text/rfc822-headers\n\n");
+    text += &format!("Arrival-Date: {}\n", date(message.envelope.received));
+    for report in reports {
+        text += &fields(report);
+    }
+    text += &format!("\n--{boundary}\nContent-Type: {}\n\n", original.kind);
     let mut bytes = text.into_bytes();
-    bytes.extend_from_slice(header.get(..header.len().min(HEADER_BYTES_MAX)).unwrap_or_default());
+    bytes.extend_from_slice(original.text);
     if bytes.last() != Some(&b'\n') {
         bytes.push(b'\n');
     }
     bytes.extend_from_slice(format!("\n--{boundary}--\n").as_bytes());
+    let smtputf8 = !sender.is_ascii();
     let envelope = Envelope {
         sender: None,
         recipients: vec![sender],
@@ -67,8 +118,74 @@ pub(super) fn bounce(
         client: None,
         session: None,
         user: None,
+        wishes: Wishes::default(),
+        smtputf8,
     };
     Some((envelope, bytes))
+}
+
+/// Subject and first sentence.
+fn news(reports: &[Report]) -> (&'static str, &'static str) {
+    let has = |action| reports.iter().any(|report| report.action == action);
+    if has(Action::Failed) {
+        (
+            "failure notice",
+            "Your message could not be delivered to the addresses below that are said to\n\
+             have failed, and nobody will try again. The message, or its header, is at\n\
+             the end.\n",
+        )
+    } else if has(Action::Delayed) {
+        (
+            "delay notice",
+            "Your message could not be delivered to the addresses below yet. You need do\n\
+             nothing: it is tried again for a week. Its header is at the end.\n",
+        )
+    } else {
+        (
+            "delivery notice",
+            "Your message has gone to the addresses below, of which you asked to be told.\n\
+             Its header is at the end.\n",
+        )
+    }
+}
+
+/// The fields of one recipient (RFC 3464 §2.3).
+fn fields(report: &Report) -> String {
+    let Report { recipient, wish, action, text } = report;
+    let original = wish.original.as_deref().map(|original| {
+        let original = decoded(original).replacen(';', "; ", 1);
+        format!("Original-Recipient: {original}\n")
+    });
+    let status = match action {
+        Action::Failed => status(text),
+        Action::Delayed => "4.4.7",
+        Action::Delivered | Action::Relayed => "2.0.0",
+    };
+    let diagnostic = match action {
+        Action::Failed | Action::Delayed => {
+            format!("Diagnostic-Code: smtp; {}\n", printable(text).replace('\n', " "))
+        }
+        Action::Delivered | Action::Relayed => String::new(),
+    };
+    format!(
+        "\n{}Final-Recipient: {}\nAction: {}\nStatus: {status}\n{diagnostic}",
+        original.unwrap_or_default(),
+        typed(recipient),
+        action.name(),
+    )
+}
+
+/// An address with its type; beyond ASCII in the letters of RFC 6533 §3, which every reader takes.
+fn typed(recipient: &Mailbox) -> String {
+    if recipient.is_ascii() {
+        return format!("rfc822; {recipient}");
+    }
+    let letters = recipient
+        .to_string()
+        .chars()
+        .map(|c| if c.is_ascii() { c.to_string() } else { format!("\\x{{{:X}}}", u32::from(c)) })
+        .collect::<String>();
+    format!("utf-8; {letters}")
 }
 
 /// Another server's words, without what a mail may not hold.
@@ -91,8 +208,7 @@ mod tests {
     use super::*;
     use crate::queue::{MessageId, State};
 
-    #[test]
-    fn a_bounce_names_who_failed_and_goes_to_the_sender_alone() {
+    fn message(wishes: Wishes) -> Message {
         let envelope = Envelope {
             sender: Some("alice@example.org".parse().unwrap()),
             recipients: Vec::new(),
@@ -100,24 +216,72 @@ mod tests {
             client: None,
             session: None,
             user: None,
+            wishes,
+            smtputf8: false,
         };
         let state = State::new(&envelope);
-        let mut message = Message { id: MessageId(5), envelope, size_bytes: 0, message_id: None, state };
-        let failures =
-            [("x@example.com".parse().unwrap(), "192.0.2.1 says:\n550 5.1.1 no\u{1b}[31m".to_owned())];
-        let header = b"Subject: secret plan\n";
-        let (envelope, text) =
-            bounce("mx.example.org", message.envelope.received, &message, header, &failures).unwrap();
+        Message { id: MessageId(5), envelope, size_bytes: 0, message_id: None, state }
+    }
+
+    fn report(recipient: &str, action: Action, text: &str) -> Report {
+        Report {
+            recipient: recipient.parse().unwrap(),
+            wish: crate::dsn::Wish { notify: None, original: Some("rfc822;X+2By@example.net".to_owned()) },
+            action,
+            text: text.to_owned(),
+        }
+    }
+
+    fn write(message: &Message, reports: &[Report]) -> (Envelope, String) {
+        let original = Original::of(message, reports).part(b"Subject: secret plan\n\nthe plan\n");
+        let now = message.envelope.received;
+        let (envelope, text) = bounce("mx.example.org", now, message, original, reports).unwrap();
+        (envelope, String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn a_bounce_names_who_failed_and_goes_to_the_sender_alone() {
+        let mut message = message(Wishes::default());
+        let failures = [report("x@example.com", Action::Failed, "192.0.2.1 says:\n550 5.1.1 no\u{1b}[31m")];
+        let (envelope, text) = write(&message, &failures);
         assert_eq!(
             (envelope.sender, envelope.recipients),
             (None, vec!["alice@example.org".parse().unwrap()])
         );
-        let text = String::from_utf8(text).unwrap();
-        assert!(text.contains("\nStatus: 5.1.1\n"), "{text}");
+        assert!(text.contains("\nAction: failed\nStatus: 5.1.1\n"), "{text}");
         assert!(text.contains("<x@example.com>:\n192.0.2.1 says:\n550 5.1.1 no?[31m\n"), "{text}");
-        assert!(text.contains("Subject: secret plan\n"), "{text}");
+        assert!(
+            text.contains(
+                "\nOriginal-Recipient: rfc822; X+y@example.net\nFinal-Recipient: rfc822; x@example.com\n"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("Content-Type: text/rfc822-headers\n\nSubject: secret plan\n\n--"), "{text}");
         message.envelope.sender = None;
-        assert!(bounce("mx", message.envelope.received, &message, b"", &failures).is_none());
+        let original = Original::Header.part(b"");
+        assert!(bounce("mx", message.envelope.received, &message, original, &failures).is_none());
+    }
+
+    #[test]
+    fn a_report_says_what_was_asked_for() {
+        let wishes = Wishes { ret: Some(Return::Full), envid: Some("QQ+2B1".into()), each: Vec::new() };
+        let message = message(wishes);
+        let (_, text) = write(&message, &[report("x@example.com", Action::Failed, "no")]);
+        assert!(text.contains("\nOriginal-Envelope-Id: QQ+1\n"), "{text}");
+        assert!(
+            text.contains("Content-Type: message/rfc822\n\nSubject: secret plan\n\nthe plan\n"),
+            "{text}"
+        );
+        let (_, text) =
+            write(&message, &[report("jos\u{e9}@example.com", Action::Delivered, "It is there.")]);
+        assert!(text.contains("\nSubject: delivery notice\n"), "{text}");
+        assert!(
+            text.contains(
+                "\nFinal-Recipient: utf-8; jos\\x{E9}@example.com\nAction: delivered\nStatus: 2.0.0\n"
+            ),
+            "{text}"
+        );
+        assert!(!text.contains("the plan"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The loop around the queue's mind: it delivers, writes down and removes, and decides nothing.
 
 use std::io::{self, Read as _};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,15 +9,19 @@ use logline::Channel;
 use tokio::sync::mpsc;
 
 use crate::clock::now;
+use crate::queue::bounce::Original;
 use crate::queue::dispatch::{Dispatcher, Input, Job, Origin, Outcome, Output};
 use crate::queue::maildir::Mail;
 use crate::queue::order::orders_for;
 use crate::queue::remote::Remote;
-use crate::queue::{Message, MessageId, Order, Router, Spool, Store, bounce, store};
-use crate::session::{Envelope, Policy};
+use crate::queue::report::Report;
+use crate::queue::{
+    Dropbox, Message, MessageId, Order, Parcel, Program, Router, Spool, Store, bounce, store,
+};
+use crate::recipients::Recipients;
+use crate::session::{Envelope, Policy, StoreAnswer};
 use crate::stop::Stop;
 use crate::telemetry::Telemetry;
-use crate::users::UserFile;
 
 /// Accepted messages that wait to be seen by the courier; a session that accepts more waits.
 const ACCEPTED_MAX: usize = 1024;
@@ -35,9 +38,7 @@ pub struct Delivering {
     /// Hostname and local domains.
     pub policy: Arc<Policy>,
     /// Who has a mailbox.
-    pub users: Arc<UserFile>,
-    /// Where the mailboxes are.
-    pub maildirs: PathBuf,
+    pub recipients: Arc<Recipients>,
     /// Where facts go.
     pub telemetry: Arc<Telemetry>,
     /// How many messages there may be.
@@ -46,7 +47,18 @@ pub struct Delivering {
 
 /// What a session needs of the queue.
 #[derive(Clone, Debug)]
-pub struct QueueHandle {
+pub enum QueueHandle {
+    /// A queue that this process holds.
+    Own(OwnQueue),
+    /// A queue that is another's.
+    Dropbox(Dropbox),
+    /// Another's program.
+    Program(Program),
+}
+
+/// A queue, and the courier that is told of each message.
+#[derive(Clone, Debug)]
+pub struct OwnQueue {
     store: Arc<Store>,
     accepted: mpsc::Sender<Message>,
     length: Arc<AtomicUsize>,
@@ -55,18 +67,51 @@ pub struct QueueHandle {
 
 impl QueueHandle {
     /// A place for a message; `None` when the queue is full.
-    pub fn open(&self, envelope: Envelope) -> Option<Spool> {
+    pub fn open(&self, envelope: Envelope) -> Option<Parcel> {
+        match self {
+            QueueHandle::Own(queue) => queue.open(envelope).map(|spool| Parcel::Spool(Box::new(spool))),
+            QueueHandle::Dropbox(dropbox) => {
+                dropbox.spool(envelope).map(|spool| Parcel::Spool(Box::new(spool)))
+            }
+            QueueHandle::Program(program) => match program.start(&envelope) {
+                Ok(running) => Some(Parcel::Program(Box::new(running))),
+                Err(error) => {
+                    tracing::error!(%error, program = %program.0.display(), "cannot start the queue's program");
+                    None
+                }
+            },
+        }
+    }
+
+    /// Makes a message safe and has it delivered.
+    ///
+    /// # Errors
+    /// Where it is not taken, for a reason that has no words.
+    pub async fn commit(&self, parcel: Parcel) -> io::Result<StoreAnswer> {
+        match (self, parcel) {
+            (_, Parcel::Program(running)) => running.finish().await,
+            (QueueHandle::Own(queue), Parcel::Spool(spool)) => {
+                queue.commit(*spool).await.map(|()| StoreAnswer::Stored)
+            }
+            (QueueHandle::Dropbox(dropbox), Parcel::Spool(spool)) => {
+                let dropbox = dropbox.clone();
+                let committed = tokio::task::spawn_blocking(move || dropbox.commit(*spool)).await;
+                committed.map_err(io::Error::other)?.map(|()| StoreAnswer::Stored)
+            }
+            (QueueHandle::Program(_), Parcel::Spool(_)) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl OwnQueue {
+    fn open(&self, envelope: Envelope) -> Option<Spool> {
         if self.length.load(Ordering::Relaxed) >= self.messages_max {
             return None;
         }
         self.store.spool(envelope).ok()
     }
 
-    /// Makes a message safe and has it delivered.
-    ///
-    /// # Errors
-    /// Where the disk does not take it.
-    pub async fn commit(&self, spool: Spool) -> io::Result<()> {
+    async fn commit(&self, spool: Spool) -> io::Result<()> {
         let store = Arc::clone(&self.store);
         let message =
             tokio::task::spawn_blocking(move || store.commit(spool)).await.map_err(io::Error::other)??;
@@ -108,7 +153,7 @@ impl Courier {
         let store = Arc::new(store);
         let length = Arc::new(AtomicUsize::new(0));
         let (sender, accepted) = mpsc::channel(ACCEPTED_MAX);
-        let handle = QueueHandle {
+        let handle = OwnQueue {
             store: Arc::clone(&store),
             accepted: sender,
             length: Arc::clone(&length),
@@ -118,7 +163,24 @@ impl Courier {
         let remote = Remote::new(router, &with.policy.hostname)?;
         let deliverer = Arc::new(Deliverer { store, remote, with });
         let (finish, finished) = mpsc::channel(FINISHED_MAX);
-        Ok((Courier { dispatcher, deliverer, accepted, finish, finished, length }, handle))
+        Ok((Courier { dispatcher, deliverer, accepted, finish, finished, length }, QueueHandle::Own(handle)))
+    }
+
+    /// Delivers to the mailboxes here what is due, and ends: for a process that lives for one session. What goes to
+    /// other hosts waits for a server, because a process that waits for the network holds a place at the gate.
+    pub async fn run_once(mut self) {
+        self.dispatcher = self.dispatcher.without_remote();
+        // In this order, so that the journal has a new message's beginning.
+        self.take_orders().await;
+        self.restore().await;
+        self.take_orders().await;
+        while self.dispatcher.is_busy() {
+            let Some((delivery, outcome)) = self.finished.recv().await else {
+                return;
+            };
+            self.feed(Input::Finished(delivery, outcome)).await;
+            self.take_orders().await;
+        }
     }
 
     /// Delivers until the server stops, and then waits for what is under way.
@@ -130,7 +192,7 @@ impl Courier {
         loop {
             let next = self.dispatcher.next().map_or(Duration::from_secs(3600), |next| next.since(now()));
             tokio::select! {
-                Some(message) = self.accepted.recv() => self.feed(Input::Queued(message, Origin::Accepted)).await,
+                Some(message) = self.accepted.recv() => self.feed(Input::Queued(Box::new(message), Origin::Accepted)).await,
                 Some((delivery, outcome)) = self.finished.recv() => self.feed(Input::Finished(delivery, outcome)).await,
                 () = tokio::time::sleep(next) => self.feed(Input::Tick).await,
                 _ = orders.tick() => self.take_orders().await,
@@ -150,8 +212,12 @@ impl Courier {
         let deliverer = Arc::clone(&self.deliverer);
         match tokio::task::spawn_blocking(move || deliverer.store.scan()).await {
             Ok(Ok(messages)) => {
-                for message in messages {
-                    self.feed(Input::Queued(message, Origin::Restored)).await;
+                for message in messages
+                    .into_iter()
+                    .filter(|message| !self.dispatcher.has(message.id))
+                    .collect::<Vec<_>>()
+                {
+                    self.feed(Input::Queued(Box::new(message), Origin::Restored)).await;
                 }
             }
             Ok(Err(error)) => {
@@ -172,10 +238,26 @@ impl Courier {
             match order {
                 Order::Retry(id) => self.feed(Input::Retry(id)).await,
                 Order::Remove(id) => self.feed(Input::Remove(id)).await,
+                Order::Take(id) => self.take(id).await,
             }
             if let Err(error) = std::fs::remove_file(&file) {
                 tracing::error!(%error, file = %file.display(), "cannot remove an order that was carried out");
             }
+        }
+    }
+
+    /// A session of another process put a message here. One that was found at the start is known already.
+    async fn take(&mut self, id: MessageId) {
+        if self.dispatcher.has(id) {
+            return;
+        }
+        let deliverer = Arc::clone(&self.deliverer);
+        match tokio::task::spawn_blocking(move || store::read(deliverer.store.directory(), id)).await {
+            Ok(Ok(message)) => self.feed(Input::Queued(Box::new(message), Origin::Accepted)).await,
+            // It was found, and delivered, before its order was.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(Err(error)) => tracing::error!(message = %id, %error, "cannot read a message of the queue"),
+            Err(error) => tracing::error!(message = %id, %error, "cannot read a message of the queue"),
         }
     }
 
@@ -209,12 +291,18 @@ impl Courier {
             Output::Remove(id) => {
                 on_disk("remove a message", move || deliverer.store.remove(id)).await;
             }
-            Output::Bounce(id, failures) => {
-                let bounced = on_disk("write a bounce", move || deliverer.bounce(id, &failures)).await;
+            Output::Tell(id, reports) => {
+                let told = on_disk("write a report of delay", move || deliverer.bounce(id, &reports)).await;
+                if let Some(report) = told.flatten() {
+                    inputs.push(Input::Queued(Box::new(report), Origin::Accepted));
+                }
+            }
+            Output::Bounce(id, reports) => {
+                let bounced = on_disk("write a bounce", move || deliverer.bounce(id, &reports)).await;
                 match bounced.flatten() {
                     Some(bounce) => {
                         inputs.push(Input::Bounced(id, bounce.id));
-                        inputs.push(Input::Queued(bounce, Origin::Accepted));
+                        inputs.push(Input::Queued(Box::new(bounce), Origin::Accepted));
                     }
                     None => inputs.push(Input::BounceFailed(id)),
                 }
@@ -247,13 +335,14 @@ impl Deliverer {
     }
 
     fn deliver_here(&self, job: &Job, mut text: std::fs::File) -> Outcome {
-        let Ok(users) = self.with.users.users() else {
-            return Outcome::Deferred("Unable to read the users now. (#4.3.0)".to_owned());
+        let directory = match self.with.recipients.home(&job.recipient) {
+            Ok(Some(directory)) => directory,
+            Ok(None) => return Outcome::Failed("Sorry, no mailbox here by that name. (#5.1.1)".to_owned()),
+            Err(error) => {
+                tracing::error!(%error, recipient = %job.recipient, "cannot look for a mailbox");
+                return Outcome::Deferred("Unable to read the users now. (#4.3.0)".to_owned());
+            }
         };
-        let Some(owner) = users.owner(&job.recipient) else {
-            return Outcome::Failed("Sorry, no mailbox here by that name. (#5.1.1)".to_owned());
-        };
-        let directory = self.with.maildirs.join(job.recipient.domain_key()).join(owner);
         let mail = Mail {
             sender: job.sender.as_ref(),
             recipient: &job.recipient,
@@ -269,18 +358,14 @@ impl Deliverer {
         }
     }
 
-    fn bounce(
-        &self,
-        id: MessageId,
-        failures: &[(crate::mailbox::Mailbox, String)],
-    ) -> io::Result<Option<Message>> {
+    fn bounce(&self, id: MessageId, reports: &[Report]) -> io::Result<Option<Message>> {
         let message = store::read(self.store.directory(), id)?;
-        let mut start = Vec::new();
-        self.store.text(id)?.take(bounce::HEADER_BYTES_MAX as u64).read_to_end(&mut start)?;
-        let end = memchr::memmem::find(&start, b"\n\n").map_or(start.len(), |end| end + 1);
-        let header = start.get(..end).unwrap_or_default();
+        let original = Original::of(&message, reports);
+        let mut text = Vec::new();
+        self.store.text(id)?.take(original.bytes_max()).read_to_end(&mut text)?;
         let hostname = &self.with.policy.hostname;
-        let Some((envelope, text)) = bounce::bounce(hostname, now(), &message, header, failures) else {
+        let original = original.part(&text);
+        let Some((envelope, text)) = bounce::bounce(hostname, now(), &message, original, reports) else {
             return Ok(None);
         };
         let mut spool = self.store.spool(envelope)?;

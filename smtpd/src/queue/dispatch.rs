@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use logline::{Channel, DeliveryOutcome, Queue, Record, Slots, Text, Timestamp};
 
+use crate::dsn::{Return, Wish};
 use crate::mailbox::Mailbox;
+use crate::queue::report::{Report, reports_at_the_end, reports_of_delay};
 use crate::queue::{Fate, Message, MessageId, State};
 
 /// Deliveries to mailboxes at once: each syncs a file.
@@ -20,11 +22,14 @@ const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The n-th attempt is n² times this after the message came, as qmail has it.
 const BACK_OFF_SECONDS: u64 = 400;
 
+/// When a sender that wants to hear of delays hears of one (RFC 5321 §4.5.4.1 speaks of hours).
+const DELAY: Duration = Duration::from_secs(4 * 3600);
+
 /// What moves the queue.
 #[derive(Debug)]
 pub(super) enum Input {
     /// A message came, or was found at the start.
-    Queued(Message, Origin),
+    Queued(Box<Message>, Origin),
     /// A delivery ended.
     Finished(u64, Outcome),
     /// The bounce that was asked for is in the queue.
@@ -52,6 +57,10 @@ pub(super) enum Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Delivered(String),
+    /// Another server has it, and tells the sender of its delivery.
+    Passed(String),
+    /// Another server has it, and tells the sender of a failure alone.
+    Relayed(String),
     Deferred(String),
     Failed(String),
 }
@@ -63,8 +72,10 @@ pub(super) enum Output {
     Start(Job),
     /// The state is to be written down, so that nobody gets the message twice.
     Save(MessageId, State),
-    /// The sender is to be told of these recipients.
-    Bounce(MessageId, Vec<(Mailbox, String)>),
+    /// The sender is to be told of these recipients; the message ends with that.
+    Bounce(MessageId, Vec<Report>),
+    /// The sender is to be told of these recipients, which are tried again.
+    Tell(MessageId, Vec<Report>),
     /// A bounce cannot be delivered; there is nobody to tell but the administrator.
     DoubleBounce(MessageId),
     /// The message is done with.
@@ -79,6 +90,12 @@ pub(super) struct Job {
     pub(super) sender: Option<Mailbox>,
     pub(super) recipient: Mailbox,
     pub(super) channel: Channel,
+    /// RET and ENVID, for a server that takes them.
+    pub(super) ret: Option<Return>,
+    pub(super) envid: Option<String>,
+    pub(super) wish: Wish,
+    /// Whether only a server with SMTPUTF8 may have it.
+    pub(super) smtputf8: bool,
 }
 
 /// All messages, and what happens to them.
@@ -136,6 +153,17 @@ impl Dispatcher {
         }
     }
 
+    /// Without the deliveries to other hosts, which may take minutes.
+    pub(super) fn without_remote(mut self) -> Self {
+        self.remote.limit = 0;
+        self
+    }
+
+    /// Whether a message is known.
+    pub(super) fn has(&self, id: MessageId) -> bool {
+        self.messages.contains_key(&id)
+    }
+
     /// How many messages there are.
     pub(super) fn len(&self) -> usize {
         self.messages.len()
@@ -159,7 +187,7 @@ impl Dispatcher {
     /// Takes one input and appends to `out` what is to be done.
     pub(super) fn handle(&mut self, now: Timestamp, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Queued(message, origin) => self.queued(now, message, origin, out),
+            Input::Queued(message, origin) => self.queued(now, *message, origin, out),
             Input::Finished(delivery, outcome) => self.finished(now, delivery, outcome, out),
             Input::Bounced(id, bounce) => {
                 out.push(fact(Queue::Bounce { msg: id.0.into(), qp: bounce.0 }));
@@ -244,9 +272,20 @@ impl Dispatcher {
             tracked.active = tracked.active.saturating_sub(1);
             return self.end_if_removed(id, out);
         }
-        let sender = tracked.message.envelope.sender.clone();
         self.last_delivery += 1;
         let delivery = self.last_delivery;
+        let envelope = &tracked.message.envelope;
+        let job = Job {
+            delivery,
+            message: id,
+            sender: envelope.sender.clone(),
+            recipient: recipient.clone(),
+            channel,
+            ret: envelope.wishes.ret,
+            envid: envelope.wishes.envid.clone(),
+            wish: envelope.wishes.of(n),
+            smtputf8: envelope.smtputf8,
+        };
         self.lane(channel).used += 1;
         self.running.insert(delivery, Running { message: id, recipient: n, channel });
         let shown = match channel {
@@ -257,7 +296,7 @@ impl Dispatcher {
         let recipient_text = Text::from(shown);
         out.push(fact(Queue::Starting { delivery, msg: id.0.into(), channel, recipient: recipient_text }));
         out.push(self.status());
-        out.push(Output::Start(Job { delivery, message: id, sender, recipient, channel }));
+        out.push(Output::Start(job));
     }
 
     fn finished(&mut self, now: Timestamp, delivery: u64, outcome: Outcome, out: &mut Vec<Output>) {
@@ -274,6 +313,8 @@ impl Dispatcher {
         let too_old = now.since(tracked.message.envelope.received) > LIFETIME;
         let (fate, outcome, report) = match outcome {
             Outcome::Delivered(report) => (Fate::Delivered, DeliveryOutcome::Success, report),
+            Outcome::Passed(report) => (Fate::Passed, DeliveryOutcome::Success, report),
+            Outcome::Relayed(report) => (Fate::Relayed, DeliveryOutcome::Success, report),
             Outcome::Deferred(report) if too_old => (
                 Fate::Failed { report: format!("{report}\nI tried for a week. I have given up.") },
                 DeliveryOutcome::Deferral,
@@ -300,31 +341,30 @@ impl Dispatcher {
         if tracked.removed {
             return self.end_if_removed(id, out);
         }
-        let Message { envelope, state, .. } = &mut tracked.message;
-        let waits = state.recipients.contains(&Fate::Pending);
+        let message = &mut tracked.message;
+        let waits = message.state.recipients.contains(&Fate::Pending);
         if waits && tracked.active == 0 {
-            state.next = next_attempt(envelope.received, now);
-            self.due.insert((state.next, id));
+            message.state.next = next_attempt(message.envelope.received, now);
+            self.due.insert((message.state.next, id));
+            tell_of_delay(now, message, out);
         }
         if waits || tracked.active > 0 {
-            out.push(Output::Save(id, state.clone()));
+            out.push(Output::Save(id, message.state.clone()));
             return;
         }
-        let failures: Vec<(Mailbox, String)> = (envelope.recipients.iter().zip(&state.recipients))
-            .filter_map(|(recipient, fate)| match fate {
-                Fate::Failed { report } => Some((recipient.clone(), report.clone())),
-                Fate::Pending | Fate::Delivered => None,
-            })
-            .collect();
-        match (failures.is_empty(), &envelope.sender) {
-            (true, _) => self.end(id, out),
-            (false, None) => {
-                out.push(Output::DoubleBounce(id));
+        let has_failed = message.state.recipients.iter().any(|fate| matches!(fate, Fate::Failed { .. }));
+        let reports = reports_at_the_end(message);
+        match &message.envelope.sender {
+            None => {
+                if has_failed {
+                    out.push(Output::DoubleBounce(id));
+                }
                 self.end(id, out);
             }
-            (false, Some(_)) => {
-                out.push(Output::Save(id, state.clone()));
-                out.push(Output::Bounce(id, failures));
+            Some(_) if reports.is_empty() => self.end(id, out),
+            Some(_) => {
+                out.push(Output::Save(id, message.state.clone()));
+                out.push(Output::Bounce(id, reports));
             }
         }
     }
@@ -373,6 +413,19 @@ impl Dispatcher {
             Channel::Local => &mut self.local,
             Channel::Remote => &mut self.remote,
         }
+    }
+}
+
+/// Once for a message, and only whoever wants to hear of it.
+fn tell_of_delay(now: Timestamp, message: &mut Message, out: &mut Vec<Output>) {
+    let is_late = now.since(message.envelope.received) >= DELAY;
+    if message.state.delay_told || !is_late || message.envelope.sender.is_none() {
+        return;
+    }
+    message.state.delay_told = true;
+    let reports = reports_of_delay(message);
+    if !reports.is_empty() {
+        out.push(Output::Tell(message.id, reports));
     }
 }
 

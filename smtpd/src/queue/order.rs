@@ -22,6 +22,8 @@ pub enum Order {
     Retry(MessageId),
     /// Remove it without telling anybody.
     Remove(MessageId),
+    /// It was put into the queue by a session of another process.
+    Take(MessageId),
 }
 
 /// Why an order was not carried out.
@@ -45,7 +47,7 @@ impl Order {
     /// The message that is meant.
     pub fn message(self) -> MessageId {
         match self {
-            Order::Retry(id) | Order::Remove(id) => id,
+            Order::Retry(id) | Order::Remove(id) | Order::Take(id) => id,
         }
     }
 
@@ -53,6 +55,7 @@ impl Order {
         match self {
             Order::Retry(id) => format!("retry-{id}"),
             Order::Remove(id) => format!("remove-{id}"),
+            Order::Take(id) => format!("take-{id}"),
         }
     }
 
@@ -62,6 +65,7 @@ impl Order {
         match verb {
             "retry" => Some(Order::Retry(id)),
             "remove" => Some(Order::Remove(id)),
+            "take" => Some(Order::Take(id)),
             _ => None,
         }
     }
@@ -91,13 +95,21 @@ impl Order {
                 store.save(id, &state)
             }
             Order::Remove(id) => store.remove(id),
+            // Whoever opens the queue next finds it.
+            Order::Take(_) => Ok(()),
         }
+    }
+
+    /// Leaves the order for whoever holds the queue, now or later.
+    pub(super) fn leave(self, directory: &Path) -> io::Result<PathBuf> {
+        let path = directory.join("orders").join(self.name());
+        fs::write(&path, b"")?;
+        Ok(path)
     }
 
     fn post(self, directory: &Path) -> Result<(), OrderError> {
         const STEP: Duration = Duration::from_millis(20);
-        let path = directory.join("orders").join(self.name());
-        fs::write(&path, b"")?;
+        let path = self.leave(directory)?;
         let mut waited = Duration::ZERO;
         while path.exists() {
             if waited >= WAIT {
@@ -111,8 +123,12 @@ impl Order {
     }
 }
 
+/// Whether orders wait in a queue. What cannot be read has none that could be carried out.
+pub fn orders_wait(directory: &Path) -> bool {
+    orders_for(directory).is_ok_and(|orders| !orders.is_empty())
+}
+
 /// The orders that wait in a queue, with their files. A file is to be removed once its order is carried out.
-///
 pub(super) fn orders_for(directory: &Path) -> io::Result<Vec<(Order, PathBuf)>> {
     let mut orders = Vec::new();
     for entry in fs::read_dir(directory.join("orders"))? {

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::dsn::Wish;
 use crate::queue::dispatch::{Job, Outcome};
 use crate::queue::reply::{Reply, Stuffing};
 use crate::queue::route::{NoRoute, Router};
@@ -48,6 +49,15 @@ enum Trouble {
     Ended(Outcome),
 }
 
+/// Of what the other host tells the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telling {
+    /// Of what the sender wants to hear of.
+    OfDeliveries,
+    /// It offers no DSN.
+    OfFailures,
+}
+
 /// Whether STARTTLS is taken where it is offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encrypt {
@@ -68,7 +78,7 @@ impl Remote {
 
     /// Delivers one message to one recipient.
     pub(super) async fn deliver(&self, job: &Job, text: std::fs::File) -> Outcome {
-        let addresses = match self.router.route(job.recipient.domain()).await {
+        let addresses = match self.router.route(&job.recipient.host()).await {
             Ok(addresses) => addresses,
             Err(no_route) => return unreachable(no_route, job.recipient.domain()),
         };
@@ -80,8 +90,12 @@ impl Remote {
                     return Outcome::Deferred("Unable to read the message. (#4.3.0)".to_owned());
                 };
                 match self.deliver_to(address, job, text, encrypt).await {
-                    Ok(()) => {
-                        return Outcome::Delivered(format!("{} accepted message.", address.ip()));
+                    Ok(telling) => {
+                        let report = format!("{} accepted message.", address.ip());
+                        return match telling {
+                            Telling::OfDeliveries => Outcome::Passed(report),
+                            Telling::OfFailures => Outcome::Relayed(report),
+                        };
                     }
                     Err(Trouble::Ended(outcome)) => return outcome,
                     Err(Trouble::Tls) if encrypt == Encrypt::Opportunistic => encrypt = Encrypt::Never,
@@ -98,7 +112,7 @@ impl Remote {
         job: &Job,
         text: tokio::fs::File,
         encrypt: Encrypt,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Telling, Trouble> {
         let Ok(Ok(stream)) = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await else {
             return Err(Trouble::NoConnection);
         };
@@ -139,13 +153,20 @@ struct Talk<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
-    async fn send(&mut self, job: &Job, mut text: tokio::fs::File, hello: &Reply) -> Result<(), Trouble> {
+    async fn send(
+        &mut self,
+        job: &Job,
+        mut text: tokio::fs::File,
+        hello: &Reply,
+    ) -> Result<Telling, Trouble> {
         let ip = self.address.ip();
-        let sender = job.sender.as_ref().map(ToString::to_string).unwrap_or_default();
-        let body = if hello.offers(b"8BITMIME") { " BODY=8BITMIME" } else { "" };
-        let reply = self.command(&format!("MAIL FROM:<{sender}>{body}")).await?;
+        if job.smtputf8 && !hello.offers(b"SMTPUTF8") {
+            let report = format!("{ip} takes no mail with addresses beyond ASCII. (#5.6.7)");
+            return Err(Trouble::Ended(Outcome::Failed(report)));
+        }
+        let reply = self.command(&mail_command(job, hello)).await?;
         self.accepted(&reply, &format!("Connected to {ip} but sender was rejected."))?;
-        let reply = self.command(&format!("RCPT TO:<{}>", job.recipient)).await?;
+        let reply = self.command(&rcpt_command(job, hello)).await?;
         self.accepted(&reply, &format!("{ip} does not like recipient."))?;
         let reply = self.command("DATA").await?;
         self.accepted(&reply, &format!("{ip} failed on DATA command."))?;
@@ -173,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         self.accepted(&reply, &format!("{ip} failed after I sent the message."))?;
         // It has the message; whether it hears the farewell changes nothing.
         let _ = timeout(Duration::from_secs(1), self.stream.write_all(b"QUIT\r\n")).await;
-        Ok(())
+        Ok(if hello.offers(b"DSN") { Telling::OfDeliveries } else { Telling::OfFailures })
     }
 
     /// A refusal ends the conversation, in qmail-remote's words.
@@ -229,6 +250,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         let text = format!("Connected to {} but connection died.{twice} (#4.4.2)", self.address.ip());
         Trouble::Ended(Outcome::Deferred(text))
     }
+}
+
+fn mail_command(job: &Job, hello: &Reply) -> String {
+    let sender = job.sender.as_ref().map(ToString::to_string).unwrap_or_default();
+    let mut command = format!("MAIL FROM:<{sender}>");
+    if hello.offers(b"8BITMIME") {
+        command += " BODY=8BITMIME";
+    }
+    if job.smtputf8 {
+        command += " SMTPUTF8";
+    }
+    if hello.offers(b"DSN") {
+        command += &job.ret.map(|ret| format!(" RET={}", ret.name())).unwrap_or_default();
+        command += &job.envid.as_ref().map(|envid| format!(" ENVID={envid}")).unwrap_or_default();
+    }
+    command
+}
+
+fn rcpt_command(job: &Job, hello: &Reply) -> String {
+    let mut command = format!("RCPT TO:<{}>", job.recipient);
+    if hello.offers(b"DSN") {
+        let Wish { notify, original } = &job.wish;
+        command += &notify.map(|notify| format!(" NOTIFY={notify}")).unwrap_or_default();
+        command += &original.as_ref().map(|original| format!(" ORCPT={original}")).unwrap_or_default();
+    }
+    command
 }
 
 fn unreachable(no_route: NoRoute, domain: &str) -> Outcome {

@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
 use crate::header::Header;
 use crate::queue::MessageId;
 use crate::session::Envelope;
@@ -69,7 +71,8 @@ impl Spool {
         if let Some(file) = &self.file {
             file.sync_all()?;
         }
-        fs::rename(&self.path, name)?;
+        // Another process may have given that name to a message of its own, which must not be lost.
+        renameat_with(CWD, &self.path, CWD, name, RenameFlags::NOREPLACE)?;
         self.file = None;
         Ok(())
     }

@@ -4,13 +4,13 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::clock::now;
 use crate::durable;
 use crate::header::Header;
+use crate::queue::numbers::Numbers;
 use crate::queue::{Message, MessageId, Spool, State};
 use crate::session::Envelope;
 
@@ -20,11 +20,14 @@ const ENVELOPE_BYTES_MAX: u64 = 1_000_000;
 /// Bytes of a message in which its identifier is looked for.
 const HEADER_BYTES_MAX: u64 = 64 * 1024;
 
+/// A file that nobody has written to for so long is nobody's any more: no session lives a day.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
+
 /// The files of one queue, held by one server at a time.
 #[derive(Debug)]
 pub struct Store {
     directory: PathBuf,
-    last: AtomicU32,
+    numbers: Numbers,
     /// Locked while this store lives.
     _lock: File,
 }
@@ -65,21 +68,25 @@ impl Store {
             }
             Err(error) => return Err(failed(error.into())),
         }
-        let store = Store { directory: directory.to_owned(), last: AtomicU32::new(0), _lock: lock };
+        let store = Store {
+            numbers: Numbers::open(directory).map_err(failed)?,
+            directory: directory.to_owned(),
+            _lock: lock,
+        };
         store.clean().map_err(failed)?;
-        // Numbers follow the clock, so that one is not met again in a log soon after a restart.
-        let clock = u32::try_from(now().seconds()).unwrap_or(0);
-        let highest = numbers(&store.directory.join("msg")).map_err(failed)?.into_iter().max();
-        store.last.store(highest.map_or(clock, |MessageId(highest)| clock.max(highest)), Ordering::Relaxed);
         Ok(store)
     }
 
     /// A place for a message that is coming in.
     ///
     /// # Errors
-    /// Where the envelope has no text form, which no envelope lacks.
+    /// Where no number is to be had.
     pub fn spool(&self, envelope: Envelope) -> io::Result<Spool> {
-        let id = MessageId(self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1));
+        let mut id = self.numbers.next()?;
+        // The file of the numbers may have been lost.
+        while self.path("msg", id).exists() {
+            id = self.numbers.next()?;
+        }
         Spool::new(id, envelope, self.path("tmp", id))
     }
 
@@ -153,6 +160,7 @@ impl Store {
         for id in numbers(&self.directory.join("tmp"))? {
             fs::remove_file(self.path("tmp", id))?;
         }
+        remove_abandoned(&self.directory.join("tmp"))?;
         for id in numbers(&self.directory.join("state"))? {
             if !self.path("msg", id).exists() {
                 fs::remove_file(self.path("state", id))?;
@@ -226,12 +234,27 @@ fn envelope(file: &mut BufReader<File>) -> io::Result<(Envelope, u64)> {
     Ok((serde_json::from_slice(&line)?, bytes as u64))
 }
 
-fn prepare(directory: &Path) -> io::Result<File> {
+pub(super) fn prepare(directory: &Path) -> io::Result<File> {
     for place in ["tmp", "msg", "state", "orders"] {
         // Mail is nobody else's business.
         DirBuilder::new().recursive(true).mode(0o700).create(directory.join(place))?;
     }
     File::options().create(true).truncate(false).write(true).open(directory.join("lock"))
+}
+
+/// Removes what sessions of other processes left half written; one that is younger may still be written to.
+fn remove_abandoned(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let Ok(modified) = entry.metadata().and_then(|file| file.modified()) else {
+            // Gone between listing and looking.
+            continue;
+        };
+        if modified.elapsed().is_ok_and(|age| age > ABANDONED_AFTER) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The files of a directory whose names are numbers; others are somebody else's.
@@ -259,6 +282,8 @@ mod tests {
             client: Some([192, 0, 2, 7].into()),
             session: None,
             user: None,
+            wishes: crate::dsn::Wishes::default(),
+            smtputf8: false,
         }
     }
 

@@ -4,7 +4,7 @@ use logline::{Rbl, RblResult, RblSource, Rblsmtpd, Record, Said, Text, Timestamp
 
 use crate::blocklist::{Action, Blocklist, Finding, LookUp, Origin};
 use crate::mailbox::Mailbox;
-use crate::session::{About, Answer, Ask, Command, Output, Refused, Rejection, Session, State};
+use crate::session::{About, Answer, Ask, Command, Output, Refused, Rejection, Session, State, Verdict};
 
 /// Bytes of a list's text that are used, as in rblsmtpd.
 const TEXT_BYTES_MAX: usize = 200;
@@ -62,9 +62,25 @@ impl Session {
             Standing::Unasked(_) if !self.may_relay() => self.ask_zone(mailbox, 0, out),
             Standing::Listed { .. } if !self.may_relay() => self.refuse_listed(&mailbox, out),
             Standing::Unasked(_) | Standing::Clear | Standing::Listed { .. } => {
-                self.accept_known(mailbox, out);
+                self.inquire(mailbox, out);
             }
         }
+    }
+
+    /// What somebody in front said of the client stands for what the lists would say.
+    pub(super) fn take_verdict(&mut self, out: &mut Vec<Output>) {
+        let (action, text) = match &self.peer.grant.blocklist {
+            None => return,
+            Some(Verdict::Pass) => {
+                self.standing = Standing::Clear;
+                return;
+            }
+            Some(Verdict::Delay(text)) => (Action::Delay, text),
+            Some(Verdict::Reject(text)) => (Action::Reject, text),
+        };
+        let text = printable(cut(text.as_bytes()));
+        self.note_said(verdict(action, &text), out);
+        self.standing = Standing::Listed { action, zone: "rblsmtpd".to_owned(), text };
     }
 
     fn ask_zone(&mut self, mailbox: Mailbox, zone: usize, out: &mut Vec<Output>) {
@@ -77,7 +93,7 @@ impl Session {
             Standing::Listed { .. } => self.refuse_listed(&mailbox, out),
             Standing::Unasked(_) | Standing::Clear => {
                 self.standing = Standing::Clear;
-                self.accept_known(mailbox, out);
+                self.inquire(mailbox, out);
             }
         }
     }
@@ -92,7 +108,7 @@ impl Session {
         self.since = now;
         let policy = std::sync::Arc::clone(&self.policy);
         let Some(list) = policy.blocklists.get(zone) else {
-            return self.accept_known(mailbox, out);
+            return self.inquire(mailbox, out);
         };
         self.note_look_up(list, &answer, out);
         let text = match answer {
@@ -106,8 +122,15 @@ impl Session {
                 return self.ask_zone(mailbox, zone + 1, out);
             }
         };
-        if !matches!(self.standing, Standing::Listed { .. }) {
-            self.list(list, &text, out);
+        let is_decided = matches!(self.standing, Standing::Listed { .. });
+        match list.action() {
+            Action::Ignore => return self.ask_zone(mailbox, zone + 1, out),
+            Action::Accept if !is_decided => {
+                self.standing = Standing::Clear;
+                return self.inquire(mailbox, out);
+            }
+            Action::Accept | Action::Delay | Action::Reject if is_decided => {}
+            Action::Accept | Action::Delay | Action::Reject => self.list(list, &text, out),
         }
         if self.is_surveyed() {
             self.ask_zone(mailbox, zone + 1, out);
@@ -144,6 +167,8 @@ impl Session {
             (Finding::Clear, _) => (RblResult::Pass, Text::default()),
             (Finding::Error(error), _) => (RblResult::DnsError, Text::from(error.clone())),
             (Finding::Listed(text), _) if is_decided => (RblResult::Ignore, Text::from(cut(text).to_vec())),
+            (Finding::Listed(text), Action::Accept) => (RblResult::Accept, Text::from(cut(text).to_vec())),
+            (Finding::Listed(text), Action::Ignore) => (RblResult::Ignore, Text::from(cut(text).to_vec())),
             (Finding::Listed(text), Action::Delay) => (RblResult::Delay, Text::from(cut(text).to_vec())),
             (Finding::Listed(text), Action::Reject) => (RblResult::Reject, Text::from(cut(text).to_vec())),
         }
@@ -155,13 +180,7 @@ impl Session {
         let zone = list.shown_zone().to_owned();
         let listed = Standing::Listed { action: list.action(), zone, text: text.clone() };
         let before = std::mem::replace(&mut self.standing, listed);
-        self.note_said(
-            match list.action() {
-                Action::Delay => Said::Delay(Text::from(text)),
-                Action::Reject => Said::Reject(Text::from(text)),
-            },
-            out,
-        );
+        self.note_said(verdict(list.action(), &text), out);
         if let Standing::Unasked(heard) = before {
             for line in heard.split_inclusive(|&b| b == b'\n').filter_map(|line| line.strip_suffix(b"\n")) {
                 self.note_said(Said::Command(Text::from(line.to_vec())), out);
@@ -182,6 +201,8 @@ impl Session {
             return;
         };
         let rejection = match action {
+            // A list of the good refuses nobody.
+            Action::Accept | Action::Ignore => return,
             Action::Delay => Rejection::RblDelay,
             Action::Reject => Rejection::RblReject,
         };
@@ -199,6 +220,14 @@ impl Session {
     fn note_said(&self, said: Said<'static>, out: &mut Vec<Output>) {
         let (address, pid) = (self.peer.remote.ip(), self.peer.session);
         out.push(Output::Fact(Record::Rblsmtpd(Rblsmtpd { address, pid, said })));
+    }
+}
+
+fn verdict(action: Action, text: &str) -> Said<'static> {
+    let text = Text::from(text.to_owned());
+    match action {
+        Action::Delay | Action::Accept | Action::Ignore => Said::Delay(text),
+        Action::Reject => Said::Reject(text),
     }
 }
 

@@ -1,13 +1,28 @@
 //! The message after DATA: where it ends, with its dots and line ends undone.
 //!
 //! Only CR LF . CR LF ends it. A CR or an LF alone is refused, because two servers that disagree about it let a client
-//! smuggle one message inside another (CVE-2023-51764, -51765, -51766).
+//! smuggle one message inside another (CVE-2023-51764, -51765, -51766). Where a lone LF is taken for a line's end, it
+//! begins no line that could end the message: what follows it is text, a dot too.
+//!
+//! The chunks of BDAT say themselves how long they are; their line ends are held to the same rule.
+
+/// What becomes of a line feed that stands alone. A carriage return that does is always refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BareNewline {
+    /// 451, and the connection ends: qmail's way.
+    Refused,
+    /// It ends a line, as qmail's `liberal-lf` patch has it.
+    EndsLine,
+}
 
 /// Reads the bytes of one message.
 #[derive(Debug)]
 pub(super) struct Body {
     seen: Seen,
     size_bytes: u64,
+    line_bytes: u64,
+    bare: BareNewline,
+    longest_line_bytes: u64,
 }
 
 /// The end of what has been read, as far as it matters.
@@ -37,13 +52,18 @@ pub(super) enum Progress {
 }
 
 impl Body {
-    pub(super) fn new() -> Self {
-        Body { seen: Seen::LineStart, size_bytes: 0 }
+    pub(super) fn new(bare: BareNewline) -> Self {
+        Body { seen: Seen::LineStart, size_bytes: 0, line_bytes: 0, bare, longest_line_bytes: 0 }
     }
 
     /// Length of the message so far as SIZE counts it: line ends are two bytes, stuffed dots none (RFC 1870 §4).
     pub(super) fn size_bytes(&self) -> u64 {
         self.size_bytes
+    }
+
+    /// The longest line so far, its end included.
+    pub(super) fn longest_line_bytes(&self) -> u64 {
+        self.longest_line_bytes.max(self.line_bytes)
     }
 
     /// Reads on and appends the message to `message`, each line ended by LF as it is stored.
@@ -54,8 +74,12 @@ impl Body {
             self.seen = match (self.seen, byte) {
                 (Seen::DotCr, b'\n') => return Progress::End { consumed: at },
                 (Seen::Cr, b'\n') => {
-                    self.keep(b"\n", 2, message);
+                    self.end_line(message);
                     Seen::LineStart
+                }
+                (Seen::LineStart | Seen::Dot | Seen::Text, b'\n') if self.bare == BareNewline::EndsLine => {
+                    self.end_line(message);
+                    Seen::Text
                 }
                 (Seen::LineStart, b'.') => Seen::Dot,
                 (Seen::Dot, b'\r') => Seen::DotCr,
@@ -72,9 +96,56 @@ impl Body {
         Progress::More
     }
 
+    /// Reads a piece of a chunk, in which a dot is a dot.
+    pub(super) fn read_chunk(&mut self, bytes: &[u8], message: &mut Vec<u8>) -> Progress {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            at += 1;
+            self.seen = match (self.seen, byte) {
+                (Seen::Cr, b'\n') => {
+                    self.end_line(message);
+                    Seen::LineStart
+                }
+                (Seen::Cr, _) => return Progress::BareNewline,
+                (_, b'\r') => Seen::Cr,
+                (_, b'\n') if self.bare == BareNewline::EndsLine => {
+                    self.end_line(message);
+                    Seen::LineStart
+                }
+                (_, b'\n') => return Progress::BareNewline,
+                (_, _) => {
+                    let text = text(bytes.get(at - 1..).unwrap_or_default());
+                    at += text.len() - 1;
+                    self.keep(text, text.len() as u64, message);
+                    Seen::Text
+                }
+            };
+        }
+        Progress::More
+    }
+
+    /// The last chunk is over: its last line is ended where the client did not.
+    pub(super) fn end_chunks(&mut self, message: &mut Vec<u8>) -> Progress {
+        match self.seen {
+            Seen::Cr => Progress::BareNewline,
+            Seen::LineStart => Progress::End { consumed: 0 },
+            Seen::Dot | Seen::DotCr | Seen::Text => {
+                self.end_line(message);
+                Progress::End { consumed: 0 }
+            }
+        }
+    }
+
+    fn end_line(&mut self, message: &mut Vec<u8>) {
+        self.keep(b"\n", 2, message);
+        self.longest_line_bytes = self.longest_line_bytes();
+        self.line_bytes = 0;
+    }
+
     fn keep(&mut self, text: &[u8], size_bytes: u64, message: &mut Vec<u8>) {
         message.extend_from_slice(text);
         self.size_bytes = self.size_bytes.saturating_add(size_bytes);
+        self.line_bytes = self.line_bytes.saturating_add(size_bytes);
     }
 }
 
@@ -91,7 +162,11 @@ mod tests {
     use super::*;
 
     fn read(input: &[u8], chunk: usize) -> (Progress, Vec<u8>, u64) {
-        let mut body = Body::new();
+        read_as(BareNewline::Refused, input, chunk)
+    }
+
+    fn read_as(bare: BareNewline, input: &[u8], chunk: usize) -> (Progress, Vec<u8>, u64) {
+        let mut body = Body::new(bare);
         let mut message = Vec::new();
         let mut before = 0;
         for chunk in input.chunks(chunk.max(1)) {
@@ -154,10 +229,56 @@ mod tests {
         }
     }
 
+    /// With every smuggling sequence: a lone LF makes a line, and ends no message.
+    #[test]
+    fn a_lone_line_feed_that_ends_a_line_ends_no_message() {
+        for (sequence, stored) in [
+            (&b"\n.\n"[..], &b"a\n.\nb\n"[..]),
+            (b"\n.\r\n", b"a\n.\nb\n"),
+            (b"\n\n.\r\n", b"a\n\n.\nb\n"),
+            (b"\r\n.\n", b"a\n\nb\n"),
+        ] {
+            let input = [b"a", sequence, b"b\r\n.\r\n"].concat();
+            for chunk in 1..=input.len() {
+                let (progress, message, _) = read_as(BareNewline::EndsLine, &input, chunk);
+                assert_eq!(progress, Progress::End { consumed: input.len() }, "{sequence:?}");
+                assert_eq!(message, stored, "{sequence:?}");
+            }
+        }
+        for sequence in [&b"\n.\rx"[..], b"\r.\n", b"\r.\r", b"\r.\r\n", b"\r\n.\rx", b"\r\n.\r\r\n"] {
+            let input = [b"a", sequence].concat();
+            assert_eq!(read_as(BareNewline::EndsLine, &input, 1).0, Progress::BareNewline, "{sequence:?}");
+        }
+    }
+
+    #[track_caller]
+    fn check_chunk(input: &[u8], expected: Option<&[u8]>) {
+        for size in 1..=input.len().max(1) {
+            let mut body = Body::new(BareNewline::Refused);
+            let mut message = Vec::new();
+            let whole =
+                input.chunks(size).all(|piece| body.read_chunk(piece, &mut message) == Progress::More);
+            let whole = whole && body.end_chunks(&mut message) != Progress::BareNewline;
+            assert_eq!(whole.then_some(&message[..]), expected, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn in_a_chunk_a_dot_is_a_dot_and_a_line_end_is_two_bytes() {
+        check_chunk(b"a\r\n.\r\n..b\r\n", Some(b"a\n.\n..b\n"));
+        check_chunk(b"a", Some(b"a\n"));
+        check_chunk(b"", Some(b""));
+        for wrong in [&b"a\nb\r\n"[..], b"a\rb", b"a\r", b"\r\r\n", b"\n"] {
+            check_chunk(wrong, None);
+        }
+    }
+
     proptest! {
         #[test]
         fn any_split_reads_the_same(input in "[a.\r\n]{0,40}", chunk in 1usize..9) {
-            prop_assert_eq!(read(input.as_bytes(), chunk), read(input.as_bytes(), 100));
+            for bare in [BareNewline::Refused, BareNewline::EndsLine] {
+                prop_assert_eq!(read_as(bare, input.as_bytes(), chunk), read_as(bare, input.as_bytes(), 100));
+            }
         }
 
         #[test]

@@ -1,16 +1,25 @@
 //! One command line, understood (RFC 5321 §4.1, as leniently as qmail-smtpd.c:addrparse reads it).
 
+use crate::dsn::Wish;
 use crate::mailbox::Address;
 use crate::session::Rejection;
+
+mod parameters;
+
+pub(super) use parameters::MailParameters;
+
+/// Digits of the longest chunk that can be meant.
+const CHUNK_DIGITS_MAX: usize = 12;
 
 /// A command that can be carried out or refused for other reasons than its looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Command<'a> {
     Helo(&'a [u8]),
     Ehlo(&'a [u8]),
-    Mail { path: Path<'a>, size_bytes: Option<u64> },
-    Rcpt(Path<'a>),
+    Mail { path: Path<'a>, parameters: MailParameters },
+    Rcpt { path: Path<'a>, wish: Wish },
     Data,
+    Bdat { size_bytes: u64, last: bool },
     Rset,
     Noop,
     Vrfy,
@@ -38,6 +47,7 @@ impl<'a> Command<'a> {
             b"EHLO" => Ok(Command::Ehlo(arguments)),
             b"MAIL" => mail(arguments),
             b"RCPT" => rcpt(arguments),
+            b"BDAT" => bdat(arguments),
             b"DATA" => alone(arguments, Command::Data, Rejection::Syntax),
             b"RSET" => Ok(Command::Rset),
             b"NOOP" => Ok(Command::Noop),
@@ -46,9 +56,10 @@ impl<'a> Command<'a> {
             b"QUIT" => Ok(Command::Quit),
             b"STARTTLS" => alone(arguments, Command::StartTls, Rejection::StarttlsSyntax),
             b"AUTH" => auth(arguments),
-            b"EXPN" | b"SEND" | b"SOML" | b"SAML" | b"TURN" | b"ETRN" | b"BDAT" => {
+            b"EXPN" | b"SEND" | b"SOML" | b"SAML" | b"TURN" | b"ETRN" => {
                 Err(Refused::plain(Rejection::Unimplemented))
             }
+            verb if is_another_protocol(verb) => Err(Refused::plain(Rejection::NotSmtp)),
             _ => Err(Refused::plain(Rejection::Unrecognized)),
         }
     }
@@ -94,43 +105,35 @@ fn auth(arguments: &[u8]) -> Result<Command<'_>, Refused<'_>> {
 fn mail(arguments: &[u8]) -> Result<Command<'_>, Refused<'_>> {
     let (path, parameters) = path(arguments, b"FROM:").ok_or(Refused::plain(Rejection::Syntax))?;
     let subject = Subject::Sender(path.given);
-    let mut size_bytes = None;
-    for parameter in parameters.split(|&b| b == b' ').filter(|word| !word.is_empty()) {
-        let equals = memchr::memchr(b'=', parameter).unwrap_or(parameter.len());
-        let (key, value) = parameter.split_at_checked(equals).unwrap_or((parameter, b""));
-        let value = value.get(1..).unwrap_or_default();
-        match key.to_ascii_uppercase().as_slice() {
-            b"SIZE" => match size(value) {
-                Some(size) => size_bytes = Some(size),
-                None => return Err(Refused { rejection: Rejection::Syntax, subject }),
-            },
-            b"BODY" if value.eq_ignore_ascii_case(b"7BIT") || value.eq_ignore_ascii_case(b"8BITMIME") => {}
-            // RFC 4954 §5: a server that believes no other server's word about a login drops it.
-            b"AUTH" if !value.is_empty() => {}
-            _ => return Err(Refused { rejection: Rejection::Parameter, subject }),
-        }
-    }
-    Ok(Command::Mail { path, size_bytes })
+    let parameters = parameters::mail(parameters).map_err(|rejection| Refused { rejection, subject })?;
+    Ok(Command::Mail { path, parameters })
 }
 
 fn rcpt(arguments: &[u8]) -> Result<Command<'_>, Refused<'_>> {
     let (path, parameters) = path(arguments, b"TO:").ok_or(Refused::plain(Rejection::Syntax))?;
-    if parameters.trim_ascii().is_empty() {
-        return Ok(Command::Rcpt(path));
-    }
-    Err(Refused { rejection: Rejection::Parameter, subject: Subject::Recipient(path.given) })
+    let subject = Subject::Recipient(path.given);
+    let wish = parameters::rcpt(parameters).map_err(|rejection| Refused { rejection, subject })?;
+    Ok(Command::Rcpt { path, wish })
 }
 
-/// Digits; a number beyond all sizes is that, not a mistake.
-fn size(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || digits.len() > 20 || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
+/// `BDAT 1000 LAST` (RFC 3030 §2). Where the size makes no sense nobody knows how much is no command, so the session ends.
+fn bdat(arguments: &[u8]) -> Result<Command<'_>, Refused<'_>> {
+    let mut words = arguments.split(|&b| b == b' ').filter(|word| !word.is_empty());
+    let size_bytes =
+        words.next().filter(|digits| digits.len() <= CHUNK_DIGITS_MAX).and_then(parameters::size);
+    let last = words.next().map(|word| word.eq_ignore_ascii_case(b"LAST"));
+    match (size_bytes, last, words.next()) {
+        (Some(size_bytes), last @ (None | Some(true)), None) => {
+            Ok(Command::Bdat { size_bytes, last: last.is_some() })
+        }
+        _ => Err(Refused::plain(Rejection::ChunkSize)),
     }
-    Some(
-        digits
-            .iter()
-            .fold(0u64, |size, digit| size.saturating_mul(10).saturating_add(u64::from(digit - b'0'))),
-    )
+}
+
+/// Verbs of other protocols: a web page or a proxy has a program talk to this port. Nothing good can follow.
+fn is_another_protocol(verb: &[u8]) -> bool {
+    const VERBS: [&[u8]; 7] = [b"CONNECT", b"GET", b"HEAD", b"OPTIONS", b"POST", b"PUT", b"USER-AGENT:"];
+    VERBS.contains(&verb)
 }
 
 /// Takes `FROM:` or `TO:` and the address behind it, with its brackets or, as qmail has it, without.
@@ -177,10 +180,14 @@ mod tests {
     #[track_caller]
     fn check(line: &str, expected: &str) {
         let found = match Command::parse(line.as_bytes()) {
-            Ok(Command::Mail { path, size_bytes }) => {
-                format!("mail {} {size_bytes:?}", String::from_utf8_lossy(path.given))
+            Ok(Command::Mail { path, parameters }) => {
+                format!("mail {}{parameters}", String::from_utf8_lossy(path.given))
             }
-            Ok(Command::Rcpt(path)) => format!("rcpt {}", String::from_utf8_lossy(path.given)),
+            Ok(Command::Rcpt { path, wish: Wish { notify, original } }) => {
+                let notify = notify.map(|notify| format!(" {notify}")).unwrap_or_default();
+                let original = original.map(|original| format!(" {original}")).unwrap_or_default();
+                format!("rcpt {}{notify}{original}", String::from_utf8_lossy(path.given))
+            }
             Ok(Command::Auth { mechanism, initial }) => format!(
                 "auth {} {:?}",
                 String::from_utf8_lossy(mechanism),
@@ -194,16 +201,21 @@ mod tests {
 
     #[test]
     fn senders_are_read_with_their_parameters() {
-        check("MAIL FROM:<a@example.org>", "mail a@example.org None");
-        check("mail from: <a@example.org> size=42 body=8bitmime", "mail a@example.org Some(42)");
-        check("MAIL FROM:a@example.org SIZE=1", "mail a@example.org Some(1)");
-        check("MAIL FROM:<> AUTH=<>", "mail  None");
-        check(r#"MAIL FROM:<"a>b"@example.org>"#, r#"mail "a>b"@example.org None"#);
-        check(r"MAIL FROM:<a\>b@example.org>", r"mail a\>b@example.org None");
-        check("MAIL FROM:<a@b> SIZE=99999999999999999999", "mail a@b Some(18446744073709551615)");
+        check("MAIL FROM:<a@example.org>", "mail a@example.org");
+        check("mail from: <a@example.org> size=42 body=8bitmime", "mail a@example.org size 42");
+        check("MAIL FROM:a@example.org SIZE=1", "mail a@example.org size 1");
+        check("MAIL FROM:<> AUTH=<>", "mail ");
+        check(r#"MAIL FROM:<"a>b"@example.org>"#, r#"mail "a>b"@example.org"#);
+        check(r"MAIL FROM:<a\>b@example.org>", r"mail a\>b@example.org");
+        check("MAIL FROM:<a@b> SIZE=99999999999999999999", "mail a@b size 18446744073709551615");
         check("MAIL FROM:<a@b> SIZE=x", "Syntax");
         check("MAIL FROM:<a@b> SIZE", "Syntax");
-        check("MAIL FROM:<a@b> SMTPUTF8", "Parameter");
+        check("MAIL FROM:<a@b> SMTPUTF8 RET=hdrs ENVID=q+2B", "mail a@b utf8 ret HDRS envid q+2B");
+        check("MAIL FROM:<a@b> SMTPUTF8=1", "Syntax");
+        check("MAIL FROM:<a@b> RET=SOME", "Syntax");
+        check("MAIL FROM:<a@b> ENVID=a=b", "Syntax");
+        check("MAIL FROM:<a@b> SIZE=1 SIZE=2", "Syntax");
+        check("MAIL FROM:<a@b> RET=FULL RET=FULL", "Syntax");
         check("MAIL FROM:<a@b> BODY=BINARYMIME", "Parameter");
         check("MAIL FROM:<a@b", "Syntax");
         check("MAIL FROM:<a@b>x", "Syntax");
@@ -213,9 +225,17 @@ mod tests {
     }
 
     #[test]
-    fn recipients_take_no_parameter() {
+    fn recipients_are_read_with_what_the_sender_wants_to_hear() {
         check("RCPT TO:<a@example.org>", "rcpt a@example.org");
-        check("RCPT TO:<a@example.org> NOTIFY=NEVER", "Parameter");
+        check("RCPT TO:<a@example.org> NOTIFY=NEVER", "rcpt a@example.org NEVER");
+        check(
+            "rcpt to:<a@b> orcpt=rfc822;x+2By@z notify=delay,failure",
+            "rcpt a@b FAILURE,DELAY rfc822;x+2By@z",
+        );
+        check("RCPT TO:<a@b> NOTIFY=SOMETIMES", "Syntax");
+        check("RCPT TO:<a@b> NOTIFY=NEVER NOTIFY=DELAY", "Syntax");
+        check("RCPT TO:<a@b> ORCPT=x", "Syntax");
+        check("RCPT TO:<a@b> SIZE=1", "Parameter");
         check("RCPT TO:<>", "rcpt ");
     }
 
@@ -228,8 +248,17 @@ mod tests {
         check("AUTH PLAIN AGEAYg==", "auth PLAIN Some(\"AGEAYg==\")");
         check("AUTH PLAIN a b", "Syntax");
         check("AUTH", "Syntax");
-        check("BDAT 3 LAST", "Unimplemented");
-        check("GET / HTTP/1.1", "Unrecognized");
+        check("BDAT 3 last", "Bdat { size_bytes: 3, last: true }");
+        check("BDAT 0", "Bdat { size_bytes: 0, last: false }");
+        check("BDAT", "ChunkSize");
+        check("BDAT x", "ChunkSize");
+        check("BDAT -1", "ChunkSize");
+        check("BDAT 3 LAST now", "ChunkSize");
+        check("BDAT 3 FIRST", "ChunkSize");
+        check("BDAT 9999999999999", "ChunkSize");
+        check("GET / HTTP/1.1", "NotSmtp");
+        check("post /", "NotSmtp");
+        check("451 forged", "Unrecognized");
         check("", "Unrecognized");
     }
 }

@@ -2,19 +2,28 @@
 
 use logline::{ChkuserOutcome, Reason, Timestamp};
 
+use crate::dsn::{Wish, Wishes};
 use crate::mailbox::{Address, Mailbox};
-use crate::session::command::Path;
-use crate::session::{About, Ask, Output, RecipientAnswer, Rejection, Service, Session, State, Transaction};
+use crate::session::command::{MailParameters, Path};
+use crate::session::{
+    About, Ask, End, Opinion, Output, RecipientAnswer, Rejection, Service, Session, State, Transaction,
+};
 
 impl Session {
-    pub(super) fn mail(&mut self, path: &Path<'_>, size_bytes: Option<u64>, out: &mut Vec<Output>) {
+    pub(super) fn mail(&mut self, path: &Path<'_>, parameters: MailParameters, out: &mut Vec<Output>) {
         let about = About::Sender(path.given);
         self.last_address = Some(path.given.to_vec());
         if let Some(rejection) = self.not_allowed_to_mail() {
             return self.refuse(rejection, about, out);
         }
+        if self.refuses_without_login(about, out) {
+            return;
+        }
         // A new MAIL begins anew, as in qmail; what stood before is gone even where this one is refused.
-        self.transaction = None;
+        self.forget_message(out);
+        if let Some(rejection) = self.not_an_address_here(path, parameters.smtputf8) {
+            return self.refuse(rejection, about, out);
+        }
         let sender = match &path.address {
             Address::Null => None,
             Address::Mailbox(mailbox) => Some(mailbox.clone()),
@@ -23,7 +32,11 @@ impl Session {
                 return self.refuse(Rejection::SenderFormat, about, out);
             }
         };
-        if size_bytes.is_some_and(|size| size > self.policy.limits.message_bytes_max) {
+        if let Some(rejection) = self.sender_is_refused(sender.as_ref()) {
+            self.refuse(rejection, about, out);
+            return self.close(End::GaveUp, out);
+        }
+        if parameters.size_bytes.is_some_and(|size| size > self.policy.limits.message_bytes_max) {
             return self.refuse(Rejection::TooBig, about, out);
         }
         let outcome = match &sender {
@@ -31,7 +44,17 @@ impl Session {
             None => ChkuserOutcome::AcceptedNullSender,
         };
         self.note_chkuser(outcome, about, out);
-        self.transaction = Some(Transaction { sender, recipients: Vec::new() });
+        let MailParameters { smtputf8, ret, envid, size_bytes: _ } = parameters;
+        self.transaction = Some(Transaction {
+            sender,
+            recipients: Vec::new(),
+            domain: Opinion::None,
+            is_spoilt: false,
+            wishes: Wishes { ret, envid, each: Vec::new() },
+            wish: Wish::default(),
+            smtputf8,
+            envelope_bytes: path.given.len(),
+        });
         self.say(250, "2.1.0", "ok", out);
     }
 
@@ -43,15 +66,44 @@ impl Session {
         }
     }
 
-    pub(super) fn rcpt(&mut self, path: &Path<'_>, out: &mut Vec<Output>) {
+    /// Whether an address is too long, or in letters that the client did not ask for.
+    fn not_an_address_here(&self, path: &Path<'_>, smtputf8: bool) -> Option<Rejection> {
+        let limits = &self.policy.limits;
+        let local = match &path.address {
+            Address::Mailbox(mailbox) => mailbox.local(),
+            Address::NoDomain(local) => local,
+            Address::Null | Address::Malformed => "",
+        };
+        if path.given.len() > limits.address_bytes_max || local.len() > limits.local_part_bytes_max {
+            return Some(Rejection::PathTooLong);
+        }
+        let is_text = !matches!(path.address, Address::Malformed);
+        (is_text && !smtputf8 && !path.given.is_ascii()).then_some(Rejection::NeedsUtf8)
+    }
+
+    pub(super) fn rcpt(&mut self, path: &Path<'_>, wish: Wish, out: &mut Vec<Output>) {
         let about = About::Recipient { given: path.given, ours: None };
         self.last_address = Some(path.given.to_vec());
-        let Some(transaction) = &self.transaction else {
+        let Some(transaction) = &mut self.transaction else {
             return self.refuse(Rejection::MailFirst, about, out);
         };
-        if transaction.recipients.len() >= self.policy.limits.recipients_max {
+        if self.chunks.is_some() {
+            return self.refuse(Rejection::ChunksOpen, about, out);
+        }
+        let limits = &self.policy.limits;
+        let bytes = path.given.len() + wish.original.as_ref().map_or(0, String::len);
+        let is_full = transaction.recipients.len() >= limits.recipients_max
+            || transaction.envelope_bytes + bytes > limits.envelope_bytes_max();
+        let smtputf8 = transaction.smtputf8;
+        if !is_full {
+            transaction.wish = wish;
+        }
+        if is_full {
             self.note_chkuser(ChkuserOutcome::RejectedTooManyRcpts, about, out);
             return self.refuse(Rejection::TooManyRecipients, about, out);
+        }
+        if let Some(rejection) = self.not_an_address_here(path, smtputf8) {
+            return self.refuse(rejection, about, out);
         }
         match self.recipient(&path.address) {
             Ok(mailbox) => self.rcpt_mailbox(mailbox, out),
@@ -77,7 +129,11 @@ impl Session {
     }
 
     fn rcpt_mailbox(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
-        if self.policy.domains.contains(&mailbox.domain_key()) {
+        let mailbox = self.policy.rules.with_our_name(mailbox, self.peer.local.ip());
+        if self.is_refused_unasked(&mailbox, out) {
+            return;
+        }
+        if self.is_ours(&mailbox) {
             out.push(Output::Ask(Ask::Recipient(mailbox.clone())));
             self.state = State::CheckingRecipient(mailbox);
             return;
@@ -85,8 +141,12 @@ impl Session {
         let given = mailbox.to_string();
         let about = About::Recipient { given: given.as_bytes(), ours: Some(false) };
         if self.may_relay() {
+            let Some(relayed) = self.peer.grant.relayed(&mailbox) else {
+                self.note_chkuser(ChkuserOutcome::RejectedRcptFormat, about, out);
+                return self.refuse(Rejection::RcptFormat, about, out);
+            };
             self.note_chkuser(ChkuserOutcome::Relaying, about, out);
-            return self.accept_recipient(mailbox, "chkuserrelay", about, out);
+            return self.accept_recipient(relayed, (Reason::Rcptto, "chkuserrelay"), about, out);
         }
         self.note_chkuser(ChkuserOutcome::RejectedRelaying, about, out);
         self.refuse(Rejection::NotInRcpthosts, about, out);
@@ -102,19 +162,34 @@ impl Session {
         self.since = now;
         let given = mailbox.to_string();
         let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
-        match answer {
-            RecipientAnswer::Known => {
+        self.conduct.found = answer;
+        let rejection = match answer {
+            RecipientAnswer::Known | RecipientAnswer::Valid | RecipientAnswer::Checked => {
                 self.note_chkuser(ChkuserOutcome::AcceptedRcpt, about, out);
-                self.recipient_known(mailbox, out);
+                return self.recipient_known(mailbox, out);
+            }
+            RecipientAnswer::AnyOfDomain => {
+                self.note_chkuser(ChkuserOutcome::AcceptedAnyRcptOfDomain, about, out);
+                return self.recipient_known(mailbox, out);
             }
             RecipientAnswer::Unknown => {
                 self.note_chkuser(ChkuserOutcome::RejectedRcpt, about, out);
-                self.refuse(Rejection::NoMailbox, about, out);
+                Rejection::NoMailbox
             }
             RecipientAnswer::Unavailable => {
                 self.note_chkuser(ChkuserOutcome::NoAuthResource, about, out);
-                self.refuse(Rejection::NoAuthResource, about, out);
+                Rejection::NoAuthResource
             }
+            RecipientAnswer::NotValid => Rejection::NotValid,
+            RecipientAnswer::Refused => Rejection::CheckRefused,
+            RecipientAnswer::Overlimit => Rejection::Overlimit,
+            RecipientAnswer::CannotVerify => Rejection::CannotVerify,
+            RecipientAnswer::CannotExecute => Rejection::CannotExecute,
+        };
+        self.refuse(rejection, about, out);
+        // A 421 is the last word (RFC 5321 §3.8).
+        if rejection.answer().code == 421 {
+            self.close(End::GaveUp, out);
         }
     }
 
@@ -122,20 +197,31 @@ impl Session {
     pub(super) fn accept_known(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
         let given = mailbox.to_string();
         let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
-        self.accept_recipient(mailbox, "chkuser", about, out);
+        let (reason, detail) = match self.conduct.found {
+            RecipientAnswer::AnyOfDomain => (Reason::Rcpthosts, ""),
+            RecipientAnswer::Valid => (Reason::Rcptto, "validrcptto"),
+            RecipientAnswer::Checked => (Reason::Rcptto, "rcptcheck"),
+            _ => (Reason::Rcptto, "chkuser"),
+        };
+        self.accept_recipient(mailbox, (reason, detail), about, out);
     }
 
     fn accept_recipient(
         &mut self,
         mailbox: Mailbox,
-        detail: &'static str,
+        (reason, detail): (Reason, &'static str),
         about: About<'_>,
         out: &mut Vec<Output>,
     ) {
-        self.note_accepted(250, Reason::Rcptto, detail, about, out);
+        self.note_accepted(250, reason, detail, about, out);
         self.say(250, "2.1.5", "ok", out);
+        self.count_recipient();
         if let Some(transaction) = &mut self.transaction {
+            let wish = std::mem::take(&mut transaction.wish);
+            let original_bytes = wish.original.as_ref().map_or(0, String::len);
+            transaction.envelope_bytes += mailbox.local().len() + mailbox.domain().len() + original_bytes;
             transaction.recipients.push(mailbox);
+            transaction.wishes.each.push(wish);
         }
     }
 }

@@ -59,18 +59,18 @@ impl Session {
     /// A sender or a recipient that was checked.
     pub(super) fn note_chkuser(&self, outcome: ChkuserOutcome, about: About<'_>, out: &mut Vec<Output>) {
         let (sender, recipient) = self.envelope_texts(about);
-        // chkuser leaves the name out where it equals the one it looked up itself, which is "unknown".
+        // chkuser leaves the name out where it equals the client's name by reverse look-up.
         let helo = match &self.helo {
-            Some(name) if !name.eq_ignore_ascii_case(UNKNOWN) => Text::from(name.clone()),
+            Some(name) if !name.eq_ignore_ascii_case(self.host()) => Text::from(name.clone()),
             Some(_) | None => Text::default(),
         };
         out.push(Output::Fact(Record::Chkuser(Chkuser {
             outcome,
             sender,
             auth: self.user_text(),
-            identify: Text::default(),
+            identify: self.peer.grant.identify.clone().map_or(Text::default(), Text::from),
             helo,
-            remote_host: Text::from(UNKNOWN),
+            remote_host: Text::from(self.host().to_vec()),
             address: self.peer.remote.ip(),
             recipient: recipient.unwrap_or_default(),
             pid: Some(self.peer.session),
@@ -130,7 +130,7 @@ impl Session {
             local_port: self.peer.local.port(),
             remote_address: self.peer.remote.ip(),
             remote_port: self.peer.remote.port(),
-            remote_host: Text::from(UNKNOWN),
+            remote_host: Text::from(self.host().to_vec()),
             qp: None,
             pid: self.peer.session,
             message_id: None,
@@ -169,6 +169,11 @@ impl Session {
     fn recipient_texts(&self) -> Vec<Text<'static>> {
         let recipients = self.transaction.iter().flat_map(|transaction| &transaction.recipients);
         recipients.map(|recipient| Text::from(recipient.to_string())).collect()
+    }
+
+    /// The client's name by reverse look-up.
+    pub(super) fn host(&self) -> &[u8] {
+        self.peer.grant.host.as_deref().unwrap_or(UNKNOWN)
     }
 
     fn helo_text(&self) -> Text<'static> {

@@ -7,8 +7,13 @@ use crate::session::{About, Enhanced, Output, Rejection, Service, Session, State
 impl Session {
     pub(super) fn connected(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         self.since = now;
+        if self.peer.grant.encrypted {
+            self.encryption = Some(Encryption::Ssl);
+        }
+        self.take_verdict(out);
+        self.take_word(out);
         match self.peer.service {
-            Service::Smtp | Service::Submission => self.greet(out),
+            Service::Smtp | Service::Submission => self.greet_in_time(out),
             Service::Smtps => {
                 out.push(Output::StartTls);
                 self.state = State::Handshake;
@@ -17,24 +22,26 @@ impl Session {
     }
 
     pub(super) fn greet(&self, out: &mut Vec<Output>) {
-        self.say(220, "2.0.0", &format!("{} ESMTP", self.policy.hostname), out);
+        self.say(220, "2.0.0", &format!("{} ESMTP", self.policy.greeting()), out);
     }
 
     pub(super) fn helo(&mut self, name: &[u8], out: &mut Vec<Output>) {
         self.enhanced = Enhanced::NotOffered;
-        self.begin(name);
-        self.say(250, "2.0.0", &self.policy.hostname.clone(), out);
+        self.begin(name, out);
+        self.say(250, "2.0.0", self.policy.greeting(), out);
     }
 
     /// The order is sagredo's; SIZE is last because old clients look for it there.
     pub(super) fn ehlo(&mut self, name: &[u8], out: &mut Vec<Output>) {
-        self.begin(name);
+        self.begin(name, out);
         self.enhanced = Enhanced::Offered;
-        let mut reply = format!("250-{}\r\n", self.policy.hostname);
+        let mut reply = format!("250-{}\r\n", self.policy.greeting());
         if self.encryption.is_none() && self.peer.tls_available {
             reply.push_str("250-STARTTLS\r\n");
         }
-        reply.push_str("250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n");
+        reply.push_str("250-PIPELINING\r\n250-SMTPUTF8\r\n250-8BITMIME\r\n250-CHUNKING\r\n");
+        reply.push_str("250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n");
+        reply.push_str(&format!("250-LIMITS RCPTMAX={}\r\n", self.policy.limits.recipients_max));
         if self.encryption.is_some() {
             reply.push_str("250-AUTH LOGIN PLAIN\r\n");
         }
@@ -42,9 +49,10 @@ impl Session {
         out.push(Output::Reply(reply.into_bytes()));
     }
 
-    pub(super) fn begin(&mut self, name: &[u8]) {
+    pub(super) fn begin(&mut self, name: &[u8], out: &mut Vec<Output>) {
         self.helo = Some(name.to_vec());
-        self.transaction = None;
+        self.forget_name();
+        self.forget_message(out);
     }
 
     pub(super) fn starttls(&mut self, out: &mut Vec<Output>) {
@@ -73,7 +81,7 @@ impl Session {
         self.helo = None;
         self.enhanced = Enhanced::NotOffered;
         self.login = None;
-        self.transaction = None;
+        self.forget_message(out);
         self.last_address = None;
         self.since = now;
     }

@@ -1,8 +1,5 @@
 //! Bytes until they are a line. Bounded: what is too long is skipped to its end and told.
 
-/// Longest command line, its end included. RFC 5321 §4.5.3.1.4 asks for 512 and more for extensions.
-pub const COMMAND_BYTES_MAX: usize = 2048;
-
 /// Longest line of AUTH and of its answers (RFC 4954 §4).
 pub const AUTH_BYTES_MAX: usize = 12_288;
 
@@ -59,12 +56,12 @@ impl Pending {
     }
 
     /// Takes the next line. It ends in LF, with one CR before it taken off, as qmail reads commands.
-    pub(super) fn line(&mut self, expected: Expected) -> Line {
+    pub(super) fn line(&mut self, expected: Expected, command_bytes_max: usize) -> Line {
         let unread = self.unread();
         let limit = match expected {
             Expected::AuthAnswer => AUTH_BYTES_MAX,
             Expected::Command if starts_with_auth(unread) => AUTH_BYTES_MAX,
-            Expected::Command => COMMAND_BYTES_MAX,
+            Expected::Command => command_bytes_max,
         };
         let Some(end) = memchr::memchr(b'\n', unread) else {
             if self.skipping || unread.len() > limit {
@@ -91,13 +88,15 @@ fn starts_with_auth(line: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    const COMMAND_BYTES_MAX: usize = 2048;
+
     fn lines(input: &[u8], chunk: usize) -> Vec<Line> {
         let mut pending = Pending::default();
         let mut lines = Vec::new();
         for chunk in input.chunks(chunk) {
             pending.push(chunk);
             loop {
-                match pending.line(Expected::Command) {
+                match pending.line(Expected::Command, COMMAND_BYTES_MAX) {
                     Line::Incomplete => break,
                     line => lines.push(line),
                 }

@@ -1,16 +1,17 @@
 //! DATA: the message on its way to the queue.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use logline::{Encryption, Reason, SessionId, SmtpdEvent, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::dsn::Wishes;
 use crate::header::Header;
 use crate::mailbox::Mailbox;
 use crate::session::body::Progress;
 use crate::session::{
-    About, Ask, Body, End, Enhanced, Limits, OpenAnswer, Output, Rejection, Session, State, StoreAnswer,
+    About, Answer, Ask, Body, End, Enhanced, Limits, OpenAnswer, Output, Rejection, Session, State,
+    StoreAnswer,
 };
 
 /// Everything about a message that does not stand in it.
@@ -28,6 +29,21 @@ pub struct Envelope {
     pub session: Option<SessionId>,
     /// Who was logged in.
     pub user: Option<String>,
+    /// What the sender wants to hear of it.
+    #[serde(default, skip_serializing_if = "Wishes::is_none")]
+    pub wishes: Wishes,
+    /// Whether only a server with SMTPUTF8 may have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub smtputf8: bool,
+}
+
+/// What a message was opened for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Opening {
+    /// DATA.
+    Data,
+    /// A first BDAT.
+    Chunk { size_bytes: u64, last: bool },
 }
 
 /// A message that is coming in.
@@ -53,16 +69,21 @@ enum Fate {
 
 impl Reception {
     pub(super) fn deadline(&self, limits: &Limits) -> Timestamp {
-        let earned = Duration::from_secs(self.body.size_bytes() / limits.data_bytes_per_second_min.max(1));
-        (self.last + limits.data_timeout).min(self.began + limits.data_timeout + earned)
+        limits.data_deadline(self.began, self.last, self.body.size_bytes())
+    }
+
+    pub(super) fn body_mut(&mut self) -> &mut Body {
+        &mut self.body
     }
 
     /// Why the message is not wanted, as far as it was read.
-    fn objection(&self, limits: &Limits) -> Option<Rejection> {
+    pub(super) fn objection(&self, limits: &Limits) -> Option<Rejection> {
         if self.header.hops() >= limits.hops_max {
             Some(Rejection::Loop)
         } else if self.body.size_bytes() > limits.message_bytes_max {
             Some(Rejection::TooBig)
+        } else if limits.line_bytes_max > 0 && self.body.longest_line_bytes() > limits.line_bytes_max {
+            Some(Rejection::LongLine)
         } else {
             None
         }
@@ -82,6 +103,21 @@ impl Session {
         if transaction.recipients.is_empty() {
             return self.refuse(Rejection::RcptFirst, About::Session, out);
         }
+        if self.chunks.is_some() {
+            return self.refuse(Rejection::ChunksOpen, About::Session, out);
+        }
+        if self.is_spoilt() {
+            self.refuse(Rejection::Spoilt, About::Session, out);
+            self.transaction = None;
+            return;
+        }
+        self.open_message(now, Opening::Data, out);
+    }
+
+    pub(super) fn open_message(&mut self, now: Timestamp, opening: Opening, out: &mut Vec<Output>) {
+        let Some(transaction) = &self.transaction else {
+            return;
+        };
         out.push(Output::Ask(Ask::Open(Envelope {
             sender: transaction.sender.clone(),
             recipients: transaction.recipients.clone(),
@@ -89,28 +125,46 @@ impl Session {
             client: Some(self.peer.remote.ip()),
             session: Some(self.peer.session),
             user: self.login.as_ref().map(|login| readable(&login.user)),
+            wishes: transaction.wishes.clone(),
+            smtputf8: transaction.smtputf8,
         })));
-        self.state = State::Opening;
+        self.state = State::Opening(opening);
     }
 
-    pub(super) fn opened(&mut self, now: Timestamp, answer: OpenAnswer, out: &mut Vec<Output>) {
+    pub(super) fn opened(
+        &mut self,
+        now: Timestamp,
+        opening: Opening,
+        answer: OpenAnswer,
+        out: &mut Vec<Output>,
+    ) {
         self.since = now;
-        let OpenAnswer::Open { qp } = answer else {
-            self.refuse(Rejection::QueueClosed, About::Session, out);
-            self.transaction = None;
-            return;
+        let reception = match answer {
+            OpenAnswer::Open { qp } => {
+                out.push(Output::Body(self.received_field(now, qp).into_bytes()));
+                Ok(Box::new(Reception {
+                    qp,
+                    body: Body::new(self.policy.limits.bare_newline),
+                    header: Header::default(),
+                    began: now,
+                    last: now,
+                    fate: Fate::Kept,
+                    given_id: None,
+                }))
+            }
+            OpenAnswer::Closed => Err(Rejection::QueueClosed),
         };
-        out.push(Output::Body(self.received_field(now, qp).into_bytes()));
-        self.say(354, "", "go ahead", out);
-        self.state = State::Data(Box::new(Reception {
-            qp,
-            body: Body::new(),
-            header: Header::default(),
-            began: now,
-            last: now,
-            fate: Fate::Kept,
-            given_id: None,
-        }));
+        match (opening, reception) {
+            (Opening::Chunk { .. }, reception) => self.chunk_opened(now, opening, reception),
+            (Opening::Data, Ok(reception)) => {
+                self.say(354, "", "go ahead", out);
+                self.state = State::Data(reception);
+            }
+            (Opening::Data, Err(rejection)) => {
+                self.refuse(rejection, About::Session, out);
+                self.transaction = None;
+            }
+        }
     }
 
     /// Reads what there is of the message; false when that is all for now.
@@ -149,7 +203,7 @@ impl Session {
     }
 
     /// Passes on a piece of the message, unless it turns out not to be wanted.
-    fn keep(&self, reception: &mut Reception, mut bytes: Vec<u8>, out: &mut Vec<Output>) {
+    pub(super) fn keep(&self, reception: &mut Reception, mut bytes: Vec<u8>, out: &mut Vec<Output>) {
         if reception.header.is_open()
             && let Some(at) = reception.header.read(&bytes)
             && let Some(field) = self.missing_message_id(reception)
@@ -167,7 +221,7 @@ impl Session {
         }
     }
 
-    fn message_is_whole(&mut self, mut reception: Box<Reception>, out: &mut Vec<Output>) {
+    pub(super) fn message_is_whole(&mut self, mut reception: Box<Reception>, out: &mut Vec<Output>) {
         if reception.header.is_open() {
             reception.header.finish();
             if let Some(field) = self.missing_message_id(&mut reception) {
@@ -196,19 +250,45 @@ impl Session {
                 self.note_accepted(250, Reason::QueueAccept, "", reception.about(), out);
                 self.say(250, "2.0.0", &format!("ok {} qp {}", now.seconds(), reception.qp), out);
                 self.transaction = None;
+                self.idle_commands = 0;
             }
             StoreAnswer::Failed => self.drop_message(reception, Rejection::QueueFailed, out),
+            StoreAnswer::PutOff(text) => self.queue_said(reception, Rejection::QueueFailed, text, out),
+            StoreAnswer::Refused(text) => self.queue_said(reception, Rejection::QueueRefused, text, out),
         }
     }
 
-    fn drop_message(&mut self, reception: &Reception, rejection: Rejection, out: &mut Vec<Output>) {
+    /// A message that the queue has no use for any more.
+    pub(super) fn discard(&mut self, reception: &Reception, out: &mut Vec<Output>) {
         if reception.fate == Fate::Kept {
             out.push(Output::Discard);
         }
+    }
+
+    pub(super) fn drop_message(
+        &mut self,
+        reception: &Reception,
+        rejection: Rejection,
+        out: &mut Vec<Output>,
+    ) {
+        self.discard(reception, out);
         if rejection == Rejection::TooBig {
             self.note_event(SmtpdEvent::MessageTooBig, out);
         }
         self.refuse(rejection, reception.about(), out);
+        self.transaction = None;
+    }
+
+    /// The queue's own words are the reply, and stand in the journal.
+    fn queue_said(
+        &mut self,
+        reception: &Reception,
+        rejection: Rejection,
+        text: &'static str,
+        out: &mut Vec<Output>,
+    ) {
+        let answer = Answer { text, detail: text, ..rejection.answer() };
+        self.refuse_with(rejection, answer, reception.about(), out);
         self.transaction = None;
     }
 
@@ -226,7 +306,10 @@ impl Session {
     /// The trace that every server leaves (RFC 5321 §4.4).
     fn received_field(&self, now: Timestamp, qp: u32) -> String {
         let helo = self.helo.as_deref().map_or_else(|| "unknown".to_owned(), readable);
+        let smtputf8 = self.transaction.as_ref().is_some_and(|transaction| transaction.smtputf8);
         let mut protocol = match self.enhanced {
+            // RFC 6531 §4.3.
+            Enhanced::Offered if smtputf8 => "UTF8SMTP".to_owned(),
             Enhanced::Offered => "ESMTP".to_owned(),
             Enhanced::NotOffered => "SMTP".to_owned(),
         };
@@ -237,8 +320,10 @@ impl Session {
             protocol.push('A');
         }
         let user = self.login.as_ref().map(|login| format!(" (authenticated {})", readable(&login.user)));
+        let info = self.peer.grant.info.as_deref().map(|info| readable(info) + "@").unwrap_or_default();
         format!(
-            "Received: from {helo} (unknown [{}]){}\n by {} with {protocol} id {qp}; {}\n",
+            "Received: from {helo} ({} [{info}{}]){}\n by {} with {protocol} id {qp}; {}\n",
+            readable(self.host()),
             self.peer.remote.ip(),
             user.unwrap_or_default(),
             self.policy.hostname,

@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use logline::SessionId;
+use logline::{SessionId, Timestamp};
 
 use crate::blocklist::Blocklist;
+use crate::rules::Rules;
+use crate::session::{BareNewline, Grant};
 
 /// The rules, the same for all sessions.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Policy {
     pub blocklists: Vec<Blocklist>,
     /// Of every so many listed clients one is looked up in the lists after the first hit too; 0 for none.
     pub survey_every: u32,
+    /// What else a client may not do.
+    pub rules: Rules,
     /// How much is too much.
     pub limits: Limits,
 }
@@ -50,6 +54,18 @@ pub struct Limits {
     pub data_bytes_per_second_min: u64,
     /// Longest handshake.
     pub handshake_timeout: Duration,
+    /// Longest command line, its end included.
+    pub command_bytes_max: usize,
+    /// Longest address, without its brackets.
+    pub address_bytes_max: usize,
+    /// Longest local part of one.
+    pub local_part_bytes_max: usize,
+    /// Longest line of a message, its end included; 0 for any.
+    pub line_bytes_max: u64,
+    /// Commands that serve no message (NOOP, RSET, VRFY, HELP, HELO) between two messages.
+    pub idle_commands_max: u32,
+    /// What becomes of a line feed that stands alone in a message.
+    pub bare_newline: BareNewline,
     /// Hops after which a message is taken to go round in circles.
     pub hops_max: u32,
 }
@@ -78,9 +94,31 @@ pub struct Peer {
     pub local: SocketAddr,
     /// The client's address.
     pub remote: SocketAddr,
+    /// What is special about it.
+    pub grant: Grant,
+}
+
+impl Limits {
+    /// When a message that began then and was heard of last then, so much of it, is given up.
+    pub(super) fn data_deadline(&self, began: Timestamp, heard: Timestamp, read_bytes: u64) -> Timestamp {
+        let earned = Duration::from_secs(read_bytes / self.data_bytes_per_second_min.max(1));
+        (heard + self.data_timeout).min(began + self.data_timeout + earned)
+    }
+
+    /// Bytes that the addresses of one message may have together, so that no session grows with what it is told:
+    /// 240 for each recipient, which is more than anybody's have on average.
+    pub(super) fn envelope_bytes_max(&self) -> usize {
+        const BYTES_A_RECIPIENT: usize = 240;
+        self.recipients_max.saturating_mul(BYTES_A_RECIPIENT)
+    }
 }
 
 impl Policy {
+    /// What is said in greeting and farewell.
+    pub(super) fn greeting(&self) -> &str {
+        self.rules.greeting.as_deref().unwrap_or(&self.hostname)
+    }
+
     pub(super) fn relays_for(&self, client: IpAddr) -> bool {
         self.relay.iter().any(|network| network.contains(&client))
     }

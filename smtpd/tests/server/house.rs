@@ -183,6 +183,11 @@ impl Client {
         Client { stream, reader }
     }
 
+    /// The client's own port.
+    pub(crate) fn port(&self) -> u16 {
+        self.stream.local_addr().unwrap().port()
+    }
+
     pub(crate) fn send(&mut self, bytes: &str) {
         self.stream.write_all(bytes.as_bytes()).unwrap();
     }

@@ -10,6 +10,8 @@
 mod clients;
 mod commands;
 mod delivery;
+mod gate;
 mod house;
 mod life;
 mod names;
+mod stdio;

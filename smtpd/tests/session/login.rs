@@ -36,8 +36,12 @@ fn a_login_needs_tls_and_lets_the_client_relay() {
             S: 250-mx.example.org
             S: 250-STARTTLS
             S: 250-PIPELINING
+            S: 250-SMTPUTF8
             S: 250-8BITMIME
+            S: 250-CHUNKING
             S: 250-ENHANCEDSTATUSCODES
+            S: 250-DSN
+            S: 250-LIMITS RCPTMAX=100
             S: 250 SIZE 1000
             C: MAIL FROM:<alice@example.org>
             L: qlogenvelope: result=rejected code=530 reason=tls detail=required helo=laptop mailfrom=alice@example.org rcptto= relay=no rcpthosts= size= authuser= authtype= encrypted= sslverified=no localip=192.0.2.25 localport=25 remoteip=203.0.113.7 remoteport=40000 remotehost=unknown qp= pid=7
@@ -52,8 +56,12 @@ fn a_login_needs_tls_and_lets_the_client_relay() {
             C: EHLO laptop
             S: 250-mx.example.org
             S: 250-PIPELINING
+            S: 250-SMTPUTF8
             S: 250-8BITMIME
+            S: 250-CHUNKING
             S: 250-ENHANCEDSTATUSCODES
+            S: 250-DSN
+            S: 250-LIMITS RCPTMAX=100
             S: 250-AUTH LOGIN PLAIN
             S: 250 SIZE 1000
             C: MAIL FROM:<alice@example.org>
@@ -115,8 +123,12 @@ fn nothing_may_follow_auth_before_its_answer() {
             C: EHLO x
             S: 250-mx.example.org
             S: 250-PIPELINING
+            S: 250-SMTPUTF8
             S: 250-8BITMIME
+            S: 250-CHUNKING
             S: 250-ENHANCEDSTATUSCODES
+            S: 250-DSN
+            S: 250-LIMITS RCPTMAX=100
             S: 250-AUTH LOGIN PLAIN
             S: 250 SIZE 1000
             C: AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldA==\r\nMAIL FROM:<a@b>
@@ -137,8 +149,12 @@ fn what_came_before_the_handshake_is_forgotten() {
             S: 250-mx.example.org
             S: 250-STARTTLS
             S: 250-PIPELINING
+            S: 250-SMTPUTF8
             S: 250-8BITMIME
+            S: 250-CHUNKING
             S: 250-ENHANCEDSTATUSCODES
+            S: 250-DSN
+            S: 250-LIMITS RCPTMAX=100
             S: 250 SIZE 1000
             C: MAIL FROM:<a@b>
             S: 250 2.1.0 ok
@@ -175,8 +191,12 @@ fn a_login_can_be_taken_back_and_be_malformed() {
             C: EHLO x
             S: 250-mx.example.org
             S: 250-PIPELINING
+            S: 250-SMTPUTF8
             S: 250-8BITMIME
+            S: 250-CHUNKING
             S: 250-ENHANCEDSTATUSCODES
+            S: 250-DSN
+            S: 250-LIMITS RCPTMAX=100
             S: 250-AUTH LOGIN PLAIN
             S: 250 SIZE 1000
             C: AUTH PLAIN

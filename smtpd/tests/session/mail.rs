@@ -29,8 +29,12 @@ fn a_message_is_accepted_and_every_fact_is_logged() {
             S: 250-mx.example.org
             S: 250-STARTTLS
             S: 250-PIPELINING
+            S: 250-SMTPUTF8
             S: 250-8BITMIME
+            S: 250-CHUNKING
             S: 250-ENHANCEDSTATUSCODES
+            S: 250-DSN
+            S: 250-LIMITS RCPTMAX=100
             S: 250 SIZE 1000
             C: MAIL FROM:<carol@example.net> SIZE=30
             L: CHKUSER accepted sender: from <carol@example.net|remoteinfo/auth:|chkuser-identify:> remote <helo:client.example.net|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <> : sender accepted pid=7
@@ -119,8 +123,12 @@ fn a_relay_network_may_send_elsewhere_and_a_full_queue_says_so() {
         S: 250-mx.example.org
         S: 250-STARTTLS
         S: 250-PIPELINING
+        S: 250-SMTPUTF8
         S: 250-8BITMIME
+        S: 250-CHUNKING
         S: 250-ENHANCEDSTATUSCODES
+        S: 250-DSN
+        S: 250-LIMITS RCPTMAX=100
         S: 250 SIZE 1000
         C: MAIL FROM:<closed@example.org>
         L: CHKUSER accepted sender: from <closed@example.org|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:198.51.100.9> rcpt <> : sender accepted pid=7
@@ -157,8 +165,12 @@ fn a_bare_line_end_ends_the_session_not_the_message() {
             S: 250-mx.example.org
             S: 250-STARTTLS
             S: 250-PIPELINING
+            S: 250-SMTPUTF8
             S: 250-8BITMIME
+            S: 250-CHUNKING
             S: 250-ENHANCEDSTATUSCODES
+            S: 250-DSN
+            S: 250-LIMITS RCPTMAX=100
             S: 250 SIZE 1000
             C: MAIL FROM:<>
             S: 250 2.1.0 ok

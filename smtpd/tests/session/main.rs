@@ -3,8 +3,11 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a helper of a test fails with the test")]
 
 mod blocklists;
+mod chunks;
+mod gate;
 mod hostile;
 mod login;
 mod mail;
 mod mistakes;
+mod smuggling;
 mod world;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use expect_test::Expect;
 use logline::{Fingerprint, Record, SessionId, Timestamp};
 use smtpd::blocklist::{Blocklist, Desk, LookUp, Plan, ZoneAnswer};
+use smtpd::rules::{HeloNames, Rules};
 use smtpd::session::{
-    Ask, Gone, Input, Limits, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
-    Session, StoreAnswer,
+    Ask, Envelope, Finding, Gone, Grant, Input, Inquiry, Limits, MailDomain, OpenAnswer, Output,
+    PasswordAnswer, Peer, Policy, RecipientAnswer, Service, Session, StoreAnswer,
 };
 
 /// 2026-11-21 12:00:00 UTC.
@@ -24,6 +25,8 @@ pub(super) struct World {
     pub(super) transcript: Vec<String>,
     pub(super) message: Vec<u8>,
     pub(super) open: bool,
+    /// Of the last message.
+    pub(super) envelope: Option<Envelope>,
 }
 
 pub(super) fn policy() -> Policy {
@@ -34,6 +37,7 @@ pub(super) fn policy_with(blocklists: Vec<Blocklist>) -> Policy {
     Policy {
         blocklists,
         survey_every: 0,
+        rules: Rules::default(),
         hostname: "mx.example.org".into(),
         domains: ["example.org".to_owned()].into(),
         default_domain: "example.org".into(),
@@ -44,7 +48,14 @@ pub(super) fn policy_with(blocklists: Vec<Blocklist>) -> Policy {
 
 pub(super) fn peer(service: Service, remote: &str) -> Peer {
     let local: SocketAddr = "192.0.2.25:25".parse().unwrap();
-    Peer { session: SessionId(7), service, tls_available: true, local, remote: remote.parse().unwrap() }
+    Peer {
+        session: SessionId(7),
+        service,
+        tls_available: true,
+        local,
+        remote: remote.parse().unwrap(),
+        grant: Grant::default(),
+    }
 }
 
 impl World {
@@ -63,6 +74,7 @@ impl World {
             transcript: Vec::new(),
             message: Vec::new(),
             open: true,
+            envelope: None,
         };
         world.feed(Input::Connected);
         world
@@ -145,10 +157,14 @@ impl World {
                 _ => RecipientAnswer::Unknown,
             }),
             Ask::Blocklist { zone, address } => Input::Blocklist(self.look_up(zone, address)),
+            Ask::Inquire(inquiry) => Input::Inquired(inquired(&inquiry)),
             Ask::Open(envelope) if envelope.sender.as_ref().is_some_and(|s| s.local() == "closed") => {
                 Input::Opened(OpenAnswer::Closed)
             }
-            Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 77 }),
+            Ask::Open(envelope) => {
+                self.envelope = Some(envelope);
+                Input::Opened(OpenAnswer::Open { qp: 77 })
+            }
             Ask::Store if self.message.ends_with(b"fail\n") => Input::Stored(StoreAnswer::Failed),
             Ask::Store => {
                 let message = String::from_utf8_lossy(&std::mem::take(&mut self.message)).into_owned();
@@ -164,6 +180,26 @@ impl World {
         assert!(line.bytes().all(|b| (0x20..=0x7e).contains(&b)), "{line:?}");
         assert_eq!(Record::parse(line.as_bytes()).as_ref(), Some(record), "{line}");
         self.transcript.push(format!("L: {line}"));
+    }
+}
+
+/// What name servers say: of example.net everything, of other names nothing, of silent.example no word.
+fn inquired(inquiry: &Inquiry) -> Finding {
+    match inquiry {
+        Inquiry::Helo { name, client } => Finding::Helo(HeloNames {
+            forward: match name.as_str() {
+                "mail.example.net" => Some(vec![*client]),
+                "other.example.net" => Some(vec!["192.0.2.99".parse().unwrap()]),
+                "silent.example" => None,
+                _ => Some(Vec::new()),
+            },
+            reverse: Some(vec!["host.example.net".into()]),
+        }),
+        Inquiry::Domain(domain) => Finding::Domain(match domain.as_str() {
+            "example.net" => MailDomain::Takes,
+            "silent.example" => MailDomain::Unknown,
+            _ => MailDomain::TakesNone,
+        }),
     }
 }
 

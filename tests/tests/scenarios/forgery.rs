@@ -16,8 +16,8 @@ use smtpd::blocklist::{Finding, LookUp, Origin};
 use smtpd::config::{Config, Connections};
 use smtpd::gate::{Admission, Gate};
 use smtpd::session::{
-    Ask, End, Gone, Input, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
-    Session, StoreAnswer,
+    Ask, End, Gone, Grant, Input, MailDomain, OpenAnswer, Output, PasswordAnswer, Peer, Policy,
+    RecipientAnswer, Service, Session, StoreAnswer,
 };
 use watcher::engine::{Engine, Exemptions};
 use watcher::event::Kind;
@@ -92,7 +92,7 @@ impl World {
             unreachable!("there are two clients")
         };
         facts.iter().for_each(|fact| self.log(fact));
-        let peer = Peer { session, service, tls_available: true, local, remote };
+        let peer = Peer { session, service, tls_available: true, local, remote, grant: Grant::default() };
         let mut core = Session::new(Arc::clone(&self.policy), peer, self.now);
         self.feed(&mut core, Input::Connected);
         (session, core)
@@ -132,6 +132,7 @@ impl World {
                 finding: Finding::Listed(self.listed_because.clone()),
                 origin: Origin::Query,
             }),
+            Ask::Inquire(_) => Input::Inquired(smtpd::session::Finding::Domain(MailDomain::Takes)),
             Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 77 }),
             Ask::Store => Input::Stored(StoreAnswer::Stored),
         }

@@ -93,6 +93,7 @@ impl Daemon {
                 self.look_around();
                 self.count_dropped();
                 self.look_for_logs();
+                self.desk.hooks.look_after();
                 self.tick();
             }
             if self.saver.is_due() {
@@ -101,6 +102,7 @@ impl Daemon {
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.save();
+        self.desk.hooks.stop();
         tracing::info!("stopped; bans stay in force until they end");
         Ok(())
     }
@@ -329,7 +331,7 @@ fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Opt
         return;
     }
     let Acting { enforcer, saver, metrics, desk } = acting;
-    let began = Instant::now();
+    let (began, was_whole) = (Instant::now(), enforcer.is_whole());
     match enforcer.carry_out(out, now) {
         Ok(true) => {
             metrics.firewall.applied_in(began.elapsed());
@@ -338,7 +340,16 @@ fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Opt
             }
         }
         Ok(false) => {}
-        Err(_) => metrics.firewall.refused(),
+        Err(error) => {
+            metrics.firewall.refused();
+            if was_whole {
+                desk.tell(&Item::new(
+                    Topic::FirewallTrouble,
+                    now,
+                    format!("the firewall refuses a ban: {error}"),
+                ));
+            }
+        }
     }
     for output in out.iter() {
         metrics.bans.note(output);
