@@ -206,7 +206,7 @@ impl Engine {
     }
 
     /// What the kernel must hold: each network, on which ports, until when.
-    pub fn enforced(&self, now: Timestamp) -> Vec<(Network, Ports, Timestamp)> {
+    pub fn enforced(&self, now: Timestamp) -> impl Iterator<Item = (Network, Ports, Timestamp)> {
         self.bans.enforced(now)
     }
 

@@ -139,6 +139,7 @@ impl Daemon {
                 | Output::Zone(_) => {}
             }
         }
+        self.write_down(&out);
         self.act(out, now);
         answer
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use logline::Timestamp;
@@ -35,6 +35,9 @@ const READ_BYTES: usize = 4 << 20;
 
 /// The addresses of this machine, and who is logged in to it, are looked up again so often.
 const OWN_ADDRESSES: Duration = Duration::from_secs(60);
+
+/// A ban by hand waits so long for the disk, and the log with it.
+const WRITTEN_IN: Duration = Duration::from_millis(50);
 
 /// A log that could not be read is tried again so often.
 const READ_AGAIN: Duration = Duration::from_secs(1);
@@ -285,6 +288,17 @@ impl Daemon {
     pub(super) fn act(&mut self, mut out: Vec<Output>, now: Timestamp) {
         let Daemon { enforcer, saver, metrics, desk, .. } = self;
         act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, None);
+    }
+
+    /// What a person ordered stands in no log: it is written before it is done, so that a kill in between leaves no ban
+    /// in the kernel that nobody knows of.
+    pub(super) fn write_down(&mut self, ordered: &[Output]) {
+        self.saver.note(ordered.to_vec());
+        self.save();
+        let (done, written) = sync_channel(1);
+        self.saver.flush(done);
+        // A disk that is slower than that holds up nothing.
+        let _ = written.recv_timeout(WRITTEN_IN);
     }
 
     pub(super) fn save(&mut self) {
