@@ -42,7 +42,7 @@ const END: Entry = 1 << 31;
 
 /// Where so few are left, no more than [`PATIENCE`] bytes are read to tell them apart: to try them takes less time.
 const FEW: usize = 3;
-const PATIENCE: u32 = 40;
+const PATIENCE: u32 = 100;
 
 /// Where in the patterns a message may be, and how many more bytes are read for so few.
 type Place = (Box<[u32]>, u32);
