@@ -14,6 +14,7 @@
 mod auth;
 mod chkuser;
 pub mod foreign;
+mod guard;
 mod qlog;
 mod rbl;
 mod record;
@@ -26,7 +27,8 @@ mod timestamp;
 
 pub use auth::{Auth, AuthOutcome, Fingerprint, Mechanism};
 pub use chkuser::{Chkuser, ChkuserOutcome};
-pub use foreign::Foreign;
+pub use foreign::{BadList, Foreign};
+pub use guard::{Found, Guard, Word};
 pub use qlog::{Encryption, Phase, Qlog, Reason, Verdict};
 pub use rbl::{Rbl, RblResult, RblSource, Rblsmtpd, Said};
 pub use record::Record;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Auth, Chkuser, Foreign, Phase, Qlog, Queue, Rbl, Rblsmtpd, SessionId, Smtpd, Tcpserver};
+use crate::{Auth, Chkuser, Foreign, Guard, Phase, Qlog, Queue, Rbl, Rblsmtpd, SessionId, Smtpd, Tcpserver};
 
 /// How the lines of each kind begin, but for those that begin with a number.
 static BEGINNINGS: Beginnings = Beginnings::of(&[
@@ -48,6 +48,8 @@ pub enum Record<'a> {
     Rbl(#[serde(borrow)] Rbl<'a>),
     /// A listed client was put off, or sent a command.
     Rblsmtpd(#[serde(borrow)] Rblsmtpd<'a>),
+    /// A client's own doing was found out: a forbidden name or address, words before the greeting.
+    Guard(#[serde(borrow)] Guard<'a>),
     /// Something worth a sentence happened in a session.
     Smtpd(#[serde(borrow)] Smtpd<'a>),
     /// A message moved through the queue.
@@ -89,7 +91,8 @@ impl<'a> Record<'a> {
             (b"rblsmtpd", _) => Rblsmtpd::rest(message).map(Record::Rblsmtpd),
             (b"qmail-smtpd", Some(pid)) => Auth::rest(pid, message)
                 .map(Record::Auth)
-                .or_else(|| Rbl::rest(pid, message).map(Record::Rbl)),
+                .or_else(|| Rbl::rest(pid, message).map(Record::Rbl))
+                .or_else(|| Guard::rest(pid, message).map(Record::Guard)),
             (b"qmail-smtpd", None) => Smtpd::rest(message).map(Record::Smtpd),
             (b"qlogenvelope", _) => Qlog::rest(Phase::Envelope, message).map(Record::Qlog),
             (b"qlogreceived", _) => Qlog::rest(Phase::Received, message).map(Record::Qlog),
@@ -105,7 +108,9 @@ impl<'a> Record<'a> {
             b'C' => Chkuser::parse(line).map(Record::Chkuser),
             b'q' => match line.get(..12)? {
                 b"qmail-smtpd[" => {
-                    Auth::parse(line).map(Record::Auth).or_else(|| Rbl::parse(line).map(Record::Rbl))
+                    let auth = || Auth::parse(line).map(Record::Auth);
+                    let rbl = || Rbl::parse(line).map(Record::Rbl);
+                    auth().or_else(rbl).or_else(|| Guard::parse(line).map(Record::Guard))
                 }
                 b"qmail-smtpd:" => Smtpd::parse(line).map(Record::Smtpd),
                 _ => Qlog::parse(line).map(Record::Qlog),
@@ -126,6 +131,7 @@ impl fmt::Display for Record<'_> {
             Record::Qlog(record) => record.fmt(f),
             Record::Rbl(record) => record.fmt(f),
             Record::Rblsmtpd(record) => record.fmt(f),
+            Record::Guard(record) => record.fmt(f),
             Record::Smtpd(record) => record.fmt(f),
             Record::Queue(record) => record.fmt(f),
             Record::Foreign(record) => record.fmt(f),

@@ -75,12 +75,11 @@ fn blocklists_with_their_zone() {
 fn lines_under_a_title() {
     check(
         &[
-            "qmail-smtpd[8155]: badhelo: <ylmf-pc> at 198.51.100.7",
+            "qmail-smtpd[8155]: badhelo: <ylmf pc> at 198.51.100.7",
             "qmail-smtpd[8155]: badhelo: <ylmf-pc> matches pattern: ylmf-.*",
-            "qmail-smtpd[8155]: badmailfrom: <spam@example.net> at 198.51.100.7",
+            "qmail-smtpd[8155]: badmailfrom: <<spam@example.net> at 198.51.100.7",
             "qmail-smtpd[8155]: badmailfrom: <spam@example.net> at 198.51.100.7 matches pattern: .*@example.net",
-            "qmail-smtpd[8155]: badrcptto: <x@example.org> at 198.51.100.7",
-            "qmail-smtpd[8155]: badrcptto: excessive rcptto violations hanging up on 198.51.100.7",
+            "qmail-smtpd[8155]: badrcptto: <x y@example.org> at 198.51.100.7",
             "qmail-smtpd: badrcptto: x@example.org at 198.51.100.7",
             "qmail-smtpd[8155]: validrcptto: accepted address <x@example.org> at 198.51.100.7",
             "qmail-smtpd[8155]: validrcptto: drop address <x@example.org> at 198.51.100.7",
@@ -91,20 +90,16 @@ fn lines_under_a_title() {
             "qmail-smtpd[8155]: rcptcheck: overlimit sender <x@example.org> at 198.51.100.7",
             "qmail-smtpd[8155]: RCPTCHECK error: cannot fork",
             "qmail-smtpd[8155]: GREETDELAY: 5s",
-            "qmail-smtpd[8155]: GREETDELAY from 203.0.113.66: client sent data before greeting",
-            "qmail-smtpd[8155]: GREETDELAY from 203.0.113.66: client sent data before greeting. ignoring",
-            "qmail-smtpd[8155]: GREETDELAY from 203.0.113.66: client disconnected",
             "qmail-smtpd[8155]: GREETDELAY from 203.0.113.66: : interrupted system call",
             "GREETDELAY from 203.0.113.66: client sent data before greeting",
             "GREETDELAY: 20s",
         ],
         &expect![[r#"
-            Titled(Titled { pid: Some(SessionId(8155)), address: Some(198.51.100.7), remark: Forbidden { list: Helo, value: "ylmf-pc" } })
+            Titled(Titled { pid: Some(SessionId(8155)), address: Some(198.51.100.7), remark: Forbidden { list: Helo, value: "ylmf pc" } })
             Titled(Titled { pid: Some(SessionId(8155)), address: None, remark: Forbidden { list: Helo, value: "ylmf-pc" } })
+            Titled(Titled { pid: Some(SessionId(8155)), address: Some(198.51.100.7), remark: Forbidden { list: MailFrom, value: "<spam@example.net" } })
             Titled(Titled { pid: Some(SessionId(8155)), address: Some(198.51.100.7), remark: Forbidden { list: MailFrom, value: "spam@example.net" } })
-            Titled(Titled { pid: Some(SessionId(8155)), address: Some(198.51.100.7), remark: Forbidden { list: MailFrom, value: "spam@example.net" } })
-            Titled(Titled { pid: Some(SessionId(8155)), address: Some(198.51.100.7), remark: Forbidden { list: RcptTo, value: "x@example.org" } })
-            Titled(Titled { pid: Some(SessionId(8155)), address: Some(198.51.100.7), remark: Limit(BadRecipients) })
+            Titled(Titled { pid: Some(SessionId(8155)), address: Some(198.51.100.7), remark: Forbidden { list: RcptTo, value: "x y@example.org" } })
             Titled(Titled { pid: None, address: Some(198.51.100.7), remark: Forbidden { list: RcptTo, value: "x@example.org" } })
             Titled(Titled { pid: Some(SessionId(8155)), address: Some(198.51.100.7), remark: Recipient { verdict: Accepted, recipient: "x@example.org" } })
             Titled(Titled { pid: Some(SessionId(8155)), address: Some(198.51.100.7), remark: Recipient { verdict: Dropped, recipient: "x@example.org" } })
@@ -115,9 +110,6 @@ fn lines_under_a_title() {
             Titled(Titled { pid: Some(SessionId(8155)), address: Some(198.51.100.7), remark: Recipient { verdict: Overlimit, recipient: "x@example.org" } })
             Titled(Titled { pid: Some(SessionId(8155)), address: None, remark: RcptcheckError("cannot fork") })
             Titled(Titled { pid: Some(SessionId(8155)), address: None, remark: Greeting(Delay { seconds: 5 }) })
-            Titled(Titled { pid: Some(SessionId(8155)), address: Some(203.0.113.66), remark: Greeting(Spoke) })
-            Titled(Titled { pid: Some(SessionId(8155)), address: Some(203.0.113.66), remark: Greeting(SpokeIgnored) })
-            Titled(Titled { pid: Some(SessionId(8155)), address: Some(203.0.113.66), remark: Greeting(Gone) })
             Titled(Titled { pid: Some(SessionId(8155)), address: Some(203.0.113.66), remark: Greeting(Failed) })
             Titled(Titled { pid: None, address: Some(203.0.113.66), remark: Greeting(Spoke) })
             Titled(Titled { pid: None, address: None, remark: Greeting(Delay { seconds: 20 }) })

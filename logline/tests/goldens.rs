@@ -5,9 +5,9 @@
 use std::net::IpAddr;
 
 use logline::{
-    Auth, AuthOutcome, Channel, Chkuser, ChkuserOutcome, DeliveryOutcome, Encryption, Endpoint, Fingerprint,
-    Foreign, Mechanism, Phase, Qlog, Queue, Rbl, RblResult, RblSource, Rblsmtpd, Reason, Record, Said,
-    SessionId, Slots, Smtpd, SmtpdEvent, Tcpserver, Text, Verdict,
+    Auth, AuthOutcome, BadList, Channel, Chkuser, ChkuserOutcome, DeliveryOutcome, Encryption, Endpoint,
+    Fingerprint, Foreign, Found, Guard, Mechanism, Phase, Qlog, Queue, Rbl, RblResult, RblSource, Rblsmtpd,
+    Reason, Record, Said, SessionId, Slots, Smtpd, SmtpdEvent, Tcpserver, Text, Verdict, Word,
 };
 
 const PID: SessionId = SessionId(8155);
@@ -264,6 +264,31 @@ fn blocklist_lines() {
             ),
         );
     }
+    let guard = |found| Record::Guard(Guard { pid: PID, address: ip("198.51.100.7"), found });
+    let forbidden = |list, value: &[u8]| guard(Found::Forbidden { list, value: Text::from(value.to_vec()) });
+    check(forbidden(BadList::Helo, b"ylmf-pc"), "qmail-smtpd[8155]: badhelo: <ylmf-pc> at 198.51.100.7");
+    check(
+        forbidden(BadList::MailFrom, b"a> at 203.0.113.66"),
+        r"qmail-smtpd[8155]: badmailfrom: <a\x3e\x20at\x20203.0.113.66> at 198.51.100.7",
+    );
+    check(
+        forbidden(BadList::RcptTo, b"x@example.org"),
+        "qmail-smtpd[8155]: badrcptto: <x@example.org> at 198.51.100.7",
+    );
+    check(
+        guard(Found::BadRecipients),
+        "qmail-smtpd[8155]: badrcptto: excessive rcptto violations hanging up on 198.51.100.7",
+    );
+    check(
+        guard(Found::SpokeEarly),
+        "qmail-smtpd[8155]: GREETDELAY from 198.51.100.7: client sent data before greeting",
+    );
+    check(
+        guard(Found::SpokeEarlyIgnored),
+        "qmail-smtpd[8155]: GREETDELAY from 198.51.100.7: client sent data before greeting. ignoring",
+    );
+    check(guard(Found::Word(Word::AuthOnly)), "qmail-smtpd[8155]: watcher: auth-only at 198.51.100.7");
+    check(guard(Found::GoneEarly), "qmail-smtpd[8155]: GREETDELAY from 198.51.100.7: client disconnected");
     let said = |said| Record::Rblsmtpd(Rblsmtpd { address: ip("198.51.100.7"), pid: PID, said });
     check(
         said(Said::Delay(Text::from("http://example.net/?198.51.100.7"))),

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use logline::{
-    Auth, AuthOutcome, Channel, Chkuser, ChkuserOutcome, DeliveryOutcome, Encryption, Endpoint, Fingerprint,
-    Mechanism, Phase, Qlog, Queue, Rbl, RblResult, RblSource, Rblsmtpd, Reason, Record, Said, SessionId,
-    Slots, Smtpd, SmtpdEvent, Tcpserver, Text, Verdict,
+    Auth, AuthOutcome, BadList, Channel, Chkuser, ChkuserOutcome, DeliveryOutcome, Encryption, Endpoint,
+    Fingerprint, Found, Guard, Mechanism, Phase, Qlog, Queue, Rbl, RblResult, RblSource, Rblsmtpd, Reason,
+    Record, Said, SessionId, Slots, Smtpd, SmtpdEvent, Tcpserver, Text, Verdict, Word,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -176,6 +176,18 @@ fn rblsmtpd() -> impl Strategy<Value = Rblsmtpd<'static>> {
     (any::<IpAddr>(), pid(), said).prop_map(|(address, pid, said)| Rblsmtpd { address, pid, said })
 }
 
+fn guard() -> impl Strategy<Value = Guard<'static>> {
+    let found = prop_oneof![
+        (select(BadList::ALL), text()).prop_map(|(list, value)| Found::Forbidden { list, value }),
+        Just(Found::BadRecipients),
+        Just(Found::SpokeEarly),
+        select(Word::ALL).prop_map(Found::Word),
+        Just(Found::SpokeEarlyIgnored),
+        Just(Found::GoneEarly),
+    ];
+    (pid(), any::<IpAddr>(), found).prop_map(|(pid, address, found)| Guard { pid, address, found })
+}
+
 fn record() -> impl Strategy<Value = Record<'static>> {
     prop_oneof![
         tcpserver().prop_map(Record::Tcpserver),
@@ -186,6 +198,7 @@ fn record() -> impl Strategy<Value = Record<'static>> {
         queue().prop_map(Record::Queue),
         rbl().prop_map(Record::Rbl),
         rblsmtpd().prop_map(Record::Rblsmtpd),
+        guard().prop_map(Record::Guard),
     ]
 }
 

@@ -73,6 +73,10 @@ pub enum Action {
     Delay,
     /// 553: go away.
     Reject,
+    /// It is a list of the good: no other is asked.
+    Accept,
+    /// Nothing; it stands in the journal.
+    Ignore,
 }
 
 /// What a name server said.

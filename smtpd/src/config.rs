@@ -5,6 +5,36 @@
 //! | `hostname` | the system's | the name in greeting, Received fields and bounces |
 //! | `domains` | `[hostname]` | domains whose mail is delivered here |
 //! | `state` | `/var/lib/postern` | directory of queue and keys |
+//! | `rules` | none | tcpserver's rules, as text or as cdb, for `run`: who may connect, and what is special about whom |
+//! | `words` | none | a file of what the watcher asks to do about whom |
+//! | `control` | `/var/qmail/control` | qmail's control files, for what these settings do not say; `off`: none |
+//! | `defaulthost` | the first of `domains` | the domain of a login and of a postmaster without one |
+//! | `smtpgreeting` | `hostname` | what greeting and farewell begin with |
+//! | `rcpthosts` | `[]` | domains for which mail is taken and that are not delivered here; `.example.org` is all below |
+//! | `morercpthosts` | none | a cdb of more such domains |
+//! | `localiphost` | none | the domain of recipients at one of our addresses, `user@[192.0.2.1]` |
+//! | `moreipme` | `[]` | addresses that are ours, behind a translation |
+//! | `badhelo`, `badmailfrom`, `badrcptto` | `[]` | names, senders and recipients that are refused: addresses, `@domain`, wildcards, expressions, `!` |
+//! | `badhelonorelay`, `badmailfromnorelay`, `badrcpttonorelay` | `[]` | the same, but not of clients that may relay |
+//! | `rejectrelaytest` | `false` | refuses recipients with `!`, `%` or `@` in the local part |
+//! | `rejectnullsenders` | `false` | refuses bounces for now (421) |
+//! | `[[recipients]] kind` | none | who knows recipients: `users`, `any`, `validrcptto`, `users-cdb`, `maildirs`, `sqlite`, `command`, `forward` |
+//! | `[[recipients]] domains` | all | of which domains; those of one domain are asked in this order |
+//! | `[[recipients]] file` | none | of `validrcptto` and `sqlite`; of `users-cdb`: `/var/qmail/users/cdb` |
+//! | `[[recipients]] cdb` | none | of `validrcptto`: more of the same |
+//! | `[[recipients]] root`, `path` | none, `{domain}/{user}/Maildir` | of `maildirs` |
+//! | `[[recipients]] query` | none | of `sqlite`: gives a row for the address `?1`, in lower case |
+//! | `[[recipients]] command` | none | of `command`: program and arguments |
+//! | `[[recipients]] host` | none | of `forward`: `HOST:PORT` |
+//! | `[greet] delay` | `0s` | how long a client on port 25 waits for its greeting |
+//! | `[greet] early` | `reject` | what becomes of one that does not: `reject` (554), or `ignore` |
+//! | `[helo] policy` | `off` | what a client may call itself: `off`, `lenient`, `rfc`, `strict` |
+//! | `[sender] domain` | `false` | the sender's domain must take mail |
+//! | `[bounces] one_recipient` | `false` | a bounce has one recipient |
+//! | `[limits] bad_recipients_max` | 0 | bad recipients after which a session is closed (421); 0: none |
+//! | `[limits] session_recipients_max` | 0 | recipients of a session; 0: any number |
+//! | `[limits] session_bad_recipients_max` | 0 | bad recipients of a session, after which it gets no more (550); 0: any number |
+//! | `[limits] one_bad_recipient_spoils` | `false` | a message with a bad recipient is refused for all |
 //! | `queue` | our own, in `state` | a program that takes all messages instead: qmail-queue or what stands in its place |
 //! | `users` | `/etc/postern/users` | who has a mailbox and a password; written by `user add` |
 //! | `maildirs` | `mail` in `state` | alice@example.org's mail is in `example.org/alice/` there |
@@ -56,11 +86,14 @@
 //! | `[[dnsbl]] known_for` | `24h` | how long a client of which mail was accepted is not asked about |
 //! | `survey_every` | 0 | of so many listed clients one is looked up in all lists, to see what each has alone; 0: none |
 
+mod control;
 mod dnsbl;
 mod limits;
 mod listen;
 mod log;
 mod network;
+mod recipients;
+mod rules;
 mod tls;
 
 use std::io;
@@ -70,6 +103,7 @@ use std::str::FromStr;
 
 use settings::{Document, Mistakes, Table, Text};
 
+pub use control::CONTROL;
 pub use dnsbl::{DNSBL_PERIOD, NEIGHBOURS};
 pub use limits::{
     COMMAND_TIMEOUT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, Connections, DATA_TIMEOUT, ERRORS_MAX,
@@ -78,11 +112,13 @@ pub use limits::{
 pub use listen::{LISTEN, Listen};
 pub use log::{Format, Log, Stamp};
 pub use network::{HostPort, REMOTE_PORT, Remote};
+pub use recipients::{ASSIGN, RecipientKind, RecipientSource, TREE_PATH};
 pub use tls::Tls;
 
 use crate::mailbox::Mailbox;
 use crate::queue::Program;
 use crate::session::Policy;
+use control::Control;
 use network::Address;
 
 /// The file that is read where none is named.
@@ -119,6 +155,12 @@ pub struct Config {
     pub connections: Connections,
     /// `queue_messages_max`
     pub queue_messages_max: usize,
+    /// `[[recipients]]`
+    pub recipients: Vec<RecipientSource>,
+    /// `rules`
+    pub rules: Option<PathBuf>,
+    /// `words`
+    pub words: Option<PathBuf>,
     /// `queue`; our own where none is named.
     pub queue: Option<Program>,
     /// `[dns] servers`; those of the system where none are named.
@@ -164,32 +206,47 @@ impl Config {
     }
 
     fn from_document(document: Document) -> Result<Self, Mistakes> {
-        let config = read(&document.root());
-        document.finish()?;
-        Ok(config)
+        let control = Control::of(&document.root());
+        let config = read(&document.root(), &control);
+        let mut mistakes = Mistakes::new();
+        mistakes.merge(document.finish());
+        mistakes.extend(control.into_mistakes());
+        mistakes.into_result(config)
     }
 }
 
-fn read(root: &Table<'_>) -> Config {
+fn read(root: &Table<'_>, control: &Control) -> Config {
     let hostname = match root.get::<Text<Domain>>("hostname") {
         Some(Text(Domain(name))) => name,
-        None => system_name(),
+        None => control.line("me").unwrap_or_else(system_name),
     };
-    let domains = root.get::<Vec<Text<Domain>>>("domains").map_or_else(
-        || vec![hostname.to_ascii_lowercase()],
-        |domains| domains.into_iter().map(|Text(Domain(name))| name.to_ascii_lowercase()).collect(),
-    );
+    let own = root.get::<Vec<Text<Domain>>>("domains");
+    let own = own.map(|domains| domains.into_iter().map(|Text(Domain(name))| name).collect());
+    let domains: Vec<String> =
+        own.or_else(|| rules::domains(control)).unwrap_or_else(|| vec![hostname.clone()]);
+    let domains: Vec<String> = domains.into_iter().map(|name| name.to_ascii_lowercase()).collect();
+    let default_domain = rules::domain(root, control, "defaulthost").map(|name| name.to_ascii_lowercase());
     let state = root.path("state").unwrap_or_else(|| STATE.into());
-    let tls = root.table("tls").and_then(|table| tls::tls(&table, &state));
+    let tls = match root.table("tls") {
+        Some(table) => tls::tls(&table, &state),
+        None => tls::of_control(control),
+    };
+    let blocklists = match root.contains("dnsbl") {
+        true => root.tables("dnsbl").iter().filter_map(dnsbl::blocklist).collect(),
+        false => dnsbl::of_control(control),
+    };
     let limits = root.table_or_empty("limits");
     Config {
         policy: Policy {
-            default_domain: domains.first().cloned().unwrap_or_else(|| hostname.clone()),
+            default_domain: default_domain
+                .or_else(|| domains.first().cloned())
+                .unwrap_or_else(|| hostname.clone()),
             domains: domains.into_iter().collect(),
             relay: root.get_or("relay", Vec::new()),
-            blocklists: root.tables("dnsbl").iter().filter_map(dnsbl::blocklist).collect(),
+            rules: rules::rules(root, control),
+            blocklists,
             survey_every: root.get_or("survey_every", 0),
-            limits: limits::session(&limits),
+            limits: limits::session(&limits, control),
             hostname,
         },
         users: root.path("users").unwrap_or_else(|| USERS.into()),
@@ -198,7 +255,10 @@ fn read(root: &Table<'_>) -> Config {
         listen: listen::listen(root, tls.is_some()),
         tls,
         log: log::log(&root.table_or_empty("log")),
-        connections: limits::connections(&limits),
+        connections: limits::connections(&limits, control),
+        recipients: recipients::recipients(root, control),
+        rules: root.path("rules"),
+        words: root.path("words"),
         queue: root.path("queue").map(Program),
         queue_messages_max: limits.get_or("queue_messages_max", QUEUE_MESSAGES_MAX) as usize,
         name_servers: network::name_servers(root),

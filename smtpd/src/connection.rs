@@ -8,16 +8,17 @@ use logline::{Record, SessionId};
 use crate::blocklist::Bureau;
 use crate::clock::now;
 use crate::gate::Gate;
+use crate::inquiry::Inquirer;
 use crate::password::Authority;
 use crate::queue::{Parcel, QueueHandle};
-use crate::session::{
-    Ask, End, Gone, Input, OpenAnswer, Output, Policy, RecipientAnswer, Session, StoreAnswer,
-};
+use crate::recipients::Recipients;
+use crate::session::{Ask, End, Gone, Input, OpenAnswer, Output, Policy, Session, StoreAnswer};
 use crate::stop::Stop;
+use crate::tcprules::TcpRules;
 use crate::telemetry::Telemetry;
 use crate::tls::Keeper;
-use crate::users::UserFile;
 use crate::wire::Wire;
+use crate::words::Words;
 
 /// What is read at once. Memory of an idle connection is mostly this.
 const READ_BYTES: usize = 16 * 1024;
@@ -35,13 +36,19 @@ pub struct Shared {
     /// Who may come in.
     pub gate: Mutex<Gate>,
     /// Who has a mailbox.
-    pub users: Arc<UserFile>,
+    pub recipients: Arc<Recipients>,
     /// Who has which password.
     pub authority: Authority,
     /// Where messages go.
     pub queue: QueueHandle,
     /// Who is asked about clients.
     pub blocklists: Arc<Bureau>,
+    /// What is special about whom.
+    pub rules: Option<TcpRules>,
+    /// What the watcher asks to do about whom.
+    pub words: Option<Words>,
+    /// Who answers questions about clients and senders.
+    pub inquirer: Inquirer,
     /// Certificate and key, if there are any.
     pub tls: Option<Keeper>,
 }
@@ -51,17 +58,6 @@ impl Shared {
     pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
         // A panic elsewhere cannot have left it half changed: it changes only under its own methods.
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn recipient(&self, mailbox: &crate::mailbox::Mailbox) -> RecipientAnswer {
-        match self.users.users() {
-            Ok(users) if users.owner(mailbox).is_some() => RecipientAnswer::Known,
-            Ok(_) => RecipientAnswer::Unknown,
-            Err(error) => {
-                tracing::error!(%error, "cannot read the users file");
-                RecipientAnswer::Unavailable
-            }
-        }
     }
 }
 
@@ -190,7 +186,11 @@ impl Connection {
             Ask::Blocklist { zone, address } => {
                 Input::Blocklist(self.shared.blocklists.look_up(zone, address).await)
             }
-            Ask::Recipient(mailbox) => Input::Recipient(self.shared.recipient(&mailbox)),
+            Ask::Inquire(inquiry) => Input::Inquired(self.shared.inquirer.answer(inquiry).await),
+            Ask::Recipient(mailbox) => {
+                let context = self.session.context();
+                Input::Recipient(self.shared.recipients.look_up(&mailbox, &context).await)
+            }
             Ask::Open(envelope) => {
                 self.parcel = self.shared.queue.open(envelope);
                 Input::Opened(match &self.parcel {

@@ -5,8 +5,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
+use crate::rules::{Early, Patterns};
 use crate::session::{Grant, Policy, Verdict};
+
+/// No client waits longer for a greeting (RFC 5321 §4.5.3.2.1).
+const GREET_DELAY_SECONDS_MAX: u64 = 300;
 
 /// What an environment says: the value of a name.
 pub trait Environment {
@@ -69,6 +74,7 @@ pub fn grant(environment: &(impl Environment + ?Sized)) -> Grant {
         host: known("TCPREMOTEHOST"),
         info: known("TCPREMOTEINFO"),
         identify: known("CHKUSER_IDENTIFY"),
+        word: None,
         encrypted: known("SSL_PROTOCOL").is_some() || known("SSL_CIPHER").is_some(),
     }
 }
@@ -76,6 +82,38 @@ pub fn grant(environment: &(impl Environment + ?Sized)) -> Grant {
 /// What the environment changes in the rules; true where it changed something.
 pub fn settle(environment: &(impl Environment + ?Sized), policy: &mut Policy) -> bool {
     let mut changed = false;
+    let rules = &mut policy.rules;
+    if let Some(seconds) = environment.number("SMTPD_GREETDELAY") {
+        rules.greet_delay = Duration::from_secs(seconds.min(GREET_DELAY_SECONDS_MAX));
+        changed = true;
+    }
+    if let Some(drops) = environment.number("DROP_PRE_GREET") {
+        rules.early = if drops == 0 { Early::Ignore } else { Early::Reject };
+        changed = true;
+    }
+    for (name, limit) in [
+        ("BRTLIMIT", &mut rules.bad_recipients_max),
+        ("CHKUSER_RCPTLIMIT", &mut rules.session_recipients_max),
+        ("CHKUSER_WRONGRCPTLIMIT", &mut rules.session_bad_recipients_max),
+    ] {
+        if let Some(number) = environment.number(name) {
+            *limit = u32::try_from(number).unwrap_or(u32::MAX);
+            changed = true;
+        }
+    }
+    if let Some(number) = environment.number("REJECTNULLSENDERS") {
+        rules.reject_null_sender = number != 0;
+        changed = true;
+    }
+    if environment.value("DISABLE_BADMAILFROM").is_some() {
+        rules.bad.sender = Patterns::default();
+        rules.bad.sender_norelay = Patterns::default();
+        changed = true;
+    }
+    if environment.value("DISABLE_MAXRCPT").is_some() {
+        policy.limits.recipients_max = usize::MAX;
+        changed = true;
+    }
     if let Some(bytes) = environment.number("DATABYTES") {
         // As in qmail, 0 is no limit at all.
         policy.limits.message_bytes_max = if bytes == 0 { u64::MAX } else { bytes };

@@ -4,6 +4,7 @@
 //! Everything else carries that out.
 
 pub mod blocklist;
+pub mod cdb;
 mod clock;
 pub mod command;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod environment;
 pub mod fingerprint;
 pub mod gate;
 pub mod header;
+pub mod inquiry;
 pub mod journal;
 pub mod mailbox;
 pub mod metrics;
@@ -21,11 +23,16 @@ pub mod names;
 pub mod password;
 pub mod proxy;
 pub mod queue;
+pub mod recipients;
+pub mod rules;
 pub mod server;
 pub mod session;
 pub mod stop;
+pub mod tcprules;
 pub mod telemetry;
 pub mod tls;
 pub mod users;
+pub mod watched;
 pub mod web;
 mod wire;
+pub mod words;

@@ -82,6 +82,20 @@ impl Names {
         Ok(found.iter().collect())
     }
 
+    /// The names of an address.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn hosts(&self, address: IpAddr) -> Result<Vec<String>, NoAnswer> {
+        let found =
+            self.0.reverse_lookup(address).await.map_err(|error| no_answer(&address.to_string(), &error))?;
+        let names = found.answers().iter().filter_map(|record| match &record.data {
+            RData::PTR(name) => Some(name.0.to_ascii().trim_end_matches('.').to_owned()),
+            _ => None,
+        });
+        Ok(names.collect())
+    }
+
     /// What a blocklist answers. The text is asked for only where it is wanted and there is a listing: it is a query of
     /// its own.
     pub async fn blocklist(&self, query: &str, with_text: bool) -> ZoneAnswer {

@@ -8,6 +8,7 @@
 
 mod blocked;
 mod body;
+mod checks;
 mod chunk;
 mod command;
 mod envelope;
@@ -29,9 +30,11 @@ use logline::{Encryption, Record, SmtpdEvent, Timestamp};
 
 use crate::dsn::{Wish, Wishes};
 use crate::mailbox::Mailbox;
+use crate::recipients::Context;
 
 use blocked::Standing;
 use body::Body;
+use checks::{Conduct, Opinion, Step};
 use chunk::Chunk;
 use command::{Command, Refused, Subject};
 use fact::About;
@@ -40,6 +43,7 @@ use login::{Dialogue, Login};
 use message::{Opening, Reception};
 
 pub use body::BareNewline;
+pub use checks::{Finding, Inquiry, MailDomain};
 pub use grant::{Grant, Verdict};
 pub use line::AUTH_BYTES_MAX;
 pub use login::Secret;
@@ -70,6 +74,7 @@ pub struct Session {
     standing: Standing,
     /// AUTH came, and no known command since.
     secrets_may_follow: bool,
+    conduct: Conduct,
     errors: u32,
     /// Commands that served no message, since the last one.
     idle_commands: u32,
@@ -80,6 +85,8 @@ pub struct Session {
 
 #[derive(Debug)]
 enum State {
+    /// The client waits to be greeted.
+    Greeting,
     /// A command is awaited.
     Command,
     /// The answer to a challenge is awaited.
@@ -92,6 +99,8 @@ enum State {
     CheckingRecipient(Mailbox),
     /// The loop asks a blocklist about the client, for this recipient.
     AskingBlocklist { mailbox: Mailbox, zone: usize },
+    /// The loop asks about the client or the sender, for this recipient.
+    Inquiring { mailbox: Mailbox, step: Step },
     /// A chunk of the message is awaited.
     Chunk(Box<Chunk>),
     /// The loop opens a message.
@@ -115,6 +124,10 @@ enum Enhanced {
 struct Transaction {
     sender: Option<Mailbox>,
     recipients: Vec<Mailbox>,
+    /// What was found out about the sender's domain.
+    domain: Opinion,
+    /// One of the recipients was bad.
+    is_spoilt: bool,
     wishes: Wishes,
     /// What came with the recipient that is being looked at.
     wish: Wish,
@@ -159,6 +172,7 @@ impl Session {
             last_address: None,
             standing: Standing::Unasked(Vec::new()),
             secrets_may_follow: false,
+            conduct: Conduct::default(),
             errors: 0,
             idle_commands: 0,
             leaving: false,
@@ -170,6 +184,7 @@ impl Session {
     pub fn deadline(&self) -> Option<Timestamp> {
         let limits = &self.policy.limits;
         match &self.state {
+            State::Greeting => Some(self.since + self.policy.rules.greet_delay),
             State::Command | State::Auth(_) => Some(self.since + limits.command_timeout),
             State::Data(reception) => Some(reception.deadline(limits)),
             State::Chunk(chunk) => Some(chunk.deadline(limits)),
@@ -177,6 +192,7 @@ impl Session {
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
+            | State::Inquiring { .. }
             | State::Opening(_)
             | State::Storing(_)
             | State::Closed => None,
@@ -186,6 +202,17 @@ impl Session {
     /// The client's address.
     pub fn client(&self) -> IpAddr {
         self.peer.remote.ip()
+    }
+
+    /// Whose message the next recipient is for, for whoever looks the recipient up.
+    pub fn context(&self) -> Context {
+        let sender = self.transaction.as_ref().and_then(|transaction| transaction.sender.as_ref());
+        Context {
+            sender: sender
+                .map(|sender| format!("{}@{}", sender.local(), sender.domain()))
+                .unwrap_or_default(),
+            helo: self.helo.clone().unwrap_or_default(),
+        }
     }
 
     /// Takes one input and appends to `out` what is to be done.
@@ -201,11 +228,15 @@ impl Session {
             (State::AskingBlocklist { mailbox, zone }, Input::Blocklist(answer)) => {
                 self.zone_answered(now, (mailbox, zone), answer, out);
             }
+            (State::Inquiring { mailbox, step }, Input::Inquired(finding)) => {
+                self.inquired(now, (mailbox, step), &finding, out);
+            }
             (State::Opening(opening), Input::Opened(answer)) => self.opened(now, opening, answer, out),
             (State::Storing(reception), Input::Stored(answer)) => self.stored(now, &reception, answer, out),
             (State::Handshake, Input::TlsDone) => self.encrypted(now, out),
             (_, Input::TlsFailed) => self.give_up(SmtpdEvent::TlsFailed, out),
             (state, Input::Gone(gone)) => self.gone(&state, gone, out),
+            (State::Greeting, Input::Timeout) => self.waited(now, out),
             (_, Input::Timeout) => self.timed_out(out),
             (State::Command, Input::Connected) => self.connected(now, out),
             (state, Input::Bytes(bytes)) => {
@@ -217,6 +248,7 @@ impl Session {
                 self.leaving = true;
             }
             // An answer that nobody asked for changes nothing.
+            (state, Input::Inquired(_)) => self.state = state,
             (state, Input::Connected | Input::TlsDone | Input::Password(_) | Input::Recipient(_))
             | (state, Input::Blocklist(_) | Input::Opened(_) | Input::Stored(_)) => self.state = state,
         }
@@ -225,7 +257,7 @@ impl Session {
 
     /// Reads one line, or a piece of the message; false when there is nothing to be read or the loop has the word.
     fn step(&mut self, now: Timestamp, out: &mut Vec<Output>) -> bool {
-        if self.leaving && matches!(self.state, State::Command | State::Auth(_)) {
+        if self.leaving && matches!(self.state, State::Greeting | State::Command | State::Auth(_)) {
             self.say(
                 421,
                 "4.3.2",
@@ -238,10 +270,12 @@ impl Session {
             State::Command => Expected::Command,
             State::Auth(_) => Expected::AuthAnswer,
             State::Data(_) => return self.read_message(now, out),
+            State::Greeting => return !self.pending.is_empty() && self.spoke_early(now, out),
             State::Chunk(_) => return self.read_chunk(now, out),
             State::CheckingPassword(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
+            | State::Inquiring { .. }
             | State::Opening(_)
             | State::Storing(_)
             | State::Handshake
@@ -267,6 +301,7 @@ impl Session {
     fn command(&mut self, now: Timestamp, line: &[u8], out: &mut Vec<Output>) {
         let command = Command::parse(line);
         self.hear(line, command.as_ref(), out);
+        self.slow_down(out);
         if self.is_idle_too_long(command.as_ref()) {
             self.refuse(Rejection::TooManyCommands, About::Session, out);
             return self.close(End::GaveUp, out);
@@ -286,7 +321,7 @@ impl Session {
             Ok(Command::Vrfy) => self.say(252, "2.0.0", "send some mail, i'll try my best", out),
             Ok(Command::Help) => self.say(214, "2.0.0", "postern speaks SMTP as RFC 5321 has it", out),
             Ok(Command::Quit) => {
-                self.say(221, "2.0.0", &self.policy.hostname.clone(), out);
+                self.say(221, "2.0.0", self.policy.greeting(), out);
                 self.close(End::Clean, out);
             }
             Ok(Command::StartTls) => self.starttls(out),

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use logline::{
-    AuthOutcome, Channel, Chkuser, DeliveryOutcome, Foreign, Phase, Queue, Record, Said, SessionId,
-    Tcpserver, Text, Verdict,
+    AuthOutcome, Channel, Chkuser, DeliveryOutcome, Foreign, Found, Guard, Phase, Queue, Record, Said,
+    SessionId, Tcpserver, Text, Verdict,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -169,6 +169,7 @@ impl<'r, 'a> View<'r, 'a> {
             Record::Qlog(qlog) => (Fact::Qlog, Some(qlog.pid), Some(qlog.remote_address)),
             Record::Smtpd(smtpd) => (Fact::Smtpd, smtpd.pid, Some(smtpd.address)),
             Record::Rbl(rbl) => (Fact::Rbl, Some(rbl.pid), Some(rbl.address)),
+            Record::Guard(guard) => (guard_fact(guard), Some(guard.pid), Some(guard.address)),
             Record::Rblsmtpd(rblsmtpd) => (Fact::Rblsmtpd, Some(rblsmtpd.pid), Some(rblsmtpd.address)),
             Record::Queue(Queue::Delivery { .. }) => (Fact::Delivery, None, None),
             Record::Queue(_) => (Fact::Queue, None, None),
@@ -243,6 +244,7 @@ impl<'r, 'a> View<'r, 'a> {
                 ("text", Said::Delay(text) | Said::Reject(text) | Said::Command(text)) => Some(text.clone()),
                 _ => None,
             },
+            Record::Guard(guard) => guard_field(guard, name),
             Record::Queue(queue) => queue_field(queue, name),
             Record::Foreign(foreign) => foreign::field(foreign, name),
         }
@@ -315,6 +317,28 @@ fn qlog_field<'a>(qlog: &logline::Qlog<'a>, name: &str) -> Option<Text<'a>> {
         "mechanism" => qlog.mechanism.map(|mechanism| mechanism.name().into()),
         "qp" => qlog.qp.map(|qp| qp.to_string().into()),
         "message-id" => qlog.message_id.clone(),
+        _ => None,
+    }
+}
+
+fn guard_fact(guard: &Guard<'_>) -> Fact {
+    match guard.found {
+        Found::Forbidden { .. } => Fact::Forbidden,
+        Found::BadRecipients => Fact::Limit,
+        // Our own word, come back.
+        Found::Word(_) => Fact::Note,
+        Found::SpokeEarly | Found::SpokeEarlyIgnored | Found::GoneEarly => Fact::Greeting,
+    }
+}
+
+fn guard_field<'a>(guard: &Guard<'a>, name: &str) -> Option<Text<'a>> {
+    match (&guard.found, name) {
+        (Found::Forbidden { list, .. }, "list") => Some(list.name().into()),
+        (Found::Forbidden { value, .. }, "value") => Some(value.clone()),
+        (Found::BadRecipients, "limit") => Some(logline::foreign::Limit::BadRecipients.name().into()),
+        (Found::SpokeEarly, "outcome") => Some("spoke".into()),
+        (Found::SpokeEarlyIgnored, "outcome") => Some("ignored".into()),
+        (Found::GoneEarly, "outcome") => Some("gone".into()),
         _ => None,
     }
 }

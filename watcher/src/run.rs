@@ -2,11 +2,13 @@
 //! the files, the clock and the netlink socket, and decides nothing.
 
 mod answer;
+pub(crate) mod confine;
 mod daemon;
 mod desk;
 mod enforcer;
 mod exempting;
 mod explaining;
+mod hooks;
 mod own;
 mod publish;
 mod reload;
@@ -37,6 +39,7 @@ use crate::watch::Watch;
 use daemon::Daemon;
 use desk::Desk;
 use enforcer::Enforcer;
+use hooks::Hooks;
 use own::{Resolver, Surroundings};
 use saver::Saver;
 use signals::Signals;
@@ -52,6 +55,11 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     if config.sources.is_empty() {
         sources::find_or_say(&mut config);
     }
+    // Their process comes first: it is not held to what is given up next. Threads come after, for each has rights of its
+    // own.
+    let mut hooks = Hooks::start(&config.hooks);
+    confine::confine(&config);
+    hooks.attend();
     let server = Server::bind(&config.socket, config.listen)?;
     let (store, saved) = Store::open(&config.database)?;
     let metrics = Arc::new(Metrics::new());
@@ -94,7 +102,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         enforcer,
         saver: Saver::new(store, seed),
         metrics,
-        desk: Desk::new(live),
+        desk: Desk::new(live, hooks),
         questions,
         wake,
         surroundings,

@@ -11,8 +11,8 @@ use smtpd::blocklist::{Desk, LookUp, Plan, ZoneAnswer};
 use smtpd::config::Config;
 use smtpd::gate::{Admission, Gate};
 use smtpd::session::{
-    Ask, Gone, Grant, Input, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
-    Session, StoreAnswer,
+    Ask, Gone, Grant, Input, MailDomain, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer,
+    Service, Session, StoreAnswer,
 };
 
 use super::list::{self, List};
@@ -246,6 +246,7 @@ impl Dialogue<'_> {
             Ask::Blocklist { zone, address } => {
                 Input::Blocklist(self.server.look_up(self.visit, zone, address, self.list)?)
             }
+            Ask::Inquire(_) => Input::Inquired(smtpd::session::Finding::Domain(MailDomain::Takes)),
             Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 77 }),
             Ask::Store => {
                 self.server.desk.accepted(self.visit.now, self.visit.client.into());

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::scan::{self, Scan};
 use crate::{AuthOutcome, SessionId, Text};
 
@@ -61,7 +63,8 @@ pub enum Remark<'a> {
 }
 
 /// A list of what is forbidden.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum BadList {
     /// Names that clients give.
     Helo,
@@ -72,6 +75,9 @@ pub enum BadList {
 }
 
 impl BadList {
+    /// All of them.
+    pub const ALL: &'static [BadList] = &[BadList::Helo, BadList::MailFrom, BadList::RcptTo];
+
     /// The name as a log line has it.
     pub const fn name(self) -> &'static str {
         match self {

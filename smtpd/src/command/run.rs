@@ -13,13 +13,17 @@ use crate::command::{Answer, Failure, fingerprint_key, telemetry};
 use crate::config::Config;
 use crate::connection::Shared;
 use crate::gate::Gate;
+use crate::inquiry::Inquirer;
 use crate::names::Names;
 use crate::password::{Authority, Checker};
 use crate::queue::{Courier, Delivering, Router, Store};
+use crate::recipients::Recipients;
 use crate::server::{self, Listener};
 use crate::stop;
+use crate::tcprules::TcpRules;
 use crate::tls::Keeper;
 use crate::users::UserFile;
+use crate::words::Words;
 use crate::{telemetry::Telemetry, web};
 
 /// Threads for what blocks: file writes and password checks. More would only wait for the same disk.
@@ -67,14 +71,14 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
         what: "it holds the users; let this user read it",
         cause,
     })?;
+    let recipients = Arc::new(Recipients::of(config, Arc::clone(&users)));
     let tls = config.tls.as_ref().map(|tls| Keeper::open(tls, &policy.hostname)).transpose()?;
     let store = Store::open(&config.state.join("queue"))?;
     let names = Names::new(&config.name_servers).map_err(Failure::Resolver)?;
     let router = Router::new(names.clone(), &config.remote, &policy.hostname);
     let with = Delivering {
         policy: Arc::clone(&policy),
-        users: Arc::clone(&users),
-        maildirs: config.maildirs.clone(),
+        recipients: Arc::clone(&recipients),
         telemetry: Arc::clone(telemetry),
         messages_max: config.queue_messages_max,
     };
@@ -83,9 +87,21 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
     let checker = Checker::new(Arc::clone(&users), &policy.default_domain, fingerprint_key(config)?);
     let authority = Authority::File(checker);
     let gate = Mutex::new(Gate::new(&policy.hostname, config.connections));
-    let blocklists = Arc::new(Bureau::open(&policy.blocklists, names, config.state.join("dnsbl.jsonl")));
-    let shared =
-        Shared { policy, telemetry: Arc::clone(telemetry), gate, users, authority, queue, blocklists, tls };
+    let blocklists =
+        Arc::new(Bureau::open(&policy.blocklists, names.clone(), config.state.join("dnsbl.jsonl")));
+    let shared = Shared {
+        policy: Arc::clone(&policy),
+        telemetry: Arc::clone(telemetry),
+        gate,
+        recipients,
+        rules: config.rules.as_ref().map(|path| TcpRules::new(path, Arc::clone(&policy))),
+        words: config.words.as_ref().map(|path| Words::new(path)),
+        authority,
+        queue,
+        blocklists,
+        inquirer: Inquirer::new(names),
+        tls,
+    };
     Ok((Arc::new(shared), courier))
 }
 

@@ -15,17 +15,20 @@ use crate::config::{Config, ConfigError, FILE};
 use crate::connection::{Connection, Shared};
 use crate::environment::{self, Environment as _, OfProcess};
 use crate::gate::Gate;
+use crate::inquiry::Inquirer;
 use crate::names::Names;
 use crate::password::{Authority, Checker, Checkpassword};
 use crate::queue::{
     Courier, Delivering, Dropbox, Program, QueueHandle, Router, Store, StoreError, orders_wait,
 };
+use crate::recipients::Recipients;
 use crate::session::{End, Peer, Service, Session};
 use crate::stop;
 use crate::telemetry::Telemetry;
 use crate::tls::Keeper;
 use crate::users::UserFile;
 use crate::wire::{self, Stream, Wire};
+use crate::words::Words;
 
 /// What stands on the command line: qmail-smtpd's arguments with the login patch.
 #[derive(Clone, Debug, Default)]
@@ -142,12 +145,20 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
     };
     Ok(Arc::new(Shared {
         gate: Mutex::new(Gate::new(&policy.hostname, config.connections)),
-        blocklists: Arc::new(Bureau::open(&policy.blocklists, names, config.state.join("dnsbl.jsonl"))),
+        blocklists: Arc::new(Bureau::open(
+            &policy.blocklists,
+            names.clone(),
+            config.state.join("dnsbl.jsonl"),
+        )),
         telemetry: Arc::clone(telemetry),
         policy,
-        users,
+        recipients: Arc::new(Recipients::of(config, users)),
         authority,
         queue,
+        // tcpserver has its own.
+        rules: None,
+        words: config.words.as_ref().map(|path| Words::new(path)),
+        inquirer: Inquirer::new(names),
         tls,
     }))
 }
@@ -171,7 +182,8 @@ impl Arrival {
             telemetry.note(&Record::Tcpserver(Tcpserver::Ok(self.endpoint(pid, &config.policy.hostname))));
         }
         let service = if OfProcess.is_on("SMTPS") { Service::Smtps } else { Service::Smtp };
-        let grant = environment::grant(&OfProcess);
+        let mut grant = environment::grant(&OfProcess);
+        grant.word = shared.words.as_ref().and_then(|words| words.about(self.remote.ip(), now()));
         let tls_available = shared.tls.is_some() && !grant.encrypted;
         let peer =
             Peer { session: pid, service, tls_available, local: self.local, remote: self.remote, grant };
@@ -214,8 +226,10 @@ async fn deliver(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), Fail
         let names = Names::new(&config.name_servers).map_err(Failure::Resolver)?;
         let router = Router::new(names, &config.remote, &policy.hostname);
         let with = Delivering {
-            users: Arc::new(UserFile::new(&config.users, &config.state)),
-            maildirs: config.maildirs.clone(),
+            recipients: Arc::new(Recipients::of(
+                config,
+                Arc::new(UserFile::new(&config.users, &config.state)),
+            )),
             telemetry: Arc::clone(telemetry),
             messages_max: config.queue_messages_max,
             policy,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use settings::{DeValue, Located, Table, Text, TimeOfDay, Value, one_of};
 
 use super::Domain;
+use super::control::Control;
 use crate::blocklist::{Action, Blocklist, Limit, Terms};
 
 /// `[[dnsbl]] neighbours`, where there is a limit
@@ -21,6 +22,41 @@ pub(super) fn blocklist(table: &Table<'_>) -> Option<Blocklist> {
     let terms = terms(table);
     let Text(Domain(zone)) = zone?;
     Some(Blocklist::new(&zone, action, codes).with_terms(terms))
+}
+
+/// The lists of qmail's `dnsbllist`: `ZONE`, `ZONE:TEXT` or `ZONE:-TEXT`, with `-` (553), `+` (the good) or `=` (look
+/// only) in front.
+pub(super) fn of_control(control: &Control) -> Vec<Blocklist> {
+    let lines = control.lines("dnsbllist").unwrap_or_default();
+    let read = |(n, line): (usize, String)| {
+        let (zone, text) = match line.split_once(':') {
+            Some((zone, text)) => (zone, Some(text)),
+            None => (line.as_str(), None),
+        };
+        let (text, refuses) = match text.map(|text| (text, text.strip_prefix('-'))) {
+            Some((_, Some(text))) => (Some(text), true),
+            Some((text, None)) => (Some(text), false),
+            None => (None, false),
+        };
+        let (action, zone) = match zone.split_at_checked(1) {
+            Some(("+", zone)) => (Action::Accept, zone),
+            Some(("=", zone)) => (Action::Ignore, zone),
+            Some(("-", zone)) => (Action::Reject, zone),
+            _ if refuses => (Action::Reject, zone),
+            _ => (Action::Delay, zone),
+        };
+        match zone.parse::<Domain>() {
+            Ok(Domain(zone)) => {
+                let terms = Terms { text: text.map(str::to_owned), ..Terms::default() };
+                Some(Blocklist::new(&zone, action, None).with_terms(terms))
+            }
+            Err(error) => {
+                control.mistake("dnsbllist", n, error.to_owned());
+                None
+            }
+        }
+    };
+    lines.into_iter().filter_map(read).collect()
 }
 
 fn terms(table: &Table<'_>) -> Terms {
@@ -66,9 +102,17 @@ fn codes(table: &Table<'_>) -> BTreeMap<Ipv4Addr, String> {
 }
 
 impl Value for Action {
-    const EXPECTED: &'static str = "\"delay\" or \"reject\"";
+    const EXPECTED: &'static str = "\"delay\", \"reject\", \"accept\" or \"ignore\"";
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        one_of(value, &[("delay", Action::Delay), ("reject", Action::Reject)])
+        one_of(
+            value,
+            &[
+                ("delay", Action::Delay),
+                ("reject", Action::Reject),
+                ("accept", Action::Accept),
+                ("ignore", Action::Ignore),
+            ],
+        )
     }
 }

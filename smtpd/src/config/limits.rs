@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use settings::{DeValue, Table, Value, one_of};
 
+use super::control::Control;
 use crate::session::{BareNewline, Limits};
 
 /// `[limits] message_bytes_max`: what most large hosts take.
@@ -73,20 +74,25 @@ impl Default for Limits {
     }
 }
 
-pub(super) fn connections(limits: &Table<'_>) -> Connections {
+pub(super) fn connections(limits: &Table<'_>, control: &Control) -> Connections {
+    let max = limits.get("connections_max").or_else(|| control.number_as("concurrencyincoming"));
     Connections {
-        max: limits.get_or("connections_max", CONNECTIONS_MAX),
+        max: max.unwrap_or(CONNECTIONS_MAX),
         per_address_max: limits.get_or("connections_per_address_max", CONNECTIONS_PER_ADDRESS_MAX),
     }
 }
 
-pub(super) fn session(limits: &Table<'_>) -> Limits {
+pub(super) fn session(limits: &Table<'_>, control: &Control) -> Limits {
+    // As in qmail, 0 is no limit.
+    let bytes = || control.number("databytes").map(|bytes| if bytes == 0 { u64::MAX } else { bytes });
+    let timeout = control.number("timeoutsmtpd").map(|seconds| Duration::from_secs(seconds.max(1)));
+    let recipients = || control.number_as("maxrcpt").filter(|recipients| *recipients != 0);
     Limits {
-        recipients_max: limits.get_or("recipients_max", RECIPIENTS_MAX) as usize,
-        message_bytes_max: limits.get_or("message_bytes_max", MESSAGE_BYTES_MAX),
+        recipients_max: limits.get("recipients_max").or_else(recipients).unwrap_or(RECIPIENTS_MAX) as usize,
+        message_bytes_max: limits.get("message_bytes_max").or_else(bytes).unwrap_or(MESSAGE_BYTES_MAX),
         errors_max: limits.get_or("errors_max", ERRORS_MAX),
-        command_timeout: limits.get_or("command_timeout", COMMAND_TIMEOUT),
-        data_timeout: limits.get_or("data_timeout", DATA_TIMEOUT),
+        command_timeout: limits.get("command_timeout").or(timeout).unwrap_or(COMMAND_TIMEOUT),
+        data_timeout: limits.get("data_timeout").or(timeout).unwrap_or(DATA_TIMEOUT),
         errors_undelayed: limits.get_or("errors_undelayed", ERRORS_UNDELAYED),
         error_pause: limits.get_or("error_pause", ERROR_PAUSE),
         data_bytes_per_second_min: limits.get_or("data_bytes_per_second_min", DATA_BYTES_PER_SECOND_MIN),

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use settings::Table;
 
+use super::control::Control;
+
 /// `[tls]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
@@ -28,4 +30,10 @@ pub(super) fn tls(table: &Table<'_>, state: &Path) -> Option<Tls> {
         certificate.clone()
     };
     Some(Tls { key: key.unwrap_or(beside), certificate, self_signed })
+}
+
+/// qmail's `servercert.pem`, which holds the key as well.
+pub(super) fn of_control(control: &Control) -> Option<Tls> {
+    let certificate = control.file("servercert.pem")?;
+    Some(Tls { key: certificate.clone(), certificate, self_signed: false })
 }

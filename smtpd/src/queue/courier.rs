@@ -1,7 +1,6 @@
 //! The loop around the queue's mind: it delivers, writes down and removes, and decides nothing.
 
 use std::io::{self, Read as _};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,10 +18,10 @@ use crate::queue::report::Report;
 use crate::queue::{
     Dropbox, Message, MessageId, Order, Parcel, Program, Router, Spool, Store, bounce, store,
 };
+use crate::recipients::Recipients;
 use crate::session::{Envelope, Policy, StoreAnswer};
 use crate::stop::Stop;
 use crate::telemetry::Telemetry;
-use crate::users::UserFile;
 
 /// Accepted messages that wait to be seen by the courier; a session that accepts more waits.
 const ACCEPTED_MAX: usize = 1024;
@@ -39,9 +38,7 @@ pub struct Delivering {
     /// Hostname and local domains.
     pub policy: Arc<Policy>,
     /// Who has a mailbox.
-    pub users: Arc<UserFile>,
-    /// Where the mailboxes are.
-    pub maildirs: PathBuf,
+    pub recipients: Arc<Recipients>,
     /// Where facts go.
     pub telemetry: Arc<Telemetry>,
     /// How many messages there may be.
@@ -338,13 +335,14 @@ impl Deliverer {
     }
 
     fn deliver_here(&self, job: &Job, mut text: std::fs::File) -> Outcome {
-        let Ok(users) = self.with.users.users() else {
-            return Outcome::Deferred("Unable to read the users now. (#4.3.0)".to_owned());
+        let directory = match self.with.recipients.home(&job.recipient) {
+            Ok(Some(directory)) => directory,
+            Ok(None) => return Outcome::Failed("Sorry, no mailbox here by that name. (#5.1.1)".to_owned()),
+            Err(error) => {
+                tracing::error!(%error, recipient = %job.recipient, "cannot look for a mailbox");
+                return Outcome::Deferred("Unable to read the users now. (#4.3.0)".to_owned());
+            }
         };
-        let Some(owner) = users.owner(&job.recipient) else {
-            return Outcome::Failed("Sorry, no mailbox here by that name. (#5.1.1)".to_owned());
-        };
-        let directory = self.with.maildirs.join(job.recipient.domain_key()).join(owner);
         let mail = Mail {
             sender: job.sender.as_ref(),
             recipient: &job.recipient,

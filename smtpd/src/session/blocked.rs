@@ -62,7 +62,7 @@ impl Session {
             Standing::Unasked(_) if !self.may_relay() => self.ask_zone(mailbox, 0, out),
             Standing::Listed { .. } if !self.may_relay() => self.refuse_listed(&mailbox, out),
             Standing::Unasked(_) | Standing::Clear | Standing::Listed { .. } => {
-                self.accept_known(mailbox, out);
+                self.inquire(mailbox, out);
             }
         }
     }
@@ -93,7 +93,7 @@ impl Session {
             Standing::Listed { .. } => self.refuse_listed(&mailbox, out),
             Standing::Unasked(_) | Standing::Clear => {
                 self.standing = Standing::Clear;
-                self.accept_known(mailbox, out);
+                self.inquire(mailbox, out);
             }
         }
     }
@@ -108,7 +108,7 @@ impl Session {
         self.since = now;
         let policy = std::sync::Arc::clone(&self.policy);
         let Some(list) = policy.blocklists.get(zone) else {
-            return self.accept_known(mailbox, out);
+            return self.inquire(mailbox, out);
         };
         self.note_look_up(list, &answer, out);
         let text = match answer {
@@ -122,8 +122,15 @@ impl Session {
                 return self.ask_zone(mailbox, zone + 1, out);
             }
         };
-        if !matches!(self.standing, Standing::Listed { .. }) {
-            self.list(list, &text, out);
+        let is_decided = matches!(self.standing, Standing::Listed { .. });
+        match list.action() {
+            Action::Ignore => return self.ask_zone(mailbox, zone + 1, out),
+            Action::Accept if !is_decided => {
+                self.standing = Standing::Clear;
+                return self.inquire(mailbox, out);
+            }
+            Action::Accept | Action::Delay | Action::Reject if is_decided => {}
+            Action::Accept | Action::Delay | Action::Reject => self.list(list, &text, out),
         }
         if self.is_surveyed() {
             self.ask_zone(mailbox, zone + 1, out);
@@ -160,6 +167,8 @@ impl Session {
             (Finding::Clear, _) => (RblResult::Pass, Text::default()),
             (Finding::Error(error), _) => (RblResult::DnsError, Text::from(error.clone())),
             (Finding::Listed(text), _) if is_decided => (RblResult::Ignore, Text::from(cut(text).to_vec())),
+            (Finding::Listed(text), Action::Accept) => (RblResult::Accept, Text::from(cut(text).to_vec())),
+            (Finding::Listed(text), Action::Ignore) => (RblResult::Ignore, Text::from(cut(text).to_vec())),
             (Finding::Listed(text), Action::Delay) => (RblResult::Delay, Text::from(cut(text).to_vec())),
             (Finding::Listed(text), Action::Reject) => (RblResult::Reject, Text::from(cut(text).to_vec())),
         }
@@ -192,6 +201,8 @@ impl Session {
             return;
         };
         let rejection = match action {
+            // A list of the good refuses nobody.
+            Action::Accept | Action::Ignore => return,
             Action::Delay => Rejection::RblDelay,
             Action::Reject => Rejection::RblReject,
         };
@@ -215,7 +226,7 @@ impl Session {
 fn verdict(action: Action, text: &str) -> Said<'static> {
     let text = Text::from(text.to_owned());
     match action {
-        Action::Delay => Said::Delay(text),
+        Action::Delay | Action::Accept | Action::Ignore => Said::Delay(text),
         Action::Reject => Said::Reject(text),
     }
 }

@@ -42,7 +42,7 @@ impl Session {
         let rejection = match &self.transaction {
             None => Some(Rejection::MailFirst),
             Some(transaction) if transaction.recipients.is_empty() => Some(Rejection::RcptFirst),
-            Some(_) => None,
+            Some(_) => self.is_spoilt().then_some(Rejection::Spoilt),
         };
         let opening = Opening::Chunk { size_bytes, last };
         match (rejection, self.chunks.take()) {

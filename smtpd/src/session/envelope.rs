@@ -5,7 +5,9 @@ use logline::{ChkuserOutcome, Reason, Timestamp};
 use crate::dsn::{Wish, Wishes};
 use crate::mailbox::{Address, Mailbox};
 use crate::session::command::{MailParameters, Path};
-use crate::session::{About, Ask, Output, RecipientAnswer, Rejection, Service, Session, State, Transaction};
+use crate::session::{
+    About, Ask, End, Opinion, Output, RecipientAnswer, Rejection, Service, Session, State, Transaction,
+};
 
 impl Session {
     pub(super) fn mail(&mut self, path: &Path<'_>, parameters: MailParameters, out: &mut Vec<Output>) {
@@ -13,6 +15,9 @@ impl Session {
         self.last_address = Some(path.given.to_vec());
         if let Some(rejection) = self.not_allowed_to_mail() {
             return self.refuse(rejection, about, out);
+        }
+        if self.refuses_without_login(about, out) {
+            return;
         }
         // A new MAIL begins anew, as in qmail; what stood before is gone even where this one is refused.
         self.forget_message(out);
@@ -27,6 +32,10 @@ impl Session {
                 return self.refuse(Rejection::SenderFormat, about, out);
             }
         };
+        if let Some(rejection) = self.sender_is_refused(sender.as_ref()) {
+            self.refuse(rejection, about, out);
+            return self.close(End::GaveUp, out);
+        }
         if parameters.size_bytes.is_some_and(|size| size > self.policy.limits.message_bytes_max) {
             return self.refuse(Rejection::TooBig, about, out);
         }
@@ -39,6 +48,8 @@ impl Session {
         self.transaction = Some(Transaction {
             sender,
             recipients: Vec::new(),
+            domain: Opinion::None,
+            is_spoilt: false,
             wishes: Wishes { ret, envid, each: Vec::new() },
             wish: Wish::default(),
             smtputf8,
@@ -118,7 +129,11 @@ impl Session {
     }
 
     fn rcpt_mailbox(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
-        if self.policy.domains.contains(&mailbox.domain_key()) {
+        let mailbox = self.policy.rules.with_our_name(mailbox, self.peer.local.ip());
+        if self.is_refused_unasked(&mailbox, out) {
+            return;
+        }
+        if self.is_ours(&mailbox) {
             out.push(Output::Ask(Ask::Recipient(mailbox.clone())));
             self.state = State::CheckingRecipient(mailbox);
             return;
@@ -131,7 +146,7 @@ impl Session {
                 return self.refuse(Rejection::RcptFormat, about, out);
             };
             self.note_chkuser(ChkuserOutcome::Relaying, about, out);
-            return self.accept_recipient(relayed, "chkuserrelay", about, out);
+            return self.accept_recipient(relayed, (Reason::Rcptto, "chkuserrelay"), about, out);
         }
         self.note_chkuser(ChkuserOutcome::RejectedRelaying, about, out);
         self.refuse(Rejection::NotInRcpthosts, about, out);
@@ -147,19 +162,34 @@ impl Session {
         self.since = now;
         let given = mailbox.to_string();
         let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
-        match answer {
-            RecipientAnswer::Known => {
+        self.conduct.found = answer;
+        let rejection = match answer {
+            RecipientAnswer::Known | RecipientAnswer::Valid | RecipientAnswer::Checked => {
                 self.note_chkuser(ChkuserOutcome::AcceptedRcpt, about, out);
-                self.recipient_known(mailbox, out);
+                return self.recipient_known(mailbox, out);
+            }
+            RecipientAnswer::AnyOfDomain => {
+                self.note_chkuser(ChkuserOutcome::AcceptedAnyRcptOfDomain, about, out);
+                return self.recipient_known(mailbox, out);
             }
             RecipientAnswer::Unknown => {
                 self.note_chkuser(ChkuserOutcome::RejectedRcpt, about, out);
-                self.refuse(Rejection::NoMailbox, about, out);
+                Rejection::NoMailbox
             }
             RecipientAnswer::Unavailable => {
                 self.note_chkuser(ChkuserOutcome::NoAuthResource, about, out);
-                self.refuse(Rejection::NoAuthResource, about, out);
+                Rejection::NoAuthResource
             }
+            RecipientAnswer::NotValid => Rejection::NotValid,
+            RecipientAnswer::Refused => Rejection::CheckRefused,
+            RecipientAnswer::Overlimit => Rejection::Overlimit,
+            RecipientAnswer::CannotVerify => Rejection::CannotVerify,
+            RecipientAnswer::CannotExecute => Rejection::CannotExecute,
+        };
+        self.refuse(rejection, about, out);
+        // A 421 is the last word (RFC 5321 §3.8).
+        if rejection.answer().code == 421 {
+            self.close(End::GaveUp, out);
         }
     }
 
@@ -167,18 +197,25 @@ impl Session {
     pub(super) fn accept_known(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
         let given = mailbox.to_string();
         let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
-        self.accept_recipient(mailbox, "chkuser", about, out);
+        let (reason, detail) = match self.conduct.found {
+            RecipientAnswer::AnyOfDomain => (Reason::Rcpthosts, ""),
+            RecipientAnswer::Valid => (Reason::Rcptto, "validrcptto"),
+            RecipientAnswer::Checked => (Reason::Rcptto, "rcptcheck"),
+            _ => (Reason::Rcptto, "chkuser"),
+        };
+        self.accept_recipient(mailbox, (reason, detail), about, out);
     }
 
     fn accept_recipient(
         &mut self,
         mailbox: Mailbox,
-        detail: &'static str,
+        (reason, detail): (Reason, &'static str),
         about: About<'_>,
         out: &mut Vec<Output>,
     ) {
-        self.note_accepted(250, Reason::Rcptto, detail, about, out);
+        self.note_accepted(250, reason, detail, about, out);
         self.say(250, "2.1.5", "ok", out);
+        self.count_recipient();
         if let Some(transaction) = &mut self.transaction {
             let wish = std::mem::take(&mut transaction.wish);
             let original_bytes = wish.original.as_ref().map_or(0, String::len);

@@ -11,8 +11,9 @@ impl Session {
             self.encryption = Some(Encryption::Ssl);
         }
         self.take_verdict(out);
+        self.take_word(out);
         match self.peer.service {
-            Service::Smtp | Service::Submission => self.greet(out),
+            Service::Smtp | Service::Submission => self.greet_in_time(out),
             Service::Smtps => {
                 out.push(Output::StartTls);
                 self.state = State::Handshake;
@@ -21,20 +22,20 @@ impl Session {
     }
 
     pub(super) fn greet(&self, out: &mut Vec<Output>) {
-        self.say(220, "2.0.0", &format!("{} ESMTP", self.policy.hostname), out);
+        self.say(220, "2.0.0", &format!("{} ESMTP", self.policy.greeting()), out);
     }
 
     pub(super) fn helo(&mut self, name: &[u8], out: &mut Vec<Output>) {
         self.enhanced = Enhanced::NotOffered;
         self.begin(name, out);
-        self.say(250, "2.0.0", &self.policy.hostname.clone(), out);
+        self.say(250, "2.0.0", self.policy.greeting(), out);
     }
 
     /// The order is sagredo's; SIZE is last because old clients look for it there.
     pub(super) fn ehlo(&mut self, name: &[u8], out: &mut Vec<Output>) {
         self.begin(name, out);
         self.enhanced = Enhanced::Offered;
-        let mut reply = format!("250-{}\r\n", self.policy.hostname);
+        let mut reply = format!("250-{}\r\n", self.policy.greeting());
         if self.encryption.is_none() && self.peer.tls_available {
             reply.push_str("250-STARTTLS\r\n");
         }
@@ -50,6 +51,7 @@ impl Session {
 
     pub(super) fn begin(&mut self, name: &[u8], out: &mut Vec<Output>) {
         self.helo = Some(name.to_vec());
+        self.forget_name();
         self.forget_message(out);
     }
 

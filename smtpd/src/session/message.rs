@@ -106,6 +106,11 @@ impl Session {
         if self.chunks.is_some() {
             return self.refuse(Rejection::ChunksOpen, About::Session, out);
         }
+        if self.is_spoilt() {
+            self.refuse(Rejection::Spoilt, About::Session, out);
+            self.transaction = None;
+            return;
+        }
         self.open_message(now, Opening::Data, out);
     }
 

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use logline::{SessionId, Timestamp};
 
 use crate::blocklist::Blocklist;
+use crate::rules::Rules;
 use crate::session::{BareNewline, Grant};
 
 /// The rules, the same for all sessions.
@@ -25,6 +26,8 @@ pub struct Policy {
     pub blocklists: Vec<Blocklist>,
     /// Of every so many listed clients one is looked up in the lists after the first hit too; 0 for none.
     pub survey_every: u32,
+    /// What else a client may not do.
+    pub rules: Rules,
     /// How much is too much.
     pub limits: Limits,
 }
@@ -111,6 +114,11 @@ impl Limits {
 }
 
 impl Policy {
+    /// What is said in greeting and farewell.
+    pub(super) fn greeting(&self) -> &str {
+        self.rules.greeting.as_deref().unwrap_or(&self.hostname)
+    }
+
     pub(super) fn relays_for(&self, client: IpAddr) -> bool {
         self.relay.iter().any(|network| network.contains(&client))
     }

@@ -117,6 +117,62 @@ rejections! {
     PutOff = 451, "4.7.1", "sorry, we do not know each other yet, please try again in some minutes (#4.7.1)", Greylist, "neighbours";
     /// More recipients than a message may have.
     TooManyRecipients = 452, "4.5.3", "too many recipients (#4.5.3)", MaxRcptExceeded, "";
+    /// A client that spoke before it was greeted.
+    SpokeEarly = 554, "5.5.1", "SMTP protocol violation", Pregreet, "";
+    /// A name that is forbidden. The entry that forbids it stands in the journal.
+    BadHelo = 553, "5.7.1", "sorry, your HELO host name has been denied (#5.7.1)", QregexBhelo, "";
+    /// A sender that is forbidden.
+    BadSender = 553, "5.7.1", "sorry, your envelope sender has been denied (#5.7.1)", QregexBmf, "";
+    /// A recipient that is forbidden.
+    BadRecipient = 553, "5.7.1", "sorry, your envelope recipient has been denied (#5.7.1)", QregexBmt, "";
+    /// More bad recipients than a session may try.
+    TooManyBadRecipients = 421, "4.3.0", "too many invalid addresses, goodbye (#4.3.0)", Brtlimit, "";
+    /// A recipient that asks us to send it on.
+    RelayProbe = 553, "5.7.1", "we don't relay (#5.7.1)", DontRelay, "";
+    /// A bounce, while none are taken.
+    NullSender = 421, "4.3.0", "null senders temporarily denied (#4.3.0)", NullSenderDenied, "";
+    /// A bounce with a second recipient.
+    BounceRecipients = 553, "5.5.3", "sorry, a bounce has one recipient (#5.5.3)", NullSenderDenied, "recipients";
+    /// A message of which one recipient was bad.
+    Spoilt = 553, "5.1.1", "sorry, badrcptto seen, so you MUST be spamming. (#5.1.1)", QregexBmt, "spoilt";
+    /// A recipient that is not in the list of valid ones.
+    NotValid = 553, "5.1.1", "sorry, this recipient is not in my validrcptto list (#5.7.1)", Validrcptto, "";
+    /// A recipient that the program that checks them does not take.
+    CheckRefused = 550, "5.1.1", "sorry, no mailbox here by that name. (#5.1.1)", Rcptcheck, "nomailbox";
+    /// A sender that sends too much, by the word of that program.
+    Overlimit = 421, "4.7.1", "you have exceeded your messaging limits (#4.3.0)", Rcptcheck, "overlimit";
+    /// That program could not find out: our trouble, no offence.
+    CannotVerify = 421, "4.3.0", "unable to verify recipient (#4.3.0)", Rcptcheck, "cannotverify";
+    /// That program could not be run: our trouble, no offence.
+    CannotExecute = 421, "4.3.0", "unable to execute recipient check (#4.3.0)", Rcptcheck, "cannotexecute";
+    /// A client of whom the watcher says that its mail is taken after a login only. The reason is said.
+    AuthOnly = 451, "4.7.1", "sorry, mail from your address is taken after a login only, for now (#4.7.1)", Watcher, "authonly";
+    /// More recipients than a session may have.
+    SessionRecipients = 550, "5.5.3", "sorry, reached maximum number of recipients allowed in one session (#5.5.3)", Chkuser, "maxrcpt";
+    /// More recipients that do not exist than a session may try.
+    SessionBadRecipients = 550, "5.7.1", "sorry, you are violating our security policies (#5.7.1)", Chkuser, "maxwrongrcpt";
+    /// A recipient of a session that is over one of these limits. The token is spelt as chkuser's is.
+    Intrusion = 550, "5.7.1", "sorry, you are violating our security policies (#5.7.1)", Chkuser, "instrusionthreshold";
+    /// A sender whose domain takes no mail.
+    SenderDomain = 550, "5.1.8", "sorry, can't find a valid MX for sender domain (#5.1.8)", ChkuserSender, "sendermxinvalid";
+    /// A sender whose domain could not be looked up: our trouble, no offence.
+    SenderDomainUnknown = 451, "4.4.3", "DNS temporary failure (#4.4.3)", ChkuserSender, "sendermxdnstmpfail";
+    /// A client that calls itself localhost and is elsewhere.
+    HeloLocalhost = 550, "5.7.1", "sorry, you are not localhost (#5.7.1)", Helo, "localhost";
+    /// A client that takes one of our names.
+    HeloOurs = 550, "5.7.1", "sorry, that name is mine (#5.7.1)", Helo, "ours";
+    /// A client that calls itself by a plain address.
+    HeloPlainAddress = 550, "5.7.1", "sorry, an address stands in brackets in HELO (#5.7.1)", Helo, "plainaddress";
+    /// A client that calls itself by another's address.
+    HeloForgedLiteral = 550, "5.7.1", "sorry, that address is not yours (#5.7.1)", Helo, "forgedliteral";
+    /// A client whose name has no domain.
+    HeloNotFull = 550, "5.7.1", "sorry, your HELO name has no domain (#5.7.1)", Helo, "notfull";
+    /// A client whose name does not exist.
+    HeloNoForward = 550, "5.7.1", "sorry, your HELO name does not exist (#5.7.1)", Helo, "noforward";
+    /// A client whose address has no name.
+    HeloNoReverse = 550, "5.7.25", "sorry, your address has no name (#5.7.25)", Helo, "noreverse";
+    /// A client whose name is another's.
+    HeloNoMatch = 550, "5.7.1", "sorry, your HELO name is not yours (#5.7.1)", Helo, "nomatch";
     /// A message larger than allowed, announced or found.
     TooBig = 552, "5.3.4", "sorry, that message size exceeds my databytes limit (#5.3.4)", DatabytesLimitExceeded, "";
     /// A message with a line longer than allowed.
@@ -145,6 +201,21 @@ impl Rejection {
     /// Whether the client did wrong: it counts towards the session's errors. A temporary refusal never does.
     pub const fn is_error(self) -> bool {
         self.answer().code >= 500
+    }
+
+    /// Whether it is a recipient that is wrong, as qmail's `brtlimit` counts them.
+    pub const fn is_bad_recipient(self) -> bool {
+        matches!(
+            self,
+            Rejection::BadRecipient
+                | Rejection::NoMailbox
+                | Rejection::NotValid
+                | Rejection::CheckRefused
+                | Rejection::NotInRcpthosts
+                | Rejection::RcptFormat
+                | Rejection::RcptNoDomain
+                | Rejection::Intrusion
+        )
     }
 }
 

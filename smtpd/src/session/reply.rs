@@ -1,11 +1,15 @@
 //! What a client is told, what its errors cost it, and how a session ends.
 
-use logline::SmtpdEvent;
+use logline::{Found, SmtpdEvent};
 
 use crate::session::{About, Answer, End, Enhanced, Gone, Output, Rejection, Session, State};
 
 impl Session {
     pub(super) fn gone(&mut self, state: &State, gone: Gone, out: &mut Vec<Output>) {
+        if let (Gone::Closed, State::Greeting) = (gone, state) {
+            self.note_guard(Found::GoneEarly, out);
+            return self.close(End::GaveUp, out);
+        }
         let event = match (gone, state) {
             (Gone::TlsBroken, _) => SmtpdEvent::TlsError,
             (Gone::Closed, State::Auth(_)) => SmtpdEvent::AuthReadFailed,
@@ -39,6 +43,7 @@ impl Session {
         out: &mut Vec<Output>,
     ) {
         self.note_answer(answer, about, out);
+        self.count_refusal(rejection);
         let limits = &self.policy.limits;
         let (undelayed, most) = (limits.errors_undelayed, limits.errors_max);
         if rejection.is_error() {

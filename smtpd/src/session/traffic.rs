@@ -7,7 +7,7 @@ use logline::{Fingerprint, Record};
 
 use crate::blocklist::LookUp;
 use crate::mailbox::Mailbox;
-use crate::session::{Envelope, Secret};
+use crate::session::{Envelope, Finding, Inquiry, Secret};
 
 /// What a session reacts to.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub enum Input<'a> {
     Recipient(RecipientAnswer),
     /// Answer to [`Ask::Blocklist`].
     Blocklist(LookUp),
+    /// Answer to [`Ask::Inquire`].
+    Inquired(Finding),
     /// Answer to [`Ask::Open`].
     Opened(OpenAnswer),
     /// Answer to [`Ask::Store`].
@@ -78,6 +80,8 @@ pub enum Ask {
         /// The client.
         address: IpAddr,
     },
+    /// What do name servers say of a client or a sender?
+    Inquire(Inquiry),
     /// Will the queue take a message? It stands under the number that the answer gives.
     Open(Envelope),
     /// The message is whole: is it safe on disk?
@@ -96,14 +100,31 @@ pub enum PasswordAnswer {
 }
 
 /// Answer to [`Ask::Recipient`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecipientAnswer {
     /// It exists.
+    #[default]
     Known,
     /// It does not.
     Unknown,
     /// Nobody can say now.
     Unavailable,
+    /// Nobody is asked: mail for its domain is delivered elsewhere, or all of it is taken.
+    AnyOfDomain,
+    /// It stands in the list of those that are valid.
+    Valid,
+    /// It does not, or stands there as one that is not.
+    NotValid,
+    /// The program that checks recipients takes it.
+    Checked,
+    /// That program does not.
+    Refused,
+    /// That program says that the sender sends too much.
+    Overlimit,
+    /// That program could not find out.
+    CannotVerify,
+    /// That program could not be run.
+    CannotExecute,
 }
 
 /// Answer to [`Ask::Open`].

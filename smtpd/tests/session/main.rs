@@ -4,6 +4,7 @@
 
 mod blocklists;
 mod chunks;
+mod gate;
 mod hostile;
 mod login;
 mod mail;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use expect_test::Expect;
 use logline::{Fingerprint, Record, SessionId, Timestamp};
 use smtpd::blocklist::{Blocklist, Desk, LookUp, Plan, ZoneAnswer};
+use smtpd::rules::{HeloNames, Rules};
 use smtpd::session::{
-    Ask, Envelope, Gone, Grant, Input, Limits, OpenAnswer, Output, PasswordAnswer, Peer, Policy,
-    RecipientAnswer, Service, Session, StoreAnswer,
+    Ask, Envelope, Finding, Gone, Grant, Input, Inquiry, Limits, MailDomain, OpenAnswer, Output,
+    PasswordAnswer, Peer, Policy, RecipientAnswer, Service, Session, StoreAnswer,
 };
 
 /// 2026-11-21 12:00:00 UTC.
@@ -36,6 +37,7 @@ pub(super) fn policy_with(blocklists: Vec<Blocklist>) -> Policy {
     Policy {
         blocklists,
         survey_every: 0,
+        rules: Rules::default(),
         hostname: "mx.example.org".into(),
         domains: ["example.org".to_owned()].into(),
         default_domain: "example.org".into(),
@@ -155,6 +157,7 @@ impl World {
                 _ => RecipientAnswer::Unknown,
             }),
             Ask::Blocklist { zone, address } => Input::Blocklist(self.look_up(zone, address)),
+            Ask::Inquire(inquiry) => Input::Inquired(inquired(&inquiry)),
             Ask::Open(envelope) if envelope.sender.as_ref().is_some_and(|s| s.local() == "closed") => {
                 Input::Opened(OpenAnswer::Closed)
             }
@@ -177,6 +180,26 @@ impl World {
         assert!(line.bytes().all(|b| (0x20..=0x7e).contains(&b)), "{line:?}");
         assert_eq!(Record::parse(line.as_bytes()).as_ref(), Some(record), "{line}");
         self.transcript.push(format!("L: {line}"));
+    }
+}
+
+/// What name servers say: of example.net everything, of other names nothing, of silent.example no word.
+fn inquired(inquiry: &Inquiry) -> Finding {
+    match inquiry {
+        Inquiry::Helo { name, client } => Finding::Helo(HeloNames {
+            forward: match name.as_str() {
+                "mail.example.net" => Some(vec![*client]),
+                "other.example.net" => Some(vec!["192.0.2.99".parse().unwrap()]),
+                "silent.example" => None,
+                _ => Some(Vec::new()),
+            },
+            reverse: Some(vec!["host.example.net".into()]),
+        }),
+        Inquiry::Domain(domain) => Finding::Domain(match domain.as_str() {
+            "example.net" => MailDomain::Takes,
+            "silent.example" => MailDomain::Unknown,
+            _ => MailDomain::TakesNone,
+        }),
     }
 }
 

@@ -16,8 +16,8 @@ use smtpd::blocklist::{Finding, LookUp, Origin};
 use smtpd::config::{Config, Connections};
 use smtpd::gate::{Admission, Gate};
 use smtpd::session::{
-    Ask, End, Gone, Grant, Input, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
-    Session, StoreAnswer,
+    Ask, End, Gone, Grant, Input, MailDomain, OpenAnswer, Output, PasswordAnswer, Peer, Policy,
+    RecipientAnswer, Service, Session, StoreAnswer,
 };
 use watcher::engine::{Engine, Exemptions};
 use watcher::event::Kind;
@@ -132,6 +132,7 @@ impl World {
                 finding: Finding::Listed(self.listed_because.clone()),
                 origin: Origin::Query,
             }),
+            Ask::Inquire(_) => Input::Inquired(smtpd::session::Finding::Domain(MailDomain::Takes)),
             Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 77 }),
             Ask::Store => Input::Stored(StoreAnswer::Stored),
         }

@@ -9,7 +9,7 @@ use logline::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::config::Config;
+use crate::config::{Config, OnStop};
 use crate::control::{Command, Wake};
 use crate::engine::{End, Exemptions, Input, Output};
 use crate::feed::{Arrival, Feed};
@@ -90,6 +90,7 @@ impl Daemon {
                 self.look_around();
                 self.count_dropped();
                 self.look_for_logs();
+                self.desk.hooks.look_after();
                 self.tick();
             }
             if self.saver.is_due() {
@@ -98,7 +99,11 @@ impl Daemon {
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.save();
-        tracing::info!("stopped; bans stay in force until they end");
+        self.desk.hooks.stop();
+        match self.config.on_stop {
+            OnStop::Keep => tracing::info!("stopped; bans stay in force until they end"),
+            OnStop::Flush => self.enforcer.flush(),
+        }
         Ok(())
     }
 
@@ -315,7 +320,7 @@ fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Opt
         return;
     }
     let Acting { enforcer, saver, metrics, desk } = acting;
-    let began = Instant::now();
+    let (began, was_whole) = (Instant::now(), enforcer.is_whole());
     match enforcer.carry_out(out, now) {
         Ok(true) => {
             metrics.firewall.applied_in(began.elapsed());
@@ -324,7 +329,16 @@ fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Opt
             }
         }
         Ok(false) => {}
-        Err(_) => metrics.firewall.refused(),
+        Err(error) => {
+            metrics.firewall.refused();
+            if was_whole {
+                desk.tell(&Item::new(
+                    Topic::FirewallTrouble,
+                    now,
+                    format!("the firewall refuses a ban: {error}"),
+                ));
+            }
+        }
     }
     for output in out.iter() {
         metrics.bans.note(output);

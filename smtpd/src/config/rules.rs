@@ -1,0 +1,131 @@
+//! The policies of the gate. A key that stands at the top has the name of qmail's control file, and counts before it.
+
+use std::time::Duration;
+
+use settings::{DeValue, Table, Text, Value, one_of};
+
+use super::Domain;
+use super::control::Control;
+use crate::cdb::Cdb;
+use crate::rules::{BadLists, Early, HeloPolicy, Hosts, Pattern, Patterns, Rules};
+
+pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
+    let greet = root.table_or_empty("greet");
+    let helo = root.table_or_empty("helo");
+    let sender = root.table_or_empty("sender");
+    let limits = root.table_or_empty("limits");
+    let bounces = root.table_or_empty("bounces");
+    Rules {
+        greeting: root.get("smtpgreeting").or_else(|| control.line("smtpgreeting")),
+        rcpthosts: hosts(root, control),
+        localiphost: domain(root, control, "localiphost"),
+        moreipme: root.get("moreipme").or_else(|| control.entries("moreipme")).unwrap_or_default(),
+        greet_delay: greet.get_or("delay", Duration::ZERO),
+        early: greet.get_or("early", Early::Reject),
+        helo: helo.get_or("policy", HeloPolicy::Off),
+        bad: BadLists {
+            helo: patterns(root, control, "badhelo"),
+            helo_norelay: patterns(root, control, "badhelonorelay"),
+            sender: patterns(root, control, "badmailfrom"),
+            sender_norelay: patterns(root, control, "badmailfromnorelay"),
+            recipient: patterns(root, control, "badrcptto"),
+            recipient_norelay: patterns(root, control, "badrcpttonorelay"),
+        },
+        reject_relay_probes: switch(root, control, "rejectrelaytest"),
+        reject_null_sender: switch(root, control, "rejectnullsenders"),
+        one_recipient_of_a_bounce: bounces.get_or("one_recipient", false),
+        one_bad_recipient_spoils: limits.get_or("one_bad_recipient_spoils", false),
+        bad_recipients_max: (limits.get("bad_recipients_max"))
+            .or_else(|| control.number_as("brtlimit"))
+            .unwrap_or(0),
+        session_recipients_max: limits.get_or("session_recipients_max", 0),
+        session_bad_recipients_max: limits.get_or("session_bad_recipients_max", 0),
+        sender_domain: sender.get_or("domain", false),
+    }
+}
+
+fn switch(root: &Table<'_>, control: &Control, name: &str) -> bool {
+    root.get(name).or_else(|| control.is_on(name)).unwrap_or(false)
+}
+
+/// A domain, of the settings or of the control file of the same name.
+pub(super) fn domain(root: &Table<'_>, control: &Control, name: &str) -> Option<String> {
+    let own = root.get::<Text<Domain>>(name).map(|Text(Domain(name))| name);
+    own.or_else(|| {
+        let line = control.line(name)?;
+        let read = line.parse::<Domain>();
+        read.inspect_err(|error| control.mistake(name, 1, (*error).to_owned())).ok().map(|Domain(name)| name)
+    })
+}
+
+fn patterns(root: &Table<'_>, control: &Control, name: &str) -> Patterns {
+    let own = root.get::<Vec<Text<Pattern>>>(name);
+    let own = own.map(|own| own.into_iter().map(|Text(pattern)| pattern).collect());
+    Patterns::new(own.or_else(|| control.entries(name)).unwrap_or_default())
+}
+
+fn hosts(root: &Table<'_>, control: &Control) -> Hosts {
+    let own = root.get::<Vec<String>>("rcpthosts");
+    let names = own.or_else(|| Some(control.lines("rcpthosts")?.into_iter().map(|(_, line)| line).collect()));
+    let place = root.place("morercpthosts");
+    let (path, is_own) = match root.path("morercpthosts") {
+        Some(path) => (Some(path), true),
+        None => (control.file("morercpthosts.cdb"), false),
+    };
+    let more = path.and_then(|path| {
+        let read = Cdb::read(&path);
+        read.inspect_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            if is_own {
+                root.document().mistake_at(place, message);
+            } else {
+                control.mistake("morercpthosts.cdb", 1, message);
+            }
+        })
+        .ok()
+    });
+    Hosts::new(names.unwrap_or_default(), more)
+}
+
+/// The domains that are delivered here: `locals`, and whole domains of `virtualdomains`.
+pub(super) fn domains(control: &Control) -> Option<Vec<String>> {
+    let locals = control.entries::<Domain, _>("locals");
+    let whole = |(_, line): (usize, String)| {
+        let (domain, prefix) = line.split_once(':')?;
+        // A single address, all below a name, or one that is not virtual after all.
+        let is_whole = !domain.contains('@') && !domain.starts_with('.') && !prefix.is_empty();
+        domain.parse::<Domain>().ok().filter(|_| is_whole)
+    };
+    let virtuals = control.lines("virtualdomains").map(|lines| lines.into_iter().filter_map(whole).collect());
+    let found: Vec<Domain> = match (locals, virtuals) {
+        (None, None) => return None,
+        (locals, virtuals) => {
+            locals.into_iter().chain(virtuals).flat_map(|domains: Vec<Domain>| domains).collect()
+        }
+    };
+    Some(found.into_iter().map(|Domain(name)| name).collect())
+}
+
+impl Value for HeloPolicy {
+    const EXPECTED: &'static str = "\"off\", \"lenient\", \"rfc\" or \"strict\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(
+            value,
+            &[
+                ("off", HeloPolicy::Off),
+                ("lenient", HeloPolicy::Lenient),
+                ("rfc", HeloPolicy::Rfc),
+                ("strict", HeloPolicy::Strict),
+            ],
+        )
+    }
+}
+
+impl Value for Early {
+    const EXPECTED: &'static str = "\"reject\" or \"ignore\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(value, &[("reject", Early::Reject), ("ignore", Early::Ignore)])
+    }
+}
