@@ -19,6 +19,9 @@ use crate::filter::{Captures, Filter, GroupFinder, Matcher, Pattern, Rule};
 /// looked up again.
 const PROGRAMS_MAX: usize = 256;
 
+/// A name that is longer is nobody's, and is looked up each time.
+const PROGRAM_BYTES_MAX: usize = 64;
+
 /// The patterns of some filters.
 #[derive(Debug)]
 pub(super) struct Patterns {
@@ -189,7 +192,7 @@ impl Patterns {
                 search.runs.push(Run { together, sieve: Sieve::default() });
                 search.runs.len() - 1
             });
-            if let Some(program) = program {
+            if let Some(program) = program.filter(|program| program.len() <= PROGRAM_BYTES_MAX) {
                 if search.programs.len() >= PROGRAMS_MAX {
                     search.programs.clear();
                 }
@@ -235,6 +238,9 @@ impl Recent {
     }
 
     fn keep(&mut self, program: &[u8], author: Author) {
+        if program.len() > PROGRAM_BYTES_MAX {
+            return;
+        }
         if let Some(place) = self.0.get_mut(Recent::place(program)) {
             *place = Some((program.into(), author));
         }
@@ -248,8 +254,8 @@ impl Recent {
 
 impl Together {
     /// One of these patterns by its number, and where it stands.
-    fn pattern<'p>(&self, patterns: &'p Patterns, number: u16) -> Option<(Place, &'p Pattern)> {
-        patterns.pattern(*self.patterns.get(usize::from(number))?)
+    fn pattern<'p>(&self, patterns: &'p Patterns, number: u32) -> Option<(Place, &'p Pattern)> {
+        patterns.pattern(*self.patterns.get(usize::try_from(number).ok()?)?)
     }
 }
 
