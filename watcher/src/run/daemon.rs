@@ -16,7 +16,7 @@ use crate::feed::{Arrival, Feed};
 use crate::interpret::Reading;
 use crate::jail::Mode;
 use crate::metrics::Metrics;
-use crate::news::{Item, Topic};
+use crate::news::{self, AT_ONCE_MAX, Item, Topic};
 use crate::pace::Pace;
 use crate::quota::Notice;
 use crate::run::clock;
@@ -354,9 +354,12 @@ fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Opt
             }
         }
     }
-    for output in out.iter() {
-        metrics.bans.note(output);
-        tell(output);
+    out.iter().for_each(|output| metrics.bans.note(output));
+    if out.len() <= AT_ONCE_MAX {
+        out.iter().for_each(tell);
+    } else {
+        // A file of a hundred thousand addresses is one line in the log, and not a second's work.
+        news::of_outputs(out, now).iter().for_each(|item| tracing::info!("{}", item.news.text));
     }
     desk.outputs(out, now);
     saver.note(std::mem::take(out));
