@@ -41,10 +41,36 @@ pub enum Found<'a> {
     SpokeEarly,
     /// `GREETDELAY from IP: client sent data before greeting. ignoring`
     SpokeEarlyIgnored,
+    /// `watcher: auth-only at IP`, `watcher: slow at IP`: the watcher asked for it.
+    Word(Word),
     /// `GREETDELAY from IP: client disconnected`
     GoneEarly,
 }
 
+/// What a watcher may ask a server to do about a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    /// To take its mail after a login only.
+    AuthOnly,
+    /// To answer it slowly.
+    Slow,
+}
+
+impl Word {
+    /// All of them.
+    pub const ALL: &'static [Word] = &[Word::AuthOnly, Word::Slow];
+
+    /// The name as a log line has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Word::AuthOnly => "auth-only",
+            Word::Slow => "slow",
+        }
+    }
+}
+
+const WATCHER: &[u8] = b"watcher: ";
 const TITLE: &[u8] = b"qmail-smtpd[";
 const EXCESSIVE: &[u8] = b"badrcptto: excessive rcptto violations hanging up on ";
 const GREETDELAY: &[u8] = b"GREETDELAY from ";
@@ -77,6 +103,12 @@ impl<'a> Guard<'a> {
             };
             return Some(Guard { pid, address, found });
         }
+        if let Some(rest) = rest.strip_prefix(WATCHER) {
+            let mut line = Scan(rest);
+            let name = line.until_literal(b" at ")?;
+            let word = Word::ALL.iter().find(|word| word.name().as_bytes() == name)?;
+            return Some(Guard { pid, address: scan::address(line.0)?, found: Found::Word(*word) });
+        }
         let list = match line.until_literal(b": <")? {
             b"badhelo" => BadList::Helo,
             b"badmailfrom" => BadList::MailFrom,
@@ -105,6 +137,7 @@ impl fmt::Display for Guard<'_> {
             Found::BadRecipients => {
                 write!(f, "badrcptto: excessive rcptto violations hanging up on {address}")
             }
+            Found::Word(word) => write!(f, "watcher: {} at {address}", word.name()),
             Found::SpokeEarly => write!(f, "GREETDELAY from {address}: client sent data before greeting"),
             Found::SpokeEarlyIgnored => {
                 write!(f, "GREETDELAY from {address}: client sent data before greeting. ignoring")

@@ -201,6 +201,8 @@ reasons! {
     TooManyConnections = "toomanyconnections";
     /// The client's name is none it may have, by itself or by what name servers say of it.
     Helo = "helo";
+    /// The watcher asks for it.
+    Watcher = "watcher";
     /// This host's own addresses are unknown.
     UnknownIpMe = "unknown_ip_me";
     /// A command that is known and not offered (502).

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use logline::{
     Auth, AuthOutcome, BadList, Channel, Chkuser, ChkuserOutcome, DeliveryOutcome, Encryption, Endpoint,
     Fingerprint, Foreign, Found, Guard, Mechanism, Phase, Qlog, Queue, Rbl, RblResult, RblSource, Rblsmtpd,
-    Reason, Record, Said, SessionId, Slots, Smtpd, SmtpdEvent, Tcpserver, Text, Verdict,
+    Reason, Record, Said, SessionId, Slots, Smtpd, SmtpdEvent, Tcpserver, Text, Verdict, Word,
 };
 
 const PID: SessionId = SessionId(8155);
@@ -288,6 +288,7 @@ fn blocklist_lines() {
         guard(Found::SpokeEarlyIgnored),
         "qmail-smtpd[8155]: GREETDELAY from 198.51.100.7: client sent data before greeting. ignoring",
     );
+    check(guard(Found::Word(Word::AuthOnly)), "qmail-smtpd[8155]: watcher: auth-only at 198.51.100.7");
     check(guard(Found::GoneEarly), "qmail-smtpd[8155]: GREETDELAY from 198.51.100.7: client disconnected");
     let said = |said| Record::Rblsmtpd(Rblsmtpd { address: ip("198.51.100.7"), pid: PID, said });
     check(

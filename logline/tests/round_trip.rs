@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use logline::{
     Auth, AuthOutcome, BadList, Channel, Chkuser, ChkuserOutcome, DeliveryOutcome, Encryption, Endpoint,
     Fingerprint, Found, Guard, Mechanism, Phase, Qlog, Queue, Rbl, RblResult, RblSource, Rblsmtpd, Reason,
-    Record, Said, SessionId, Slots, Smtpd, SmtpdEvent, Tcpserver, Text, Verdict,
+    Record, Said, SessionId, Slots, Smtpd, SmtpdEvent, Tcpserver, Text, Verdict, Word,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -181,6 +181,7 @@ fn guard() -> impl Strategy<Value = Guard<'static>> {
         (select(BadList::ALL), text()).prop_map(|(list, value)| Found::Forbidden { list, value }),
         Just(Found::BadRecipients),
         Just(Found::SpokeEarly),
+        select(Word::ALL).prop_map(Found::Word),
         Just(Found::SpokeEarlyIgnored),
         Just(Found::GoneEarly),
     ];

@@ -5,6 +5,8 @@
 //! | `hostname` | the system's | the name in greeting, Received fields and bounces |
 //! | `domains` | `[hostname]` | domains whose mail is delivered here |
 //! | `state` | `/var/lib/postern` | directory of queue and keys |
+//! | `rules` | none | tcpserver's rules, as text or as cdb, for `run`: who may connect, and what is special about whom |
+//! | `words` | none | a file of what the watcher asks to do about whom |
 //! | `control` | `/var/qmail/control` | qmail's control files, for what these settings do not say; `off`: none |
 //! | `defaulthost` | the first of `domains` | the domain of a login and of a postmaster without one |
 //! | `smtpgreeting` | `hostname` | what greeting and farewell begin with |
@@ -169,6 +171,10 @@ pub struct Config {
     pub queue_messages_max: usize,
     /// `[[recipients]]`
     pub recipients: Vec<RecipientSource>,
+    /// `rules`
+    pub rules: Option<PathBuf>,
+    /// `words`
+    pub words: Option<PathBuf>,
     /// `queue`; our own where none is named.
     pub queue: Option<Program>,
     /// `[dns] servers`; those of the system where none are named.
@@ -274,6 +280,8 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         log: log::log(&root.table_or_empty("log")),
         connections: limits::connections(&limits, control),
         recipients: recipients::recipients(root, control),
+        rules: root.path("rules"),
+        words: root.path("words"),
         queue: root.path("queue").map(Program),
         queue_messages_max: limits.get_or("queue_messages_max", QUEUE_MESSAGES_MAX) as usize,
         name_servers: network::name_servers(root),

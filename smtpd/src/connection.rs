@@ -14,9 +14,11 @@ use crate::queue::{Parcel, QueueHandle};
 use crate::recipients::Recipients;
 use crate::session::{Ask, End, Gone, Input, OpenAnswer, Output, Policy, Session, StoreAnswer};
 use crate::stop::Stop;
+use crate::tcprules::TcpRules;
 use crate::telemetry::Telemetry;
 use crate::tls::Keeper;
 use crate::wire::Wire;
+use crate::words::Words;
 
 /// What is read at once. Memory of an idle connection is mostly this.
 const READ_BYTES: usize = 16 * 1024;
@@ -41,6 +43,10 @@ pub struct Shared {
     pub queue: QueueHandle,
     /// Who is asked about clients.
     pub blocklists: Arc<Bureau>,
+    /// What is special about whom.
+    pub rules: Option<TcpRules>,
+    /// What the watcher asks to do about whom.
+    pub words: Option<Words>,
     /// Who answers questions about clients and senders.
     pub inquirer: Inquirer,
     /// Certificate and key, if there are any.

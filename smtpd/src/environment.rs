@@ -74,6 +74,7 @@ pub fn grant(environment: &(impl Environment + ?Sized)) -> Grant {
         host: known("TCPREMOTEHOST"),
         info: known("TCPREMOTEINFO"),
         identify: known("CHKUSER_IDENTIFY"),
+        word: None,
         encrypted: known("SSL_PROTOCOL").is_some() || known("SSL_CIPHER").is_some(),
     }
 }

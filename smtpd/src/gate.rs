@@ -61,6 +61,14 @@ impl Gate {
         Admission::Admitted(pid)
     }
 
+    /// A connection came that a rule does not let in.
+    pub fn deny(&mut self, local: SocketAddr, remote: SocketAddr, facts: &mut Vec<Record<'static>>) {
+        let pid = self.next_number();
+        facts.push(Record::Tcpserver(Tcpserver::Connect { pid, address: remote.ip() }));
+        facts.push(Record::Tcpserver(Tcpserver::Deny(self.endpoint(pid, local, remote))));
+        facts.push(Record::Tcpserver(Tcpserver::End { pid, status: DENIED }));
+    }
+
     /// A session is over.
     pub fn leave(&mut self, pid: SessionId, status: u32, facts: &mut Vec<Record<'static>>) {
         let Some(client) = self.open.remove(&pid) else {

@@ -162,7 +162,9 @@ impl Recipients {
 
     async fn ask(&self, backend: &Backend, mailbox: &Mailbox, context: &Context) -> RecipientAnswer {
         match backend {
-            Backend::Users => self.user(mailbox),
+            Backend::Users if self.locals.have(&mailbox.domain_key()) => self.user(mailbox),
+            // Its mailboxes are elsewhere, and so are the users.
+            Backend::Users => RecipientAnswer::AnyOfDomain,
             Backend::List(list) => list.look_up(mailbox),
             Backend::Assign(assign) => told(assign.has(mailbox)),
             Backend::Tree(tree) => told(tree.home(mailbox).map(|home| home.is_some())),

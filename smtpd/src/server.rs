@@ -1,7 +1,7 @@
 //! The listeners, and the life of the whole server: start, serve, stop.
 
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +17,9 @@ use crate::config::Listen;
 use crate::connection::{Connection, Place, Shared};
 use crate::gate::Admission;
 use crate::proxy::{self, Addresses};
-use crate::session::{Grant, Peer, Rejection, Service, Session, refusal};
+use crate::session::{Grant, Peer, Policy, Rejection, Service, Session, refusal};
 use crate::stop::Stop;
+use crate::tcprules::Door;
 use crate::wire::{Stream, Wire};
 
 /// How long sessions and deliveries may go on after the server was told to stop.
@@ -156,12 +157,18 @@ impl Arrival {
     fn admit(self, local: Option<SocketAddr>, remote: SocketAddr, alive: mpsc::Sender<()>) {
         let local = local.or_else(|| self.stream.local_addr().ok()).map_or(unknown(), canonical);
         let mut facts: Vec<Record<'static>> = Vec::new();
+        let Some((policy, grant)) = self.door(remote.ip()) else {
+            let mut gate = self.shared.gate();
+            gate.deny(local, remote, &mut facts);
+            facts.iter().for_each(|fact| self.shared.telemetry.note(fact));
+            return;
+        };
         let admission = {
             let mut gate = self.shared.gate();
             let admission = gate.enter(local, remote, &mut facts);
             if let Admission::Denied(session) = admission {
                 // Before `end`, so that the session is still bound to its address.
-                let peer = self.peer(session, local, remote);
+                let peer = self.peer(session, local, remote, grant.clone());
                 let denied = refusal(&self.shared.policy, peer, Rejection::TooManyConnections);
                 facts.insert(facts.len().saturating_sub(1), denied.fact);
                 self.turn_away(&denied.reply);
@@ -175,7 +182,7 @@ impl Arrival {
             return;
         };
         let place = Place::new(Arc::clone(&self.shared), number);
-        let session = Session::new(Arc::clone(&self.shared.policy), self.peer(number, local, remote), now());
+        let session = Session::new(policy, self.peer(number, local, remote, grant), now());
         // Replies are written whole; waiting for more to send would only delay them.
         if let Err(error) = self.stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -190,14 +197,25 @@ impl Arrival {
         });
     }
 
-    fn peer(&self, session: logline::SessionId, local: SocketAddr, remote: SocketAddr) -> Peer {
+    /// What is special about a client; `None` where it is not let in.
+    fn door(&self, client: IpAddr) -> Option<(Arc<Policy>, Grant)> {
+        let (policy, mut grant) = match self.shared.rules.as_ref().map(|rules| rules.door(client)) {
+            None => (Arc::clone(&self.shared.policy), Grant::default()),
+            Some(Door::Closed) => return None,
+            Some(Door::Open(policy, grant)) => (policy, grant),
+        };
+        grant.word = self.shared.words.as_ref().and_then(|words| words.about(client, now()));
+        Some((policy, grant))
+    }
+
+    fn peer(&self, session: logline::SessionId, local: SocketAddr, remote: SocketAddr, grant: Grant) -> Peer {
         Peer {
             session,
             service: self.service,
             tls_available: self.shared.tls.is_some(),
             local,
             remote,
-            grant: Grant::default(),
+            grant,
         }
     }
 

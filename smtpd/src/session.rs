@@ -313,6 +313,7 @@ impl Session {
     fn command(&mut self, now: Timestamp, line: &[u8], out: &mut Vec<Output>) {
         let command = Command::parse(line);
         self.hear(line, command.as_ref(), out);
+        self.slow_down(out);
         if self.is_idle_too_long(command.as_ref()) {
             self.refuse(Rejection::TooManyCommands, About::Session, out);
             return self.close(End::GaveUp, out);

@@ -325,6 +325,8 @@ fn guard_fact(guard: &Guard<'_>) -> Fact {
     match guard.found {
         Found::Forbidden { .. } => Fact::Forbidden,
         Found::BadRecipients => Fact::Limit,
+        // Our own word, come back.
+        Found::Word(_) => Fact::Note,
         Found::SpokeEarly | Found::SpokeEarlyIgnored | Found::GoneEarly => Fact::Greeting,
     }
 }

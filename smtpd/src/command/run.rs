@@ -20,8 +20,10 @@ use crate::queue::{Courier, Delivering, Router, Store};
 use crate::recipients::Recipients;
 use crate::server::{self, Listener};
 use crate::stop;
+use crate::tcprules::TcpRules;
 use crate::tls::Keeper;
 use crate::users::UserFile;
+use crate::words::Words;
 use crate::{telemetry::Telemetry, web};
 
 /// Threads for what blocks: file writes and password checks. More would only wait for the same disk.
@@ -88,10 +90,12 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
     let blocklists =
         Arc::new(Bureau::open(&policy.blocklists, names.clone(), config.state.join("dnsbl.jsonl")));
     let shared = Shared {
-        policy,
+        policy: Arc::clone(&policy),
         telemetry: Arc::clone(telemetry),
         gate,
         recipients,
+        rules: config.rules.as_ref().map(|path| TcpRules::new(path, Arc::clone(&policy))),
+        words: config.words.as_ref().map(|path| Words::new(path)),
         authority,
         queue,
         blocklists,

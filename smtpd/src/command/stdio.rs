@@ -28,6 +28,7 @@ use crate::telemetry::Telemetry;
 use crate::tls::Keeper;
 use crate::users::UserFile;
 use crate::wire::{self, Stream, Wire};
+use crate::words::Words;
 
 /// What stands on the command line: qmail-smtpd's arguments with the login patch.
 #[derive(Clone, Debug, Default)]
@@ -154,6 +155,9 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
         recipients: Arc::new(Recipients::of(config, users)),
         authority,
         queue,
+        // tcpserver has its own.
+        rules: None,
+        words: config.words.as_ref().map(|path| Words::new(path)),
         inquirer: Inquirer::new(names),
         tls,
     }))
@@ -178,7 +182,8 @@ impl Arrival {
             telemetry.note(&Record::Tcpserver(Tcpserver::Ok(self.endpoint(pid, &config.policy.hostname))));
         }
         let service = if OfProcess.is_on("SMTPS") { Service::Smtps } else { Service::Smtp };
-        let grant = environment::grant(&OfProcess);
+        let mut grant = environment::grant(&OfProcess);
+        grant.word = shared.words.as_ref().and_then(|words| words.about(self.remote.ip(), now()));
         let tls_available = shared.tls.is_some() && !grant.encrypted;
         let peer =
             Peer { session: pid, service, tls_available, local: self.local, remote: self.remote, grant };

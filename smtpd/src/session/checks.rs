@@ -1,11 +1,17 @@
 //! The policies of the gate, in the order of a session: what costs nothing comes before what asks somebody, and what
 //! asks somebody only for a recipient that exists.
 
+use std::time::Duration;
+
 use logline::{ChkuserOutcome, Found, Guard, Record, Text, Timestamp};
 
 use crate::mailbox::Mailbox;
 use crate::rules::{Early, HeloFault, HeloNames, Trust, is_relay_probe};
 use crate::session::{About, Answer, Ask, End, Output, RecipientAnswer, Rejection, Service, Session, State};
+use crate::words::Asked;
+
+/// What each command costs a client that the watcher wants slow.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// What has to be asked about a client or a sender once a recipient is found to exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +114,42 @@ impl Session {
                 true
             }
         }
+    }
+
+    /// Writes down what the watcher asks about this client, so that the journal tells why it is treated so.
+    pub(super) fn take_word(&mut self, out: &mut Vec<Output>) {
+        if let Some(word) = &self.peer.grant.word {
+            let found = match word.asked {
+                Asked::AuthOnly => logline::Word::AuthOnly,
+                Asked::Slow => logline::Word::Slow,
+            };
+            self.note_guard(Found::Word(found), out);
+        }
+    }
+
+    /// What each command costs a client that the watcher wants slow.
+    pub(super) fn slow_down(&self, out: &mut Vec<Output>) {
+        if self.peer.grant.word.as_ref().is_some_and(|word| word.asked == Asked::Slow) && self.login.is_none()
+        {
+            out.push(Output::Pause(SLOW));
+        }
+    }
+
+    /// Refuses MAIL before a login where the watcher asks for that.
+    pub(super) fn refuses_without_login(&mut self, about: About<'_>, out: &mut Vec<Output>) -> bool {
+        let Some(word) = self.peer.grant.word.clone().filter(|word| word.asked == Asked::AuthOnly) else {
+            return false;
+        };
+        if self.may_relay() {
+            return false;
+        }
+        let usual = Rejection::AuthOnly.answer();
+        let text = match word.reason.as_str() {
+            "" => usual.text.to_owned(),
+            reason => format!("{} [{reason}]", usual.text),
+        };
+        self.refuse_with(Rejection::AuthOnly, Answer { text: &text, ..usual }, about, out);
+        true
     }
 
     /// Why MAIL is refused whatever the recipient will be.

@@ -16,6 +16,9 @@ impl Session {
         if let Some(rejection) = self.not_allowed_to_mail() {
             return self.refuse(rejection, about, out);
         }
+        if self.refuses_without_login(about, out) {
+            return;
+        }
         // A new MAIL begins anew, as in qmail; what stood before is gone even where this one is refused.
         self.forget_message(out);
         if let Some(rejection) = self.not_an_address_here(path, parameters.smtputf8) {

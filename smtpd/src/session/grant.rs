@@ -1,6 +1,7 @@
 //! What is special about one client: what the program in front of this one, or a rule for its address, says of it.
 
 use crate::mailbox::Mailbox;
+use crate::words::Word;
 
 /// What a client is granted or denied before it has said a word. Nothing, unless somebody says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Grant {
     pub info: Option<Vec<u8>>,
     /// The administrator's mark for this service (`CHKUSER_IDENTIFY`).
     pub identify: Option<Vec<u8>>,
+    /// What the watcher asks to do about it.
+    pub word: Option<Word>,
     /// Its connection is encrypted, by the program in front (sslserver).
     pub encrypted: bool,
 }

@@ -11,6 +11,7 @@ impl Session {
             self.encryption = Some(Encryption::Ssl);
         }
         self.take_verdict(out);
+        self.take_word(out);
         match self.peer.service {
             Service::Smtp | Service::Submission => self.greet_in_time(out),
             Service::Smtps => {

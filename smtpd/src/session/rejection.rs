@@ -147,6 +147,8 @@ rejections! {
     CannotVerify = 421, "4.3.0", "unable to verify recipient (#4.3.0)", Rcptcheck, "cannotverify";
     /// That program could not be run: our trouble, no offence.
     CannotExecute = 421, "4.3.0", "unable to execute recipient check (#4.3.0)", Rcptcheck, "cannotexecute";
+    /// A client of whom the watcher says that its mail is taken after a login only. The reason is said.
+    AuthOnly = 451, "4.7.1", "sorry, mail from your address is taken after a login only, for now (#4.7.1)", Watcher, "authonly";
     /// More recipients than a session may have.
     SessionRecipients = 550, "5.5.3", "sorry, reached maximum number of recipients allowed in one session (#5.5.3)", Chkuser, "maxrcpt";
     /// More recipients that do not exist than a session may try.

@@ -10,6 +10,7 @@
 mod clients;
 mod commands;
 mod delivery;
+mod gate;
 mod house;
 mod life;
 mod logins;

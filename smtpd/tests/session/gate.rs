@@ -2,9 +2,10 @@
 
 use expect_test::{Expect, expect};
 use smtpd::rules::{BadLists, Early, HeloPolicy, Hosts, Pattern, Patterns, Rules};
-use smtpd::session::{Policy, Service};
+use smtpd::session::{Input, Policy, Service, Session};
+use smtpd::words::{Asked, Word};
 
-use crate::world::{World, converse, policy};
+use crate::world::{NOON, World, converse, peer, policy};
 
 const CLIENT: &str = "203.0.113.7:40000";
 
@@ -525,5 +526,80 @@ fn mail_is_taken_for_domains_that_are_delivered_elsewhere() {
             S: 221 gate.example.org NO UCE
             *: close 0
         "#]],
+    );
+}
+
+#[track_caller]
+fn check_asked(asked: Asked, script: &str, expected: &Expect) {
+    let mut world = World::under(policy(), Service::Smtp, CLIENT);
+    let mut peer = peer(Service::Smtp, CLIENT);
+    peer.grant.word = Some(Word { asked, reason: "spam-source".into() });
+    world.session = Session::new(std::sync::Arc::new(policy()), peer, NOON);
+    world.transcript.clear();
+    world.feed(Input::Connected);
+    let transcript = converse(world, script);
+    let shown = transcript.lines().filter(|line| !line.starts_with("L: CHKUSER"));
+    expected.assert_eq(&shown.map(|line| format!("{line}\n")).collect::<String>());
+}
+
+#[test]
+fn the_watchers_word_is_kept_until_the_client_logs_in() {
+    check_asked(
+        Asked::AuthOnly,
+        "C: EHLO x\nC: MAIL FROM:<a@b.example>\nC: STARTTLS\nC: EHLO x\nC: AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldA==\n\
+         C: MAIL FROM:<alice@example.org>",
+        &expect![[r#"
+            L: qmail-smtpd[7]: watcher: auth-only at 203.0.113.7
+            S: 220 mx.example.org ESMTP
+            C: EHLO x
+            S: 250-mx.example.org
+            S: 250-STARTTLS
+            S: 250-PIPELINING
+            S: 250-SMTPUTF8
+            S: 250-8BITMIME
+            S: 250-CHUNKING
+            S: 250-ENHANCEDSTATUSCODES
+            S: 250-DSN
+            S: 250-LIMITS RCPTMAX=100
+            S: 250 SIZE 1000
+            C: MAIL FROM:<a@b.example>
+            L: qlogenvelope: result=rejected code=451 reason=watcher detail=authonly helo=x mailfrom=a@b.example rcptto= relay=no rcpthosts= size= authuser= authtype= encrypted= sslverified=no localip=192.0.2.25 localport=25 remoteip=203.0.113.7 remoteport=40000 remotehost=unknown qp= pid=7
+            S: 451 4.7.1 sorry, mail from your address is taken after a login only, for now (#4.7.1) [spam-source]
+            C: STARTTLS
+            S: 220 2.0.0 ready for tls
+            *: handshake
+            C: EHLO x
+            S: 250-mx.example.org
+            S: 250-PIPELINING
+            S: 250-SMTPUTF8
+            S: 250-8BITMIME
+            S: 250-CHUNKING
+            S: 250-ENHANCEDSTATUSCODES
+            S: 250-DSN
+            S: 250-LIMITS RCPTMAX=100
+            S: 250-AUTH LOGIN PLAIN
+            S: 250 SIZE 1000
+            C: AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldA==
+            L: qmail-smtpd[7]: auth: auth-success type=plain user=<alice@example.org>
+            L: qlogenvelope: result=accepted code=235 reason=authaccepted detail= helo=x mailfrom= rcptto= relay=yes rcpthosts= size= authuser=alice@example.org authtype=plain encrypted=tls sslverified=no localip=192.0.2.25 localport=25 remoteip=203.0.113.7 remoteport=40000 remotehost=unknown qp= pid=7
+            S: 235 2.7.0 ok, go ahead (#2.0.0)
+            C: MAIL FROM:<alice@example.org>
+            S: 250 2.1.0 ok
+        "#]],
+    );
+    check_asked(
+        Asked::Slow,
+        "C: HELO x\nC: QUIT",
+        &expect![[r#"
+        L: qmail-smtpd[7]: watcher: slow at 203.0.113.7
+        S: 220 mx.example.org ESMTP
+        C: HELO x
+        *: pause 5s
+        S: 250 mx.example.org
+        C: QUIT
+        *: pause 5s
+        S: 221 mx.example.org
+        *: close 0
+    "#]],
     );
 }
