@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Where rustup puts cargo, and where nft and ip are, for a shell that has neither in its path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help run demo check test bench bench-day-model bench-tailers fuzz soak
+.PHONY: help run demo check test bench bench-day-model bench-servers bench-tailers fuzz soak
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do \
@@ -37,6 +37,11 @@ bench: ## measure again every figure that is published
 bench-tailers: ## what other tailers make of the logs that ours follows
 	@scripts/packages test
 	cargo run --locked --release --manifest-path bench/tailers/Cargo.toml
+
+bench-servers: ## what sessions cost our server, Postfix, and tcpserver with rblsmtpd
+	@scripts/packages test
+	cargo build --locked --release -p smtpd
+	cargo run --locked --release --manifest-path bench/servers/Cargo.toml -- target/release/postern-smtpd
 
 bench-day-model: ## what a blocklist is asked in a day, with an old server and with ours
 	@scripts/packages test
