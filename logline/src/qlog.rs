@@ -198,6 +198,8 @@ reasons! {
     TooManyConnections = "toomanyconnections";
     /// The client's name is none it may have, by itself or by what name servers say of it.
     Helo = "helo";
+    /// The machine is too busy.
+    Load = "load";
     /// The watcher asks for it.
     Watcher = "watcher";
     /// This host's own addresses are unknown.

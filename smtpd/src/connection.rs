@@ -9,6 +9,8 @@ use crate::blocklist::Bureau;
 use crate::clock::now;
 use crate::gate::Gate;
 use crate::inquiry::Inquirer;
+use crate::load::Load;
+use crate::pace::Pace;
 use crate::password::Authority;
 use crate::queue::{Parcel, QueueHandle};
 use crate::recipients::Recipients;
@@ -45,6 +47,10 @@ pub struct Shared {
     pub blocklists: Arc<Bureau>,
     /// What is special about whom.
     pub rules: Option<TcpRules>,
+    /// How fast connections may come.
+    pub pace: Pace,
+    /// How busy the machine is.
+    pub load: Option<Load>,
     /// What the watcher asks to do about whom.
     pub words: Option<Words>,
     /// Who answers questions about clients and senders.

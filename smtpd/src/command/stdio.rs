@@ -16,7 +16,9 @@ use crate::connection::{Connection, Shared};
 use crate::environment::{self, Environment as _, OfProcess};
 use crate::gate::Gate;
 use crate::inquiry::Inquirer;
+use crate::load::Load;
 use crate::names::Names;
+use crate::pace::{Pace, Rates};
 use crate::password::{Authority, Checker, Checkpassword};
 use crate::queue::{
     Courier, Delivering, Dropbox, Program, QueueHandle, Router, Store, StoreError, orders_wait,
@@ -151,14 +153,16 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
             config.state.join("dnsbl.jsonl"),
         )),
         telemetry: Arc::clone(telemetry),
+        inquirer: Inquirer::new(names, &policy),
         policy,
         recipients: Arc::new(Recipients::of(config, users)),
         authority,
         queue,
         // tcpserver has its own.
         rules: None,
+        pace: Pace::new(Rates::default()),
+        load: config.load_max.map(Load::new),
         words: config.words.as_ref().map(|path| Words::new(path)),
-        inquirer: Inquirer::new(names),
         tls,
     }))
 }
@@ -184,6 +188,7 @@ impl Arrival {
         let service = if OfProcess.is_on("SMTPS") { Service::Smtps } else { Service::Smtp };
         let mut grant = environment::grant(&OfProcess);
         grant.word = shared.words.as_ref().and_then(|words| words.about(self.remote.ip(), now()));
+        grant.is_busy = shared.load.as_ref().is_some_and(|load| load.is_high(now()));
         let tls_available = shared.tls.is_some() && !grant.encrypted;
         let peer =
             Peer { session: pid, service, tls_available, local: self.local, remote: self.remote, grant };

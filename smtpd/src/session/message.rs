@@ -142,6 +142,9 @@ impl Session {
         let reception = match answer {
             OpenAnswer::Open { qp } => {
                 out.push(Output::Body(self.received_field(now, qp).into_bytes()));
+                if let Some(field) = self.received_spf() {
+                    out.push(Output::Body(field.into_bytes()));
+                }
                 Ok(Box::new(Reception {
                     qp,
                     body: Body::new(self.policy.limits.bare_newline),
@@ -339,7 +342,7 @@ pub(crate) fn date(now: Timestamp) -> String {
 }
 
 /// A client's bytes for a header: what could end a word or a comment there becomes a question mark.
-fn readable(bytes: &[u8]) -> String {
+pub(super) fn readable(bytes: &[u8]) -> String {
     const NAME_BYTES_MAX: usize = 255;
     let keep = |b: &u8| match b {
         b'(' | b')' | b'<' | b'>' | b'\\' | b'"' | b';' | b',' => '?',

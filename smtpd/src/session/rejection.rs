@@ -145,6 +145,10 @@ rejections! {
     CannotVerify = 421, "4.3.0", "unable to verify recipient (#4.3.0)", Rcptcheck, "cannotverify";
     /// That program could not be run: our trouble, no offence.
     CannotExecute = 421, "4.3.0", "unable to execute recipient check (#4.3.0)", Rcptcheck, "cannotexecute";
+    /// More connections in a minute than a client or a network may open.
+    TooFast = 421, "4.7.0", "too many connections a minute, try again later (#4.7.0)", TooManyConnections, "rate";
+    /// A stranger, while the machine has much to do.
+    Busy = 451, "4.3.2", "sorry, this host is busy, try again later (#4.3.2)", Load, "";
     /// A client of whom the watcher says that its mail is taken after a login only. The reason is said.
     AuthOnly = 451, "4.7.1", "sorry, mail from your address is taken after a login only, for now (#4.7.1)", Watcher, "authonly";
     /// More recipients than a session may have.
@@ -157,6 +161,10 @@ rejections! {
     SenderDomain = 550, "5.1.8", "sorry, can't find a valid MX for sender domain (#5.1.8)", ChkuserSender, "sendermxinvalid";
     /// A sender whose domain could not be looked up: our trouble, no offence.
     SenderDomainUnknown = 451, "4.4.3", "DNS temporary failure (#4.4.3)", ChkuserSender, "sendermxdnstmpfail";
+    /// A client that the sender's domain does not let send. The result stands in the journal, the domain's words in the reply.
+    SpfRefused = 550, "5.7.23", "sorry, the domain of this sender does not let you send for it (#5.7.1)", Spf, "fail";
+    /// A sender whose domain could not be asked whom it lets send.
+    SpfUnavailable = 451, "4.4.3", "SPF lookup failure (#4.3.0)", Spf, "lookupfailure";
     /// A client that calls itself localhost and is elsewhere.
     HeloLocalhost = 550, "5.7.1", "sorry, you are not localhost (#5.7.1)", Helo, "localhost";
     /// A client that takes one of our names.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use expect_test::Expect;
 use logline::{Fingerprint, Record, SessionId, Timestamp};
 use smtpd::blocklist::{Blocklist, Desk, LookUp, Plan, ZoneAnswer};
-use smtpd::rules::{HeloNames, Rules};
+use smtpd::rules::{HeloNames, Rules, SpfFinding, SpfResult};
 use smtpd::session::{
     Ask, Envelope, Finding, Gone, Grant, Input, Inquiry, Limits, MailDomain, OpenAnswer, Output,
     PasswordAnswer, Peer, Policy, RecipientAnswer, Service, Session, StoreAnswer,
@@ -194,6 +194,21 @@ fn inquired(inquiry: &Inquiry) -> Finding {
                 _ => Some(Vec::new()),
             },
             reverse: Some(vec!["host.example.net".into()]),
+        }),
+        Inquiry::Spf { sender, .. } => Finding::Spf(match sender.as_deref() {
+            Some("forged@example.net") => {
+                SpfFinding { result: SpfResult::Fail, explanation: Some("ask example.net".into()) }
+            }
+            Some(sender) if sender.ends_with("@silent.example") => {
+                SpfFinding { result: SpfResult::Error, explanation: None }
+            }
+            Some(_) => SpfFinding { result: SpfResult::Pass, explanation: None },
+            None => SpfFinding { result: SpfResult::None, explanation: None },
+        }),
+        Inquiry::Listed { domain, .. } => Finding::Listed(match domain.as_str() {
+            "listed.example" => smtpd::blocklist::Finding::Listed(b"see http://list.example".to_vec()),
+            "silent.example" => smtpd::blocklist::Finding::Error("no answer".into()),
+            _ => smtpd::blocklist::Finding::Clear,
         }),
         Inquiry::Domain(domain) => Finding::Domain(match domain.as_str() {
             "example.net" => MailDomain::Takes,
