@@ -14,6 +14,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use rustix::time::{ClockId, clock_gettime};
 use settings::Document;
+use watcher::event::Kind;
 use watcher::filter::{Filter, Filters};
 use watcher::interpret::{Interpreter, Meaning};
 use watcher::tail::LineSplitter;
@@ -68,26 +69,30 @@ pub fn measure(bytes: u64) -> Result<()> {
     let (loaded, filters) = taken(shipped)?;
     writeln!(out, "understanding: all {} shipped filters, one core", filters.len())?;
     writeln!(out, "  filters loaded and checked in {:.1} ms", loaded.as_secs_f64() * 1e3)?;
-    let ordinary = Log::new(&directory.path().join("ordinary"), Mix::Ordinary, bytes)?;
-    let attack = Log::new(&directory.path().join("attack"), Mix::Attack, bytes / 4)?;
-    let split = ordinary.best(split)?;
-    ordinary.show(&mut out, "search for line feeds", split)?;
+    let log = |name, mix, bytes| Log::new(&directory.path().join(name), mix, bytes);
+    let machine = log("machine", Mix::Machine, bytes)?;
+    let mail = log("mail", Mix::Mail, bytes / 4)?;
+    let attack = log("attack", Mix::Attack, bytes / 4)?;
+    machine.show(&mut out, "search for line feeds", machine.best(split)?)?;
     let mut read = 0;
-    for (name, log) in [("one line in ten is an offence", &ordinary), ("every line is an offence", &attack)] {
-        let mut events = 0;
+    for (name, log) in
+        [("the whole machine's log", &machine), ("mail alone", &mail), ("offences alone", &attack)]
+    {
+        let mut seen = Seen::default();
         let took = log.best(|path| {
-            let (lines, found) = understand(path, &filters)?;
-            events = found;
-            Ok(lines)
+            seen = understand(path, &filters)?;
+            Ok(seen.lines)
         })?;
         log.show(&mut out, name, took)?;
-        writeln!(out, "    {:.1} % of the lines are events", 100.0 * events as f64 / log.lines as f64)?;
+        let share = |count: u64| 100.0 * count as f64 / log.lines as f64;
+        let (events, offences) = (share(seen.events), share(seen.offences));
+        writeln!(out, "    {events:.1} % of the lines are events, {offences:.1} % offences")?;
         if read == 0 {
             read = per_second(log.lines, took);
         }
     }
     peers(&mut out, directory.path(), read)?;
-    one_more(&mut out, &ordinary, &filters)
+    one_more(&mut out, &machine, &filters)
 }
 
 fn per_second(lines: u64, took: Duration) -> u64 {
@@ -157,21 +162,46 @@ fn split(path: &Path) -> Result<u64> {
     Ok(lines)
 }
 
-/// Reads a log with these filters; how many lines it has, and how many are events.
-fn understand(path: &Path, filters: &[Arc<Filter>]) -> Result<(u64, u64)> {
+/// What was seen in a log: lines, those that are events, and those whose events tell of an offence.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    lines: u64,
+    events: u64,
+    offences: u64,
+}
+
+/// What every server does all day. All other kinds are offences, or failures.
+const DAILY: &[Kind] = &[
+    Kind::Connect,
+    Kind::Disconnect,
+    Kind::AuthOk,
+    Kind::RcptOk,
+    Kind::DnsblQuery,
+    Kind::MessageAccepted,
+    Kind::Delivered,
+    Kind::Deferred,
+];
+
+/// Reads a log with these filters.
+fn understand(path: &Path, filters: &[Arc<Filter>]) -> Result<Seen> {
     let mut interpreter = Interpreter::new(filters.iter().cloned(), TimeZone::UTC);
     let mut splitter = LineSplitter::at(0);
-    let (mut lines, mut events, mut told, mut now) = (0, 0, 0u64, START);
+    let (mut seen, mut told, mut now) = (Seen::default(), 0u64, START);
     blocks(path, |block| {
         splitter.feed(block, |line| {
-            let reading = interpreter.read(line.bytes, now, &mut |_, _| told += 1);
-            lines += 1;
-            events += u64::from(matches!(reading.meaning, Meaning::Events(_)));
+            let mut is_offence = false;
+            let reading = interpreter.read(line.bytes, now, &mut |event, _| {
+                told += 1;
+                is_offence |= !DAILY.contains(&event.kind);
+            });
+            seen.lines += 1;
+            seen.events += u64::from(matches!(reading.meaning, Meaning::Events(_)));
+            seen.offences += u64::from(is_offence);
             now = now.max(reading.at);
         });
     })?;
-    ensure!(told >= events, "an event that nobody was told of");
-    Ok((lines, events))
+    ensure!(told >= seen.events, "an event that nobody was told of");
+    Ok(seen)
 }
 
 /// What others need for the same lines, where they are installed.
@@ -190,7 +220,7 @@ fn peers(out: &mut impl std::io::Write, directory: &Path, ours: u64) -> Result<(
 }
 
 fn sshguard(out: &mut impl std::io::Write, directory: &Path, ours: u64) -> Result<()> {
-    let log = Log::new(&directory.join("sshguard"), Mix::Ordinary, SSHGUARD_BYTES)?;
+    let log = Log::new(&directory.join("sshguard"), Mix::Machine, SSHGUARD_BYTES)?;
     let took = log.best(|path| {
         let status = Command::new(SSHGUARD).stdin(File::open(path)?).stdout(Stdio::null()).status()?;
         ensure!(status.success(), "sshg-parser: {status}");
@@ -202,7 +232,7 @@ fn sshguard(out: &mut impl std::io::Write, directory: &Path, ours: u64) -> Resul
 }
 
 fn fail2ban(out: &mut impl std::io::Write, directory: &Path, ours: u64) -> Result<()> {
-    let log = Log::new(&directory.join("fail2ban"), Mix::Ordinary, FAIL2BAN_BYTES)?;
+    let log = Log::new(&directory.join("fail2ban"), Mix::Machine, FAIL2BAN_BYTES)?;
     let took = log.best(|path| {
         let status = Command::new(FAIL2BAN)
             .args([path.as_os_str(), "/etc/fail2ban/filter.d/sshd.conf".as_ref()])

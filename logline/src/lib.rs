@@ -32,6 +32,7 @@ pub use guard::{Found, Guard, Word};
 pub use qlog::{Encryption, Phase, Qlog, Reason, Verdict};
 pub use rbl::{Rbl, RblResult, RblSource, Rblsmtpd, Said};
 pub use record::Record;
+pub use scan::address;
 pub use send::{Channel, DeliveryOutcome, Queue, Slots};
 pub use smtpd::{Smtpd, SmtpdEvent};
 pub use tcpserver::{Endpoint, Tcpserver};

@@ -174,6 +174,8 @@ reasons! {
     Greylist = "greylist";
     /// A DNS blocklist, final answer.
     RblReject = "rblreject";
+    /// A list has the sender's domain. No list has the client for that.
+    Rhsbl = "rhsbl";
     /// A rcptcheck program.
     Rcptcheck = "rcptcheck";
     /// Accepted because the domain is ours.

@@ -41,7 +41,31 @@ impl<'a> Record<'a> {
     /// Every kind has one grammar, anchored at both ends; a line that is none of them gives `None`. That is an answer,
     /// no error: other programs write to the same log.
     pub fn parse(line: &'a [u8]) -> Option<Self> {
+        if !Record::may_begin(line) {
+            return None;
+        }
         Record::written(line).or_else(|| Foreign::parse(line).map(Record::Foreign))
+    }
+
+    /// Whether a record may begin so. Most of what other programs write does not, and is told by its first four bytes.
+    #[inline]
+    pub fn may_begin(line: &[u8]) -> bool {
+        let Some(first) = line.first_chunk() else { return false };
+        matches!(
+            first,
+            b"tcps"
+                | b"CHKU"
+                | b"qmai"
+                | b"qlog"
+                | b"rbls"
+                | b"new "
+                | b"info"
+                | b"star"
+                | b"stat"
+                | b"deli"
+                | b"boun"
+                | b"end "
+        ) || Foreign::may_begin(first)
     }
 
     /// Reads what an envelope has left of a line whose first word it took for the program's name: `pid 8155 from …` of

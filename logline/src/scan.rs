@@ -75,7 +75,7 @@ pub(crate) fn number<N: TryFrom<u64>>(digits: &[u8]) -> Option<N> {
 }
 
 /// Reads an IPv4 or IPv6 address. IPv4 is read by hand: it is nearly all that stands in a log.
-pub(crate) fn address(text: &[u8]) -> Option<IpAddr> {
+pub fn address(text: &[u8]) -> Option<IpAddr> {
     match ipv4(text) {
         Some(address) => Some(IpAddr::V4(address)),
         None => Ipv6Addr::from_str(std::str::from_utf8(text).ok()?).ok().map(IpAddr::V6),
@@ -83,16 +83,24 @@ pub(crate) fn address(text: &[u8]) -> Option<IpAddr> {
 }
 
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0u8; 4];
-    let mut parts = text.split(|&b| b == b'.');
-    for octet in &mut octets {
-        let part = parts.next()?;
-        if part.len() > 3 || (part.len() > 1 && part.first() == Some(&b'0')) {
+    // Each octet as it grows, with the number of its digits.
+    let (mut octets, mut octet, mut digits, mut dots) = (0u32, 0u32, 0u32, 0u32);
+    for byte in text {
+        if let digit @ 0..=9 = byte.wrapping_sub(b'0') {
+            // No octet begins with a zero, but that which is one.
+            if digits == 3 || (digits > 0 && octet == 0) {
+                return None;
+            }
+            octet = octet * 10 + u32::from(digit);
+            digits += 1;
+        } else if *byte == b'.' && digits > 0 && octet <= 255 && dots < 3 {
+            octets = octets << 8 | octet;
+            (octet, digits, dots) = (0, 0, dots + 1);
+        } else {
             return None;
         }
-        *octet = number(part)?;
     }
-    parts.next().is_none().then(|| octets.into())
+    (dots == 3 && digits > 0 && octet <= 255).then(|| Ipv4Addr::from_bits(octets << 8 | octet))
 }
 
 #[cfg(test)]

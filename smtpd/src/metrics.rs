@@ -3,6 +3,8 @@
 //! No label holds anything that a client could make up, and every value of a label exists from the start, so that a
 //! rate is right from the first event on.
 
+use std::time::Instant;
+
 use logline::{
     AuthOutcome, ChkuserOutcome, Mechanism, Queue, RblResult, RblSource, Reason, Record, SmtpdEvent,
     Tcpserver, Verdict,
@@ -12,6 +14,12 @@ use prometheus::{
     TextEncoder,
 };
 use serde::Serialize;
+
+mod sessions;
+
+pub use sessions::{MESSAGES_TAKEN, REPLIES, SESSION_SECONDS};
+
+use sessions::Sessions;
 
 /// Connections that were let in (`ok`) or not (`deny`).
 pub const CONNECTIONS: &str = "smtpd_connections_total";
@@ -53,11 +61,14 @@ pub const JOURNAL_ERRORS: &str = "smtpd_journal_errors_total";
 pub const JOURNAL_SOCKET_LOST: &str = "smtpd_journal_socket_lost_total";
 /// Whether somebody listens at the log's socket.
 pub const JOURNAL_SOCKET_CONNECTED: &str = "smtpd_journal_socket_connected";
+/// 1, with the version that runs as a label.
+pub const BUILD_INFO: &str = "smtpd_build_info";
 
 /// All counters of one server.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    sessions: Sessions,
     connections: IntCounterVec,
     connections_open: IntGauge,
     connections_limit: IntGauge,
@@ -127,7 +138,12 @@ impl Metrics {
         registry.register(Box::new(journal_socket_lost.clone()))?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let build_info =
+            IntGaugeVec::new(Opts::new(BUILD_INFO, "1, with the version that runs."), &["version"])?;
+        registry.register(Box::new(build_info.clone()))?;
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Metrics {
+            sessions: Sessions::register(registry)?,
             connections: counters(CONNECTIONS, "Connections that were let in or not.", &["result"])?,
             connections_open: gauge(CONNECTIONS_OPEN, "Open connections.")?,
             connections_limit: gauge(CONNECTIONS_LIMIT, "The most connections that may be open.")?,
@@ -207,7 +223,10 @@ impl Metrics {
     /// Moves what a record moves.
     pub fn count(&self, record: &Record<'_>) {
         match record {
-            Record::Tcpserver(record) => self.count_tcpserver(record),
+            Record::Tcpserver(record) => {
+                self.sessions.tcpserver(record, Instant::now());
+                self.count_tcpserver(record);
+            }
             Record::Chkuser(record) => {
                 self.addresses_checked.with_label_values(&[&label(&record.outcome)]).inc();
             }
@@ -215,6 +234,7 @@ impl Metrics {
                 self.logins.with_label_values(&[&label(&record.outcome), &label(&record.mechanism)]).inc();
             }
             Record::Qlog(record) => {
+                self.sessions.answered(record);
                 let result = match record.verdict {
                     Verdict::Accepted => "accepted",
                     Verdict::Rejected => "rejected",

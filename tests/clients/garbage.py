@@ -1,4 +1,6 @@
-"""Talks no SMTP at all, and prints the code of each reply until the server hangs up: garbage.py SERVER ADDRESS"""
+"""Talks no SMTP at all, and prints the code of each reply until the server hangs up: garbage.py SERVER ADDRESS [FIRST]
+
+FIRST is said before all the rest."""
 
 import socket
 import sys
@@ -6,7 +8,6 @@ import sys
 import connect
 
 TALK = [
-    b"GET / HTTP/1.1\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n",
     b"\x00\x00\x00\r\n",
     b"\xff\xfe\xfd\r\n",
@@ -18,14 +19,14 @@ TALK = [
     b"MAIL FROM:<\r\n",
 ]
 
-server, address = sys.argv[1:]
+server, address, *first = sys.argv[1:]
 with socket.create_connection((server, 25), timeout=60, source_address=(address, 0)) as stream:
     replies = stream.makefile("rb")
     assert replies.readline().startswith(b"220")
     # A server that hangs up may do so before everything is sent.
     try:
         while True:
-            for line in TALK:
+            for line in [*(text.encode() + b"\r\n" for text in first), *TALK]:
                 stream.sendall(line)
                 for _ in range(line.count(b"\n")):
                     reply = replies.readline()

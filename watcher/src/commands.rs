@@ -1,8 +1,9 @@
-//! What `postern-watcher` does without a daemon: check, replay, match.
+//! What `postern-watcher` does without a daemon: check, replay, report, match.
 
 mod detect;
 mod import;
 mod lines;
+mod report;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use crate::replay::{self, Progress};
 pub use detect::Detect;
 pub use import::ImportFail2ban;
 pub use lines::Match;
+pub use report::Report;
 
 /// Diagnostics go to standard error; `RUST_LOG` says how much. The journal stamps what it is given: a second stamp inside
 /// a line would make a second line of it for whoever reads the journal as we do.

@@ -1,6 +1,7 @@
 //! `watcher.toml`: what was written, checked, as the watcher runs on it. Every key stands here with its default.
 
 mod exempt;
+mod hook;
 mod source;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use toml::de::DeValue;
 pub use source::{Origin, Source};
 
 use crate::filter::Filters;
+use crate::hooks::Hook;
 use crate::jail::Jails;
 use crate::quota::{Counted, Quota};
 use crate::subject::Network;
@@ -68,6 +70,8 @@ pub struct Config {
     pub private: bool,
     /// `[[source]]`: what is read.
     pub sources: Vec<Source>,
+    /// `[[hook]]`: what is done outside when something happens.
+    pub hooks: Vec<Hook>,
     /// `[quota."ZONE"]`: budgets of DNS blocklists.
     pub quotas: Vec<Quota>,
     /// `counters_max`: the most offenders that are counted at a time, over all jails.
@@ -152,6 +156,7 @@ impl Config {
         }
         let quotas = root.table("quota").map(|table| table.entries()).unwrap_or_default();
         let quotas = quotas.into_iter().filter_map(|(zone, table)| quota(&zone, &table)).collect();
+        let hooks = hook::all(&root);
         let counters_max = root.get_or("counters_max", default::COUNTERS_MAX);
         if counters_max < 1000 {
             root.mistake("counters_max", "at least 1000");
@@ -183,6 +188,7 @@ impl Config {
             exempt_sessions,
             private,
             sources,
+            hooks,
             quotas,
             counters_max,
         };

@@ -4,7 +4,7 @@
 //! believed only as far as this table agrees: a line without an address gets the session's, and a line that claims one
 //! must claim the session's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -88,6 +88,8 @@ pub struct Connections {
     /// How many of the latest were opened since a server had nothing open.
     opened_since_idle: usize,
     changed: Vec<SessionId>,
+    /// Of which the database has a row. Most sessions open and end between two savings, and need none.
+    stored: HashSet<SessionId, foldhash::fast::RandomState>,
 }
 
 impl Connections {
@@ -116,6 +118,7 @@ impl Connections {
     pub fn restore(&mut self, pid: SessionId, session: Session) {
         self.close_quietly(pid);
         self.insert(pid, session);
+        self.stored.insert(pid);
     }
 
     /// A connection ended.
@@ -189,7 +192,15 @@ impl Connections {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
         changed.dedup();
-        changed.into_iter().map(|pid| (pid, self.open.get(&pid).cloned())).collect()
+        let Connections { open, stored, .. } = self;
+        let row = |pid: SessionId| match open.get(&pid) {
+            Some(session) => {
+                stored.insert(pid);
+                Some((pid, Some(session.clone())))
+            }
+            None => stored.remove(&pid).then_some((pid, None)),
+        };
+        changed.into_iter().filter_map(row).collect()
     }
 
     /// How many are open.
@@ -318,6 +329,22 @@ mod tests {
         assert_eq!(table.client(Some(SessionId(9)), None), Claim::Ambiguous);
         table.open(SessionId(0), A, NOW + SESSION_LIFE);
         assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn a_session_that_came_and_went_between_two_savings_leaves_nothing_to_save() {
+        let mut table = with(&[(1, A), (2, B)]);
+        table.close(SessionId(1));
+        let pids = |table: &mut Connections| -> Vec<(u32, bool)> {
+            table.take_changes().into_iter().map(|(pid, session)| (pid.0, session.is_some())).collect()
+        };
+        assert_eq!(pids(&mut table), [(2, true)]);
+        table.close(SessionId(2));
+        assert_eq!(pids(&mut table), [(2, false)]);
+        let saved = Session { address: Some(A), opened: NOW, end: End::Awaited, said: Vec::new() };
+        table.restore(SessionId(3), saved);
+        table.close(SessionId(3));
+        assert_eq!(pids(&mut table), [(3, false)]);
     }
 
     #[test]

@@ -151,6 +151,7 @@ impl<'a> Opened<'a> {
     }
 
     /// The same for one of many lines, of which some have the same stamp.
+    #[inline]
     pub(crate) fn read_after(line: &'a [u8], recent: &mut Recent) -> Self {
         let opened = match line.first() {
             Some(b'@') => tai64n(line),

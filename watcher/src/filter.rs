@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use settings::Place;
 
 mod anchor;
+pub(crate) mod bytes;
 mod file;
 #[cfg(test)]
 mod forgery;

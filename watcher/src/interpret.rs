@@ -28,6 +28,7 @@ mod reader;
 mod reference;
 mod repeats;
 mod sessions;
+mod sieve;
 #[cfg(test)]
 mod tests;
 
@@ -353,10 +354,10 @@ impl InOrder<'_> {
         let mut meaning = Meaning::Unknown;
         for found in shapes {
             let Some((filter, rule)) = self.reader.rule(found.place) else { continue };
-            let trust = origin.trust(filter, &self.course.gate, self.connections);
+            let is_in_gate = origin.is_in_gate(filter, &self.course.gate, self.connections);
             match pattern_event(&mut self.course.sessions, (filter, rule), origin, found, at, line) {
                 Ok(event) => {
-                    if trust == Some(Trust::Connected)
+                    if is_in_gate
                         && event.address.is_some()
                         && self.connections.client(None, event.address) == Claim::Ambiguous
                     {
@@ -467,8 +468,14 @@ fn pattern_event<'e>(
 ) -> Result<Event<'e>, Meaning> {
     let kind = rule.kind.ok_or(Meaning::Nothing)?;
     let Found { address, fields, .. } = found;
-    let session = fields.iter().find(|(name, _)| *name == "session");
-    let session = session.and_then(|(_, text)| Name::captured(&filter.name, text.bytes()));
+    let counts = filter.counts_attempts && kind == Kind::AuthFailed;
+    // What a session is called matters only where something is to be learnt from it, or for it.
+    let session = if counts || address.is_none() || matches!(kind, Kind::Connect | Kind::Disconnect) {
+        let session = fields.iter().find(|(name, _)| *name == "session");
+        session.and_then(|(_, text)| Name::captured(&filter.name, text.bytes()))
+    } else {
+        None
+    };
     let address = match (address, &session) {
         (None, Some(session)) => Some(sessions.client(session).ok_or(Meaning::Ambiguous)?),
         (address, _) => address,
@@ -481,9 +488,7 @@ fn pattern_event<'e>(
         _ => {}
     }
     let process = || Some(Name::of_process(&filter.name, origin.program, origin.pid?, address?));
-    if filter.counts_attempts
-        && let Some(name) = session.or_else(process)
-    {
+    if counts && let Some(name) = session.or_else(process) {
         event.weight = sessions.news(name, &event);
         if event.weight == 0 {
             return Err(Meaning::Repeated);

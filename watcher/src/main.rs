@@ -28,6 +28,11 @@ enum Command {
     Detect(commands::Detect),
     /// Who would have been banned by old logs, when and why.
     Replay(commands::Replay),
+    /// What old logs tell of a mail server: its flow, what is refused and why, what each blocklist is worth.
+    Report(commands::Report),
+    /// Carries out the hooks of a watcher that runs, which starts it.
+    #[command(hide = true)]
+    Hooks,
     /// What each line means.
     Match(commands::Match),
     /// The jails and filters of a fail2ban installation, as configuration of this.
@@ -60,7 +65,12 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             found => found.map(drop),
         },
+        Command::Hooks => {
+            commands::log_to_stderr();
+            watcher::hooks::run()
+        }
         Command::Replay(replay) => replay.run(),
+        Command::Report(report) => report.run(),
         Command::Match(lines) => lines.run(),
         Command::ImportFail2ban(import) => import.run(),
     };

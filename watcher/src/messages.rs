@@ -126,6 +126,14 @@ impl Step {
 }
 
 fn kept(text: &Text<'_>) -> String {
+    // Nearly every one is as readable as it stands.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+    if text.bytes().len() <= TEXT_CHARS_MAX
+        && text.bytes().iter().all(is_plain)
+        && let Ok(text) = std::str::from_utf8(text.bytes())
+    {
+        return text.to_owned();
+    }
     text.readable().to_string().chars().take(TEXT_CHARS_MAX).collect()
 }
 

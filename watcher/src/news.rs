@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use logline::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::control::api::{BanView, News, rfc3339};
 use crate::engine::{End, Output};
@@ -17,7 +18,8 @@ pub const AT_ONCE_MAX: usize = 500;
 macro_rules! topics {
     ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
         /// The kinds of news. A closed list: a hook that asks for another does not load.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
         pub enum Topic { $($(#[$doc])* $variant,)* }
 
         impl Topic {
@@ -279,5 +281,8 @@ mod tests {
         assert!(notice::KINDS.iter().all(|kind| names.contains(kind)));
         assert_eq!("ban".parse(), Ok(Topic::Ban));
         assert!("bann".parse::<Topic>().is_err());
+        for topic in Topic::ALL {
+            assert_eq!(serde_json::to_value(topic).unwrap(), topic.name());
+        }
     }
 }

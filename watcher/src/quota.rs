@@ -3,7 +3,7 @@
 //! A list that is asked too often answers everybody with an error, or stops answering: no spam is kept out, or all mail
 //! is. The book is kept from the log alone, so that it is right for any program that logs its look-ups.
 
-mod answer;
+pub(crate) mod answer;
 mod book;
 mod forecast;
 mod overlap;

@@ -25,10 +25,12 @@ use crate::interpret::{Interpreter, Reading, Sight};
 use crate::watch::{Counts, Now, SourceCounts, Watch};
 
 pub use compare::Difference;
+pub(crate) use html::Escaped;
 pub use html::html;
 pub use judge::{Customer, JailJudgement, Judge, Judgement, ZoneJudgement};
 pub use logs::LogError;
 pub use merge::Progress;
+pub(crate) use merge::Sink;
 pub use report::{json, text};
 
 use crew::Crew;
@@ -159,10 +161,23 @@ pub fn lines_of(log: &std::path::Path, sink: &mut dyn FnMut(&[u8])) -> Result<()
     merge::read(&logs, &TimeZone::system(), &mut Each(sink), &mut |_| {})
 }
 
+/// Gives every line of every log to somebody else than an engine, as [`replay`] reads them.
+///
+/// # Errors
+/// A log cannot be read.
+pub(crate) fn feed(
+    logs: &[PathBuf],
+    zone: &TimeZone,
+    sink: &mut dyn Sink,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), LogError> {
+    merge::read(&logs::named(logs)?, zone, sink, progress)
+}
+
 /// Hands each line on.
 struct Each<'s>(&'s mut dyn FnMut(&[u8]));
 
-impl merge::Sink for Each<'_> {
+impl Sink for Each<'_> {
     fn starts(&mut self, _: Timestamp) {}
 
     fn line(&mut self, _: usize, line: &[u8]) {
@@ -244,7 +259,7 @@ impl Replay {
     }
 }
 
-impl merge::Sink for Replay {
+impl Sink for Replay {
     /// That tells the year of the first lines, where they do not tell it themselves.
     fn starts(&mut self, written: Timestamp) {
         self.now = written;
@@ -268,7 +283,7 @@ impl Threaded<'_> {
     }
 }
 
-impl merge::Sink for Threaded<'_> {
+impl Sink for Threaded<'_> {
     fn starts(&mut self, written: Timestamp) {
         self.replay.now = written;
     }

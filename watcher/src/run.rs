@@ -7,6 +7,7 @@ mod desk;
 mod enforcer;
 mod exempting;
 mod explaining;
+mod hooks;
 mod own;
 mod publish;
 mod reload;
@@ -37,6 +38,7 @@ use crate::watch::Watch;
 use daemon::Daemon;
 use desk::Desk;
 use enforcer::Enforcer;
+use hooks::Hooks;
 use own::{Resolver, Surroundings};
 use saver::Saver;
 use signals::Signals;
@@ -47,6 +49,8 @@ use sources::Sources;
 /// # Errors
 /// Something that it cannot do without cannot be had; the message says what, and what to do.
 pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
+    // Before anything is given up that they may need.
+    let hooks = Hooks::start(&config.hooks);
     let signals = Signals::register().context("cannot take signals")?;
     take_descriptors();
     if config.sources.is_empty() {
@@ -94,7 +98,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         enforcer,
         saver: Saver::new(store, seed),
         metrics,
-        desk: Desk::new(live),
+        desk: Desk::new(live, hooks),
         questions,
         wake,
         surroundings,

@@ -40,7 +40,8 @@ impl Guard {
         let zone = jiff::tz::TimeZone::UTC;
         let interpreter = Interpreter::new(config.filters.iter().cloned(), zone);
         let exemptions = Exemptions::new(&config.exempt, &[], config.private);
-        let watch = Watch::new(vec![interpreter], Engine::new(config.jails.clone(), exemptions));
+        let engine = Engine::new(config.jails.clone(), exemptions).with_quotas(&config.quotas);
+        let watch = Watch::new(vec![interpreter], engine);
         Ok(Guard {
             watch,
             now: start,

@@ -160,20 +160,6 @@ impl Session {
         out.push(Output::Fact(Record::Rbl(Rbl { pid, address, query, result, message, source })));
     }
 
-    /// A list of domains was asked about the sender's.
-    pub(super) fn note_domain_list(
-        &self,
-        list: &Blocklist,
-        finding: &Finding,
-        query: String,
-        out: &mut Vec<Output>,
-    ) {
-        let (result, message) = self.result(list, finding);
-        let (pid, address) = (self.peer.session, self.peer.remote.ip());
-        let (query, source) = (Text::from(query), RblSource::Query);
-        out.push(Output::Fact(Record::Rbl(Rbl { pid, address, query, result, message, source })));
-    }
-
     /// What follows from a finding. Nothing more, where another list has decided already.
     fn result(&self, list: &Blocklist, finding: &Finding) -> (RblResult, Text<'static>) {
         let is_decided = matches!(self.standing, Standing::Listed { .. });

@@ -405,7 +405,7 @@ impl Session {
                     self.sender_domain_found(MailDomain::Takes, out);
                 }
             },
-            Step::DomainList(list) => self.domain_list_answered(list, finding, out),
+            Step::DomainList(list) => self.domain_list_answered(list, finding),
             Step::Spf => {
                 let unanswered = SpfFinding { result: SpfResult::None, explanation: None };
                 let found = match finding {
@@ -455,24 +455,18 @@ impl Session {
         true
     }
 
-    /// The journal has a line for each list, as for those of addresses.
-    fn domain_list_answered(&mut self, list: usize, finding: &Finding, out: &mut Vec<Output>) {
-        let policy = std::sync::Arc::clone(&self.policy);
-        let sender = self.transaction.as_ref().and_then(|transaction| transaction.sender.clone());
-        let clear = crate::blocklist::Finding::Clear;
-        let finding = match finding {
-            Finding::Listed(finding) => finding,
-            Finding::Helo(_) | Finding::Domain(_) | Finding::Spf(_) => &clear,
+    /// The journal has no line for each list, as it has for those of addresses: a client is not listed for the senders
+    /// whose mail it forwards.
+    fn domain_list_answered(&mut self, list: usize, finding: &Finding) {
+        let Some(transaction) = &mut self.transaction else {
+            return;
         };
-        if let (Some(list), Some(sender)) = (policy.rules.domain_lists.get(list), sender) {
-            let query = format!("{}.{}", sender.domain_key(), list.shown_zone());
-            self.note_domain_list(list, finding, query, out);
-        }
-        if let Some(transaction) = &mut self.transaction {
-            transaction.inquest.lists_asked = list + 1;
-            if let crate::blocklist::Finding::Listed(text) = finding {
+        transaction.inquest.lists_asked = list + 1;
+        match finding {
+            Finding::Listed(crate::blocklist::Finding::Listed(text)) => {
                 transaction.inquest.listed = Some((list, text.clone()));
             }
+            Finding::Listed(_) | Finding::Helo(_) | Finding::Domain(_) | Finding::Spf(_) => {}
         }
     }
 
@@ -487,8 +481,8 @@ impl Session {
         };
         let rejection = match list.action() {
             Action::Accept | Action::Ignore => return false,
-            Action::Delay => Rejection::RblDelay,
-            Action::Reject => Rejection::RblReject,
+            Action::Delay => Rejection::SenderListedDelay,
+            Action::Reject => Rejection::SenderListed,
         };
         let text = printable(&text);
         let answer = Answer { text: &text, detail: list.shown_zone(), ..rejection.answer() };

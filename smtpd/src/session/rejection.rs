@@ -113,6 +113,10 @@ rejections! {
     RblDelay = 451, "4.7.1", "your address is on a blocklist", RblDelay, "";
     /// A client that is on a blocklist. The list's own text is said.
     RblReject = 553, "5.7.1", "your address is on a blocklist", RblReject, "";
+    /// A sender whose domain is on a list, and may be off it later. The list's own text is said.
+    SenderListedDelay = 451, "4.7.1", "the domain of this sender is on a list", Rhsbl, "delay";
+    /// A sender whose domain is on a list. The list's own text is said.
+    SenderListed = 553, "5.7.1", "the domain of this sender is on a list", Rhsbl, "";
     /// A newcomer from a network with many listed clients: no verdict, it is asked about when it comes again.
     PutOff = 451, "4.7.1", "sorry, we do not know each other yet, please try again in some minutes (#4.7.1)", Greylist, "neighbours";
     /// More recipients than a message may have.

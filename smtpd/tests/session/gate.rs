@@ -679,19 +679,17 @@ fn a_list_of_domains_is_asked_about_the_senders() {
             S: 250 ok
             C: RCPT TO:<alice@example.org>
             L: CHKUSER accepted rcpt: from <a@listed.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
-            L: qmail-smtpd[7]: rbl: ip=203.0.113.7 query=listed.example.rhsbl.example result=reject message='see http://list.example'
-            L: qlogenvelope: result=rejected code=553 reason=rblreject detail=rhsbl.example helo=x mailfrom=a@listed.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            L: qlogenvelope: result=rejected code=553 reason=rhsbl detail=rhsbl.example helo=x mailfrom=a@listed.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
             S: 553 see http://list.example
             C: RCPT TO:<bob@example.org>
             L: CHKUSER accepted rcpt: from <a@listed.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <bob@example.org> : found existing recipient pid=7
-            L: qlogenvelope: result=rejected code=553 reason=rblreject detail=rhsbl.example helo=x mailfrom=a@listed.example rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            L: qlogenvelope: result=rejected code=553 reason=rhsbl detail=rhsbl.example helo=x mailfrom=a@listed.example rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
             S: 553 see http://list.example
             C: MAIL FROM:<a@silent.example>
             L: CHKUSER accepted sender: from <a@silent.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <> : sender accepted pid=7
             S: 250 ok
             C: RCPT TO:<alice@example.org>
             L: CHKUSER accepted rcpt: from <a@silent.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
-            L: qmail-smtpd[7]: rbl: ip=203.0.113.7 query=silent.example.rhsbl.example result=dnserr message='no answer'
             L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom=a@silent.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
             S: 250 ok
             C: MAIL FROM:<>

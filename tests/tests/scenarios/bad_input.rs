@@ -126,6 +126,8 @@ fn a_client_that_talks_garbage_is_refused_and_in_the_end_sent_away() {
             assert_eq!(*last, "421", "{said}");
             assert!(refusals.iter().all(|code| code.starts_with("50")), "{said}");
         }
+        let browser = Client::of(&site.network, "198.51.100.8");
+        assert_eq!(browser.run("garbage.py", &["GET / HTTP/1.1"])?.yes()?.said.trim(), "554");
         Ok(())
     });
 }

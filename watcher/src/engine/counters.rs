@@ -25,6 +25,10 @@ const SWEEP: usize = 65_536;
 /// A source may be so far behind another one, and its lines still meet theirs.
 const BEHIND: Duration = Duration::from_secs(86_400);
 
+/// A bucket that runs empty in less time is not saved: before anybody could read it again it would hold nothing, and of
+/// those who connect once in a while there are many.
+const SAVED_FROM_MICROS: u64 = 1_000_000;
+
 /// A bucket shows no more lines than this.
 const BUCKET_LINES_MAX: usize = 16;
 
@@ -70,7 +74,10 @@ struct Tally {
 #[derive(Debug)]
 struct Counted {
     table: Table,
+    /// Keys that changed since it was asked.
     changed: Vec<u128>,
+    /// Keys of which the database has a row that is to go.
+    gone: Vec<u128>,
 }
 
 impl Counters {
@@ -156,11 +163,11 @@ impl Counters {
         let (now, saving) = (millis(now), self.saving);
         for (tally, jail) in self.tallies.iter_mut().zip(jails.iter()) {
             let both = [(&mut tally.offences, jail.longest()), (&mut tally.members, jail.rollup.within)];
-            for (Counted { table, changed }, within) in both {
+            for (Counted { table, gone, .. }, within) in both {
                 let before = table.len();
-                table.sweep(now, millis_of(within), SWEEP, |key| {
-                    if saving {
-                        changed.push(key);
+                table.sweep(now, millis_of(within), SWEEP, |key, stored| {
+                    if saving && stored {
+                        gone.push(key);
                     }
                 });
                 self.len -= before - table.len();
@@ -217,19 +224,25 @@ impl Counters {
         let scratch = &mut self.scratch;
         for (tally, jail) in self.tallies.iter_mut().zip(jails.iter()) {
             for what in [What::Offence, What::Member] {
-                let Counted { table, changed } = tally.of_mut(what);
+                let Counted { table, changed, gone } = tally.of_mut(what);
+                let name =
+                    |key: u128| CounterKey { jail: jail.name.clone(), what, who: format!("{key:032x}") };
+                // A key that went may have come again since.
+                rows.extend(gone.drain(..).map(|key| (name(key), None)));
                 changed.sort_unstable();
                 changed.dedup();
+                let is_bucket = what == What::Offence && jail.method == Method::Bucket;
                 for key in changed.drain(..) {
-                    let row = table.find(key).map(|handle| {
-                        table.saved(handle);
+                    let Some(handle) = table.find(key) else { continue };
+                    let (was_stored, level) = (table.is_stored(handle), table.level(handle));
+                    let matters = !is_bucket || level >= SAVED_FROM_MICROS;
+                    table.noted(handle, matters);
+                    if matters {
                         table.load(handle, scratch);
-                        CounterRow::of(scratch, table.level(handle), evidence)
-                    });
-                    rows.push((
-                        CounterKey { jail: jail.name.clone(), what, who: format!("{key:032x}") },
-                        row,
-                    ));
+                        rows.push((name(key), Some(CounterRow::of(scratch, level, evidence))));
+                    } else if was_stored {
+                        rows.push((name(key), None));
+                    }
                 }
             }
         }
@@ -256,7 +269,7 @@ impl Counters {
         if let Some(counted) = self.counted(at)
             && let Some(handle) = counted.table.find(who)
         {
-            counted.table.saved(handle);
+            counted.table.noted(handle, true);
             counted.changed.clear();
         }
     }
@@ -304,15 +317,19 @@ impl Counters {
         let (full, saving) = (self.len >= self.most, self.saving);
         let Some(counted) = self.counted(at) else { return };
         let before = counted.table.len();
-        if found.is_none() && !hits.is_empty() && full {
-            let now = hits.last().map_or(0, |hit| hit.at);
-            let within = millis_of(jail.longest());
-            // The jail that is flooded pays; one that has nothing yet may have a first few.
-            if let Some(gone) = counted.table.evict(now, within)
-                && saving
-            {
-                counted.changed.push(gone);
-            }
+        let Some(last) = hits.last() else {
+            counted.remove(key, saving);
+            let after = counted.table.len();
+            self.len = (self.len + after).saturating_sub(before);
+            return;
+        };
+        // The jail that is flooded pays; one that has nothing yet may have a first few.
+        if found.is_none()
+            && full
+            && let Some((gone, true)) = counted.table.evict(last.at, millis_of(jail.longest()))
+            && saving
+        {
+            counted.gone.push(gone);
         }
         if counted.table.store(key, found, hits, level) && saving {
             counted.changed.push(key);
@@ -363,14 +380,14 @@ impl Tally {
 
 impl Counted {
     fn new(shape: Shape) -> Self {
-        Counted { table: Table::new(shape), changed: Vec::new() }
+        Counted { table: Table::new(shape), changed: Vec::new(), gone: Vec::new() }
     }
 
     fn remove(&mut self, key: u128, saving: bool) -> bool {
-        let gone = self.table.remove(key);
-        if gone && saving {
-            self.changed.push(key);
+        let Some(stored) = self.table.remove(key) else { return false };
+        if stored && saving {
+            self.gone.push(key);
         }
-        gone
+        true
     }
 }

@@ -13,7 +13,11 @@ pub const LINE_BYTES_MAX: usize = 1024;
 pub const EVIDENCE_BYTES_MAX: usize = 64 << 20;
 
 /// Lines stand in chunks of this size.
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BITS: u32 = 20;
+const CHUNK_BYTES: usize = 1 << CHUNK_BITS;
+
+/// The length of a line, in the lowest bits of its place.
+const LENGTH_BITS: u32 = 16;
 
 /// The numbers of lines go round at this power of two; no more than that many are ever there.
 const NUMBER_BITS: u32 = 24;
@@ -35,32 +39,51 @@ pub(super) struct EvidenceLog {
     first: u64,
     /// The bytes, the oldest chunk first, and its number.
     chunks: VecDeque<Vec<u8>>,
-    first_chunk: u32,
+    first_chunk: u64,
+    /// The chunk that went last: the next one has its memory, which is there already.
+    spare: Vec<u8>,
     size_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Line {
     at: Timestamp,
-    chunk: u32,
-    start: u32,
-    length: u16,
+    place: Place,
+}
+
+/// The number of a chunk, where the line begins in it, and its length.
+#[derive(Clone, Copy, Debug)]
+struct Place(u64);
+
+impl Place {
+    fn new(chunk: u64, start: usize, length: usize) -> Place {
+        let within = (chunk << CHUNK_BITS) | start as u64;
+        Place((within << LENGTH_BITS) | length as u64)
+    }
+
+    fn chunk(self) -> u64 {
+        self.0 >> (CHUNK_BITS + LENGTH_BITS)
+    }
+
+    fn range(self) -> std::ops::Range<usize> {
+        let part = |number: u64, bits: u32| usize::try_from(number & ((1 << bits) - 1)).unwrap_or(0);
+        let start = part(self.0 >> LENGTH_BITS, CHUNK_BITS);
+        start..start + part(self.0, LENGTH_BITS)
+    }
 }
 
 impl EvidenceLog {
     /// Keeps a line and gives its number, modulo 2^24.
     pub(super) fn keep(&mut self, at: Timestamp, line: &[u8]) -> u32 {
         let line = line.get(..LINE_BYTES_MAX).unwrap_or(line);
-        let length = u16::try_from(line.len()).unwrap_or(0);
         if self.chunks.back().is_none_or(|chunk| chunk.len() + line.len() > CHUNK_BYTES) {
             self.next_chunk();
         }
-        let newest = self.chunks.len().saturating_sub(1);
+        let newest = self.first_chunk + self.chunks.len().saturating_sub(1) as u64;
         let Some(chunk) = self.chunks.back_mut() else { return 0 };
-        let start = u32::try_from(chunk.len()).unwrap_or(0);
+        let place = Place::new(newest, chunk.len(), line.len());
         chunk.extend_from_slice(line);
-        let chunk = self.first_chunk.wrapping_add(u32::try_from(newest).unwrap_or(0));
-        self.lines.push_back(Line { at, chunk, start, length });
+        self.lines.push_back(Line { at, place });
         self.size_bytes += size_of::<Line>();
         while self.size_bytes > EVIDENCE_BYTES_MAX {
             self.drop_chunk();
@@ -72,9 +95,9 @@ impl EvidenceLog {
     pub(super) fn get(&self, wanted: u32, at_ms: u64) -> Option<Evidence> {
         let back = wanted.wrapping_sub(number(self.first)) & number(u64::MAX);
         let line = self.lines.get(usize::try_from(back).ok()?)?;
-        let chunk = self.chunks.get(usize::try_from(line.chunk.wrapping_sub(self.first_chunk)).ok()?)?;
-        let start = usize::try_from(line.start).ok()?;
-        let bytes = chunk.get(start..start + usize::from(line.length))?;
+        let chunk =
+            self.chunks.get(usize::try_from(line.place.chunk().checked_sub(self.first_chunk)?).ok()?)?;
+        let bytes = chunk.get(line.place.range())?;
         let same = super::millis(line.at) == at_ms;
         same.then(|| Evidence { at: line.at, line: logline::Text::from(bytes).readable().to_string() })
     }
@@ -84,18 +107,21 @@ impl EvidenceLog {
         while !self.chunks.is_empty() && self.size_bytes + CHUNK_BYTES > EVIDENCE_BYTES_MAX {
             self.drop_chunk();
         }
-        self.chunks.push_back(Vec::with_capacity(CHUNK_BYTES));
+        let mut chunk = std::mem::take(&mut self.spare);
+        chunk.clear();
+        // It allocates nothing where there was a spare one.
+        chunk.reserve_exact(CHUNK_BYTES);
+        self.chunks.push_back(chunk);
         self.size_bytes += CHUNK_BYTES;
     }
 
     fn drop_chunk(&mut self) {
-        if self.chunks.pop_front().is_none() {
-            return;
-        }
+        let Some(chunk) = self.chunks.pop_front() else { return };
+        self.spare = chunk;
         self.size_bytes -= CHUNK_BYTES;
         let gone = self.first_chunk;
-        self.first_chunk = gone.wrapping_add(1);
-        while self.lines.pop_front_if(|line| line.chunk == gone).is_some() {
+        self.first_chunk += 1;
+        while self.lines.pop_front_if(|line| line.place.chunk() == gone).is_some() {
             self.size_bytes -= size_of::<Line>();
             self.first += 1;
         }

@@ -11,6 +11,7 @@ const ALLOWED: &str = "allowed ";
 const ASKED: &str = "asked ";
 const KNOWN: &str = "known ";
 const QUOTA: &str = "quota ";
+const LISTED: &str = "listed ";
 
 impl Engine {
     /// Counters that changed since this was asked last; none for one that is gone.
@@ -40,6 +41,7 @@ impl Engine {
         add(KNOWN, self.known.take_changes());
         add(ASKED, self.questions.take_changes());
         add(QUOTA, self.book.take_changes());
+        add(LISTED, self.book.take_overlap_changes());
         for network in std::mem::take(&mut self.allowed_changes) {
             let entry = self.exemptions.allowed().find(|(net, _)| **net == network);
             let row = entry.and_then(|(_, entry)| serde_json::to_string(entry).ok());
@@ -56,6 +58,8 @@ impl Engine {
             self.questions.restore(row);
         } else if let Some(zone) = key.strip_prefix(QUOTA) {
             self.book.restore(zone, row);
+        } else if let Some(client) = key.strip_prefix(LISTED) {
+            self.book.restore_overlap(client, row);
         } else if let Some(network) = key.strip_prefix(ALLOWED)
             && let (Ok(network), Ok(allowance)) =
                 (network.parse::<Network>(), serde_json::from_str::<Allowance>(row))

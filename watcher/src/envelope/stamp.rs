@@ -44,6 +44,7 @@ pub(crate) struct Recent(Option<([u8; TRADITIONAL_BYTES], Yearless)>);
 
 impl Recent {
     /// The stamp at the beginning of a line, and what follows its space; none where no such stamp stands there.
+    #[inline]
     pub(super) fn month_day_time<'a>(&mut self, line: &'a [u8]) -> Option<(Yearless, &'a [u8])> {
         let (text, rest) = line.split_first_chunk::<TRADITIONAL_BYTES>()?;
         if let Some((known, stamp)) = &self.0

@@ -80,6 +80,8 @@ pub struct Pattern {
     regex: Regex,
     /// Index and name of each named group.
     groups: Vec<(usize, String)>,
+    /// Which of them is the address.
+    address: Option<usize>,
     /// The same pattern as a walk that finds its groups. Most are never needed, so it is made for the first line that
     /// has this shape.
     walk: OnceLock<Option<Walk>>,
@@ -109,10 +111,12 @@ impl Pattern {
             .size_limit(PATTERN_BYTES_MAX)
             .dfa_size_limit(PATTERN_BYTES_MAX)
             .build()
-            .map_err(|error| format!("this pattern cannot be used: {error}"))?;
+            .map_err(|error| refusal(&error))?;
         let named = regex.capture_names().enumerate();
-        let groups = named.filter_map(|(index, name)| Some((index, name?.to_owned()))).collect();
-        Ok(Pattern { regex, groups, walk: OnceLock::new() })
+        let groups: Vec<(usize, String)> =
+            named.filter_map(|(index, name)| Some((index, name?.to_owned()))).collect();
+        let address = groups.iter().find(|(_, name)| name == ADDRESS).map(|(index, _)| *index);
+        Ok(Pattern { regex, groups, address, walk: OnceLock::new() })
     }
 
     /// The pattern as written.
@@ -147,10 +151,11 @@ impl Pattern {
         message: &'a [u8],
         place: impl Fn(usize) -> Option<(usize, usize)>,
     ) -> Captures<'p, 'a> {
+        let text = |index: usize| place(index).and_then(|(start, end)| message.get(start..end));
         let mut captures = Captures { address: None, fields: Vec::with_capacity(self.groups.len()) };
         for (index, name) in &self.groups {
-            let Some(text) = place(*index).and_then(|(start, end)| message.get(start..end)) else { continue };
-            if name == ADDRESS {
+            let Some(text) = text(*index) else { continue };
+            if Some(*index) == self.address {
                 captures.address = Some(text);
             } else {
                 captures.fields.push((name, Text::from(text)));
@@ -164,11 +169,32 @@ impl Pattern {
     }
 }
 
+/// Why a pattern cannot be used; the library's own words show it over several lines.
+fn refusal(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(limit) => format!(
+            "this pattern is too large: it takes more than {} KiB of memory once compiled, mostly for repetitions like \
+             {{1,500}}; make them shorter, or split it into several rules",
+            limit >> 10
+        ),
+        error => format!("this pattern cannot be used: {error}"),
+    }
+}
+
 /// Memory to find groups in, used again for each message.
 #[derive(Debug, Default)]
 pub(crate) struct GroupFinder(Trail);
 
 impl GroupFinder {
+    /// What [`Pattern::fits`] says, faster.
+    pub(crate) fn fit(&mut self, pattern: &Pattern, message: &[u8]) -> bool {
+        match pattern.walk().map_or(Outcome::Left, |walk| walk.over(message, &mut self.0)) {
+            Outcome::Found => true,
+            Outcome::Not => false,
+            Outcome::Left => pattern.fits(message),
+        }
+    }
+
     /// What [`Pattern::captures`] gives, faster.
     pub(crate) fn captures<'p, 'a>(
         &mut self,
@@ -179,6 +205,22 @@ impl GroupFinder {
             Outcome::Found => Some(pattern.named(message, |index| self.0.group(index))),
             Outcome::Not => None,
             Outcome::Left => pattern.captures(message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::Document;
+
+    use crate::filter::Filters;
+
+    #[test]
+    fn a_pattern_that_is_too_large_is_named_with_the_limit() {
+        let text = "about = \"x\"\n[[rule]]\nkind = \"failure\"\npattern = '^(?:a{1,500} ){1,500}(?<address>[0-9.]{7,15})$'\n";
+        let mistakes = Filters::single("large", Document::parse("large.toml", text)).unwrap_err().to_string();
+        for told in ["large.toml:4:", "too large", "1024 KiB", "{1,500}"] {
+            assert!(mistakes.contains(told), "{mistakes}");
         }
     }
 }

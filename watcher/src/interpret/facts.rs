@@ -11,7 +11,7 @@ use crate::filter::{Condition, Filter, Matcher};
 pub(crate) type Held = SmallVec<[Place; 2]>;
 
 /// Where a rule stands: its filter, and its place in that.
-pub(crate) type Place = (usize, usize);
+pub(crate) type Place = (u32, u32);
 
 /// For each fact, the rules about it.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ struct FactRule {
 impl FactRules {
     pub(super) fn of(filters: &[Arc<Filter>]) -> Self {
         let mut by_fact: Vec<Vec<FactRule>> = Fact::ALL.iter().map(|_| Vec::new()).collect();
-        for (f, filter) in filters.iter().enumerate() {
-            for (r, rule) in filter.rules.iter().enumerate() {
+        for (f, filter) in (0..).zip(filters) {
+            for (r, rule) in (0..).zip(&filter.rules) {
                 if let Matcher::Fact(fact, conditions) = &rule.matcher
                     && let Some(rules) = by_fact.get_mut(*fact as usize)
                 {
@@ -41,7 +41,7 @@ impl FactRules {
     }
 
     /// The rules that hold, of those filters that hear the line.
-    pub(super) fn held(&self, view: &View<'_, '_>, hears: impl Fn(usize) -> bool) -> Held {
+    pub(super) fn held(&self, view: &View<'_, '_>, hears: impl Fn(u32) -> bool) -> Held {
         let rules = self.by_fact.get(view.fact as usize).map(Vec::as_slice).unwrap_or_default();
         let mut held = Held::new();
         for FactRule { place, conditions } in rules {

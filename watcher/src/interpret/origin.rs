@@ -35,8 +35,13 @@ impl Origin<'_> {
         if !filter.programs.cover(self.program) {
             return None;
         }
+        Some(if self.is_in_gate(filter, gate, connections) { Trust::Connected } else { Trust::Line })
+    }
+
+    /// Whether a line of a program that a filter reads stands in the gate's stream, as far as that filter can tell.
+    pub(super) fn is_in_gate(self, filter: &Filter, gate: &Gate, connections: &Connections) -> bool {
         let is_named = self.program.is_some() && filter.programs.are_named();
-        Some(if !is_named && gate.has(self, connections) { Trust::Connected } else { Trust::Line })
+        !is_named && gate.has(self, connections)
     }
 }
 

@@ -1,25 +1,19 @@
 //! All patterns of a source, and which of them a message has the shape of.
 //!
-//! A line is asked only for the patterns of the program that wrote it. Those are one automaton: every pattern begins with
-//! `^`, so a message that none of them can match is left at the first byte that says so, however many there are; and every
-//! pattern ends with `$`, so that the automaton's last state names the patterns that match. Groups are then looked for in
-//! that one message. Its states are made as lines need them, in memory that has a limit.
+//! A line is asked only for the patterns of the program that wrote it. Which of those it can have the shape of is told by
+//! its first bytes (`sieve`); most lines have none, and are left at the byte that says so, however many patterns there are.
+//! What is left is laid over the message, one after the other, up to the first that fits and decides.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use logline::Text;
-use regex_automata::hybrid::dfa::{Cache, DFA};
-use regex_automata::nfa::thompson::{self, WhichCaptures};
-use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input, MatchKind};
 
 use super::facts::Place;
+use super::sieve::{Sieve, Simple};
+use crate::event::Kind;
 use crate::filter::{Captures, Filter, GroupFinder, Matcher, Pattern, Rule};
-
-/// The states that an automaton may keep; beyond, it forgets all and begins anew.
-const STATES_BYTES_MAX: usize = 4 << 20;
 
 /// So many programs' names are kept in mind. Whoever may send to syslog can make up names; they are then forgotten, and
 /// looked up again.
@@ -31,36 +25,40 @@ pub(super) struct Patterns {
     filters: Vec<Arc<Filter>>,
     /// Where each pattern stands: its filter and its rule.
     places: Vec<Place>,
-    /// The automata that were needed so far, under the filters whose patterns they hold. There are no more than there are
-    /// ways in which a filter tells programs apart.
-    automata: Mutex<HashMap<Vec<usize>, Arc<Automaton>>>,
+    /// The patterns together that were needed so far, under the filters that they are of. There are no more than there are
+    /// ways in which filters tell programs apart.
+    together: Mutex<HashMap<Vec<u32>, Arc<Together>>>,
 }
 
 /// What one thread needs to look for patterns.
 #[derive(Debug, Default)]
 pub(super) struct Search {
-    /// The automata by program; and the one for lines of which nobody knows who wrote them.
+    /// The sieves by program; and the one for lines of which nobody knows who wrote them.
     programs: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
     unnamed: Option<usize>,
+    recent: Recent,
     runs: Vec<Run>,
-    found: Vec<usize>,
     groups: GroupFinder,
 }
 
+/// Programs that were looked up of late, each where its name's length and ends put it: a few write most of a log.
+#[derive(Debug)]
+struct Recent([Option<(Box<[u8]>, usize)>; RECENT]);
+
+const RECENT: usize = 64;
+
 #[derive(Debug)]
 struct Run {
-    automaton: Arc<Automaton>,
-    cache: Option<Cache>,
+    together: Arc<Together>,
+    sieve: Sieve,
 }
 
-/// Several patterns as one.
+/// The patterns of one program's.
 #[derive(Debug)]
-struct Automaton {
-    /// Which patterns these are.
+struct Together {
+    /// Which ones these are.
     patterns: Vec<usize>,
-    /// None where there are none, or where they cannot be one automaton: a pattern that asks for Unicode's word
-    /// boundaries. They are then tried one by one.
-    dfa: Option<DFA>,
+    simple: Simple,
 }
 
 /// A message that has the shape of a pattern.
@@ -76,21 +74,24 @@ pub(crate) type Shapes<'a> = Vec<Found<'a>>;
 
 impl Patterns {
     pub(super) fn of(filters: Vec<Arc<Filter>>) -> Self {
-        let places = filters.iter().enumerate().flat_map(|(f, filter)| {
-            let patterns = filter.rules.iter().enumerate();
+        let places = (0..).zip(&filters).flat_map(|(f, filter)| {
+            let patterns = (0..).zip(&filter.rules);
             patterns.filter(|(_, rule)| matches!(rule.matcher, Matcher::Pattern(_))).map(move |(r, _)| (f, r))
         });
-        Patterns { places: places.collect(), filters, automata: Mutex::default() }
+        Patterns { places: places.collect(), filters, together: Mutex::default() }
     }
 
     pub(super) fn rule(&self, (filter, rule): Place) -> Option<(&Filter, &Rule)> {
-        let filter = self.filters.get(filter)?;
-        Some((filter, filter.rules.get(rule)?))
+        let filter = self.filters.get(usize::try_from(filter).ok()?)?;
+        Some((filter, filter.rules.get(usize::try_from(rule).ok()?)?))
     }
 
     /// Whether a filter is about the lines of a program.
-    pub(super) fn hears(&self, filter: usize, program: Option<&[u8]>) -> bool {
-        self.filters.get(filter).is_some_and(|filter| filter.programs.cover(program))
+    pub(super) fn hears(&self, filter: u32, program: Option<&[u8]>) -> bool {
+        usize::try_from(filter)
+            .ok()
+            .and_then(|filter| self.filters.get(filter))
+            .is_some_and(|filter| filter.programs.cover(program))
     }
 
     /// The patterns of this program's that the message has the shape of.
@@ -101,17 +102,22 @@ impl Patterns {
         message: &'a [u8],
     ) -> Shapes<'a> {
         let run = self.run_of(search, program);
-        self.search(search, run, message);
+        let Search { runs, groups, .. } = search;
         let mut shapes = Shapes::new();
-        for index in &search.found {
-            let Some((place, pattern)) = self.pattern(*index) else { continue };
+        let Some(Run { together, sieve }) = runs.get_mut(run) else { return shapes };
+        if together.patterns.is_empty() {
+            return shapes;
+        }
+        for left in sieve.left(&together.simple, message) {
+            let Some((place, pattern)) = together.pattern(self, *left) else { continue };
             if self.rule(place).is_some_and(|(_, rule)| rule.kind.is_none()) {
-                shapes.push(Found { place, address: None, fields: Vec::new() });
-                break;
-            }
-            let Some(Captures { address, fields }) = search.groups.captures(pattern, message) else {
+                if groups.fit(pattern, message) {
+                    shapes.push(Found { place, address: None, fields: Vec::new() });
+                    break;
+                }
                 continue;
-            };
+            }
+            let Some(Captures { address, fields }) = groups.captures(pattern, message) else { continue };
             let address = match address.map(read_address) {
                 // What stands where an address should and is none is another line than it looked.
                 Some(None) => continue,
@@ -128,15 +134,22 @@ impl Patterns {
 
     /// Whether what a shape means depends on what its session said before.
     fn goes_by_session(&self, place: Place, address: Option<IpAddr>, fields: &[(&str, Text<'_>)]) -> bool {
-        let counts = self.rule(place).is_some_and(|(filter, _)| filter.counts_attempts);
-        counts || (address.is_none() && fields.iter().any(|(name, _)| *name == "session"))
+        let has = |name| fields.iter().any(|(known, text)| *known == name && !text.is_empty());
+        let is_sum = self.rule(place).is_some_and(|(filter, rule)| {
+            filter.counts_attempts && rule.kind == Some(Kind::AuthFailed) && has("attempts")
+        });
+        is_sum || (address.is_none() && fields.iter().any(|(name, _)| *name == "session"))
     }
 
     /// Whether the message has the shape of any pattern, whoever wrote it.
     pub(super) fn knows(&self, search: &mut Search, message: &[u8]) -> bool {
         let run = self.run_of(search, None);
-        self.search(search, run, message);
-        !search.found.is_empty()
+        let Search { runs, groups, .. } = search;
+        let Some(Run { together, sieve }) = runs.get_mut(run) else { return false };
+        let mut left = sieve.left(&together.simple, message).iter();
+        left.any(|left| {
+            together.pattern(self, *left).is_some_and(|(_, pattern)| groups.fit(pattern, message))
+        })
     }
 
     fn pattern(&self, index: usize) -> Option<(Place, &Pattern)> {
@@ -147,106 +160,95 @@ impl Patterns {
         }
     }
 
-    /// Which of the thread's automata is the one for this program.
+    /// Which of the thread's sieves is the one for this program.
     fn run_of(&self, search: &mut Search, program: Option<&[u8]>) -> usize {
         let known = match program {
-            Some(program) => search.programs.get(program).copied(),
+            Some(program) => search.recent.of(program),
             None => search.unnamed,
         };
         known.unwrap_or_else(|| {
-            let automaton = self.automaton(program);
-            let place = search.runs.iter().position(|run| Arc::ptr_eq(&run.automaton, &automaton));
-            let run = place.unwrap_or_else(|| {
-                let cache = automaton.dfa.as_ref().map(DFA::create_cache);
-                search.runs.push(Run { automaton, cache });
-                search.runs.len() - 1
-            });
+            let run = self.look_up(search, program);
             match program {
                 None => search.unnamed = Some(run),
-                Some(program) => {
-                    if search.programs.len() >= PROGRAMS_MAX {
-                        search.programs.clear();
-                    }
-                    search.programs.insert(program.into(), run);
-                }
+                Some(program) => search.recent.keep(program, run),
             }
             run
         })
     }
 
-    fn automaton(&self, program: Option<&[u8]>) -> Arc<Automaton> {
-        let filters: Vec<usize> =
-            (0..self.filters.len()).filter(|filter| self.hears(*filter, program)).collect();
+    fn look_up(&self, search: &mut Search, program: Option<&[u8]>) -> usize {
+        let known = program.and_then(|program| search.programs.get(program).copied());
+        known.unwrap_or_else(|| {
+            let together = self.together(program);
+            let place = search.runs.iter().position(|run| Arc::ptr_eq(&run.together, &together));
+            let run = place.unwrap_or_else(|| {
+                search.runs.push(Run { together, sieve: Sieve::default() });
+                search.runs.len() - 1
+            });
+            if let Some(program) = program {
+                if search.programs.len() >= PROGRAMS_MAX {
+                    search.programs.clear();
+                }
+                search.programs.insert(program.into(), run);
+            }
+            run
+        })
+    }
+
+    fn together(&self, program: Option<&[u8]>) -> Arc<Together> {
+        let filters: Vec<u32> = (0..)
+            .zip(&self.filters)
+            .filter(|(_, filter)| filter.programs.cover(program))
+            .map(|(number, _)| number)
+            .collect();
         // What was built is whole, whoever panicked while he held the lock.
-        let mut automata = self.automata.lock().unwrap_or_else(PoisonError::into_inner);
-        let automaton = automata.entry(filters).or_insert_with_key(|filters| {
+        let mut known = self.together.lock().unwrap_or_else(PoisonError::into_inner);
+        let together = known.entry(filters).or_insert_with_key(|filters| {
             let of_these = |index: &usize| self.places.get(*index).is_some_and(|(f, _)| filters.contains(f));
             Arc::new(self.build((0..self.places.len()).filter(of_these).collect()))
         });
-        Arc::clone(automaton)
+        Arc::clone(together)
     }
 
-    fn build(&self, patterns: Vec<usize>) -> Automaton {
-        let texts: Vec<&str> =
-            patterns.iter().filter_map(|index| Some(self.pattern(*index)?.1.as_str())).collect();
-        let dfa = DFA::builder()
-            .syntax(syntax::Config::new().unicode(false).utf8(false))
-            .thompson(thompson::Config::new().utf8(false).which_captures(WhichCaptures::None))
-            .configure(
-                DFA::config()
-                    .match_kind(MatchKind::All)
-                    .cache_capacity(STATES_BYTES_MAX)
-                    .skip_cache_capacity_check(true),
-            )
-            .build_many(&texts);
-        Automaton { dfa: dfa.ok().filter(|_| !texts.is_empty()), patterns }
-    }
-
-    /// Notes in `search.found` which patterns the message has the shape of, the first one first.
-    fn search(&self, search: &mut Search, run: usize, message: &[u8]) {
-        search.found.clear();
-        let Some(Run { automaton, cache }) = search.runs.get_mut(run) else { return };
-        let whole = automaton.dfa.as_ref().zip(cache.as_mut());
-        let run = whole
-            .and_then(|(dfa, cache)| matches(dfa, cache, message, &automaton.patterns, &mut search.found));
-        if run.is_none() {
-            search.found.clear();
-            let fits = |index: &usize| self.pattern(*index).is_some_and(|(_, pattern)| pattern.fits(message));
-            search.found.extend(automaton.patterns.iter().copied().filter(fits));
-        }
+    fn build(&self, patterns: Vec<usize>) -> Together {
+        let texts =
+            patterns.iter().map(|index| self.pattern(*index).map_or("", |(_, pattern)| pattern.as_str()));
+        let simple = Simple::of(&texts.collect::<Vec<&str>>());
+        Together { patterns, simple }
     }
 }
 
-/// Runs an automaton over a message; none where it gives up.
-fn matches(
-    dfa: &DFA,
-    cache: &mut Cache,
-    message: &[u8],
-    patterns: &[usize],
-    found: &mut Vec<usize>,
-) -> Option<()> {
-    let mut state = dfa.start_state_forward(cache, &Input::new(message).anchored(Anchored::Yes)).ok()?;
-    for byte in message {
-        state = dfa.next_state(cache, state, *byte).ok()?;
-        if state.is_tagged() {
-            if state.is_dead() {
-                return Some(());
-            }
-            if state.is_quit() {
-                return None;
-            }
+impl Default for Recent {
+    fn default() -> Self {
+        Recent([const { None }; RECENT])
+    }
+}
+
+impl Recent {
+    fn of(&self, program: &[u8]) -> Option<usize> {
+        let (name, run) = self.0.get(Recent::place(program))?.as_ref()?;
+        (**name == *program).then_some(*run)
+    }
+
+    fn keep(&mut self, program: &[u8], run: usize) {
+        if let Some(place) = self.0.get_mut(Recent::place(program)) {
+            *place = Some((program.into(), run));
         }
     }
-    let state = dfa.next_eoi_state(cache, state).ok()?;
-    if state.is_match() {
-        let ids = (0..dfa.match_len(cache, state)).map(|at| dfa.match_pattern(cache, state, at).as_usize());
-        found.extend(ids.filter_map(|id| patterns.get(id).copied()));
-        found.sort_unstable();
+
+    fn place(program: &[u8]) -> usize {
+        let byte = |byte: Option<&u8>| byte.copied().map_or(0, usize::from);
+        (8 * program.len() + byte(program.first()) + 3 * byte(program.last())) % RECENT
     }
-    Some(())
+}
+
+impl Together {
+    /// One of these patterns by its number, and where it stands.
+    fn pattern<'p>(&self, patterns: &'p Patterns, number: u16) -> Option<(Place, &'p Pattern)> {
+        patterns.pattern(*self.patterns.get(usize::from(number))?)
+    }
 }
 
 fn read_address(text: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(text).ok()?;
-    text.parse().ok().map(|address: IpAddr| address.to_canonical())
+    logline::address(text).map(|address| address.to_canonical())
 }

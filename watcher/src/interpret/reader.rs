@@ -108,6 +108,7 @@ impl Reader {
     }
 
     /// Reads a line that is out of its envelope.
+    #[inline]
     fn look_into<'a>(&'a self, scratch: &mut Scratch, opened: &Opened<'a>) -> Sight<'a> {
         let Opened { kind, program, pid, stamp, offset, .. } = *opened;
         let belongs =
@@ -121,13 +122,19 @@ impl Reader {
     pub(crate) fn say<'a>(&'a self, scratch: &mut Scratch, opened: &Opened<'a>) -> Said<'a> {
         let Opened { program, pid, message, .. } = *opened;
         let named = |program| Record::parse_of(program, pid.map(SessionId), message);
-        let Some(record) = program.and_then(named).or_else(|| Record::parse(message)) else {
-            if self.is_doubled(scratch, opened) {
-                return Said::Doubled;
+        match program.and_then(named).or_else(|| Record::parse(message)) {
+            Some(record) => self.say_stated(scratch, opened, record),
+            None if self.is_doubled(scratch, opened) => Said::Doubled,
+            None => {
+                let shapes = self.patterns.find(&mut scratch.search, program, message);
+                if shapes.is_empty() { Said::Unknown } else { Said::Shape(shapes) }
             }
-            let shapes = self.patterns.find(&mut scratch.search, program, message);
-            return if shapes.is_empty() { Said::Unknown } else { Said::Shape(shapes) };
-        };
+        }
+    }
+
+    /// What a message says that states something.
+    fn say_stated<'a>(&'a self, scratch: &mut Scratch, opened: &Opened<'a>, record: Record<'a>) -> Said<'a> {
+        let Opened { program, message, .. } = *opened;
         // A session's number decides whose a line is, whatever a client has written into it.
         let view = View::of(&record);
         if view.is_doubtful()

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use crate::event::{Event, Kind};
 
@@ -19,6 +20,9 @@ const SESSIONS_MAX: usize = 32_768;
 /// No program's own name for a session is longer; what is, is some other text.
 const NAME_BYTES_MAX: usize = 64;
 
+/// A name with its filter's is seldom longer, and then needs memory of its own.
+const NAME_BYTES: usize = 64;
+
 /// What is known of sessions.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
@@ -28,7 +32,7 @@ pub(super) struct Sessions {
 
 /// A session, by the filter that read of it and its program's name for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Name(Box<[u8]>);
+pub(super) struct Name(SmallVec<[u8; NAME_BYTES]>);
 
 #[derive(Clone, Debug, Default)]
 struct Session {
@@ -50,7 +54,7 @@ impl Name {
     /// The name that a line captured; none where it is no name.
     pub(super) fn captured(filter: &str, session: &[u8]) -> Option<Name> {
         let is_name = !session.is_empty() && session.len() <= NAME_BYTES_MAX;
-        is_name.then(|| Name([filter.as_bytes(), b"\0session\0", session].concat().into()))
+        is_name.then(|| Name::joined([filter.as_bytes(), b"\0session\0", session]))
     }
 
     /// A name made up for a program that gives none: a process serves one client at a time.
@@ -61,7 +65,13 @@ impl Name {
         };
         let (pid, client) = (pid.to_be_bytes(), client.octets());
         let program = program.unwrap_or_default();
-        Name([filter.as_bytes(), b"\0process\0", program, &pid, &client].concat().into())
+        Name::joined([filter.as_bytes(), b"\0process\0", program, &pid, &client])
+    }
+
+    fn joined<const N: usize>(parts: [&[u8]; N]) -> Name {
+        let mut name = SmallVec::new();
+        parts.into_iter().for_each(|part| name.extend_from_slice(part));
+        Name(name)
     }
 }
 

@@ -98,6 +98,9 @@ families! {
     DNSBL_RESET = "watcher_dnsbl_quota_reset_timestamp_seconds" ["zone"] "When the next period begins.";
     DNSBL_OFF = "watcher_dnsbl_zone_off" ["zone"]
         "1 while the zone answers with errors and its listings do not count.";
+    HOOK_DELIVERIES = "watcher_hook_deliveries_total" ["kind", "outcome"]
+        "Attempts to deliver what happened: done, failed and tried again, given up.";
+    HOOK_LOST = "watcher_hook_events_lost_total" [] "Things that happened for which a hook had no room.";
     STORE_ERRORS = "watcher_store_errors_total" [] "Batches that the database refused.";
     READY = "watcher_ready" [] "1 once all bans are in force again after the start.";
     RELOAD_OK = "watcher_config_last_reload_successful" []

@@ -20,7 +20,7 @@ const REFUSALS: &[&[u8]] = &[
 const KEY_LABEL: usize = 16;
 
 /// The zone that an event names; none where it names none that could be one.
-pub(super) fn zone(event: &Event<'_>) -> Option<String> {
+pub(crate) fn zone(event: &Event<'_>) -> Option<String> {
     let named = event.field("zone").map(<[u8]>::to_vec);
     let asked = || event.field("query").and_then(|query| after_address(query, event.address));
     let zone = String::from_utf8(named.or_else(asked)?).ok()?.to_ascii_lowercase();
@@ -60,7 +60,7 @@ pub(super) fn is_about(zone: &str, event: &Event<'_>) -> bool {
 }
 
 /// Whether what looks like a listing is the list's refusal to answer; in which words.
-pub(super) fn refusal(event: &Event<'_>) -> Option<String> {
+pub(crate) fn refusal(event: &Event<'_>) -> Option<String> {
     let bad = |answer: &[u8]| {
         let address: Ipv4Addr = std::str::from_utf8(answer).ok()?.parse().ok()?;
         let [first, second, third, last] = address.octets();

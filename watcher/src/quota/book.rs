@@ -27,6 +27,7 @@ impl Book {
     /// These budgets from now on; zones that stay go on.
     pub fn configure(&mut self, quotas: &[Quota]) {
         let mut old = std::mem::take(&mut self.zones);
+        let names: Vec<String> = old.iter().map(|zone| zone.quota.zone.clone()).collect();
         for quota in quotas.iter().take(ZONES_MAX) {
             let known = old.iter().position(|zone| zone.quota.zone == quota.zone);
             let mut zone = match known {
@@ -39,8 +40,8 @@ impl Book {
         old.retain(|zone| !zone.configured);
         old.truncate(UNCONFIGURED_MAX);
         self.zones.extend(old);
-        // The places have changed.
-        self.overlap = Overlap::default();
+        let place = |name: &String| self.zones.iter().position(|zone| zone.quota.zone == *name);
+        self.overlap.rearrange(&names.iter().map(place).collect::<Vec<_>>());
     }
 
     /// Whether this kind of event is written down here.
@@ -130,6 +131,30 @@ impl Book {
             }
         }
         rows
+    }
+
+    /// Clients and the zones that list each, by name; none for one that had to go.
+    pub(crate) fn take_overlap_changes(&mut self) -> Vec<(String, Option<String>)> {
+        let changes = self.overlap.take_changes();
+        let names = |zones: u32| -> String {
+            let listing = (0..).zip(&self.zones).filter(|(place, _)| zones & (1u32 << place) != 0);
+            listing.map(|(_, zone)| zone.quota.zone.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        changes.into_iter().map(|(client, zones)| (format!("{client:032x}"), zones.map(names))).collect()
+    }
+
+    /// A client and the zones that list it, as they were saved.
+    pub(crate) fn restore_overlap(&mut self, client: &str, zones: &str) {
+        let Ok(client) = u128::from_str_radix(client, 16) else { return };
+        let mut bits = 0;
+        for name in zones.split_ascii_whitespace() {
+            if self.place_of(name).is_none() {
+                self.add(name);
+            }
+            let place = self.place_of(name).and_then(|place| u32::try_from(place).ok());
+            bits |= place.and_then(|place| 1u32.checked_shl(place)).unwrap_or(0);
+        }
+        self.overlap.restore(client, bits);
     }
 
     pub(crate) fn restore(&mut self, name: &str, row: &str) {

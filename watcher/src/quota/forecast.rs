@@ -1,4 +1,4 @@
-//! When a budget will be spent: by the time of day after a week of history, by the present rate before.
+//! When a budget will be spent: by the time of day after a week of history, by the present rate and its fall before.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,17 @@ const DAYS: i64 = 7;
 
 /// Before there is a week of history nobody knows what the night is like: the rate may be this much lower or higher.
 const UNSEASONED: (f64, f64) = (0.5, 2.0);
+
+/// Before, the present is what these hours were like …
+const PRESENT_HOURS: i64 = 3;
+
+/// … and from so many whole hours on it is known whether the rate falls. On a first day it does, as more and more of the
+/// clients were asked about already, or are banned.
+const FALL_HOURS: usize = 4;
+
+/// It goes on to fall, at half the pace, as there will always be new clients; and by no more than this part an hour. That
+/// it rises is no sign: the morning does, and ends.
+const FALL: (f64, f64) = (0.5, 0.1);
 
 /// Today may be this much quieter or busier than the days before; beyond, it is another kind of day.
 const LIKENESS: (f64, f64) = (0.2, 5.0);
@@ -62,8 +73,8 @@ pub(super) fn forecast(hours: &Hours, period: Period) -> Forecast {
         let (low, high) = profile.spread(hours, this_hour);
         (Box::new(move |hour| profile.hourly(hour) * likeness), low, high)
     } else {
-        let rate = present_rate(hours, first, period);
-        (Box::new(move |_| rate), UNSEASONED.0, UNSEASONED.1)
+        let trend = Trend::of(hours, first, period);
+        (Box::new(move |hour| trend.hourly(hour)), UNSEASONED.0, UNSEASONED.1)
     };
     let run = |factor: f64| walk(&*rate, factor, period);
     let (total, spent) = run(1.0);
@@ -81,14 +92,49 @@ pub(super) fn forecast(hours: &Hours, period: Period) -> Forecast {
     }
 }
 
-/// Queries an hour, as they were in the last day as far as it is known.
-fn present_rate(hours: &Hours, first: i64, period: Period) -> f64 {
-    let this_hour = period.now.div_euclid(HOUR_SECONDS);
-    let from = first.max(this_hour - HOURS_A_DAY + 1);
-    let counted: f64 = hours.range(from..=this_hour).map(|(_, count)| f64::from(*count)).sum();
-    // Half an hour at the least: the first queries after midnight say little.
-    let passed = to_float(period.now - from * HOUR_SECONDS) / to_float(HOUR_SECONDS);
-    counted / passed.max(0.5)
+/// Queries an hour as they are now, and the part by which they fall from hour to hour.
+struct Trend {
+    this_hour: i64,
+    rate: f64,
+    fall: f64,
+}
+
+impl Trend {
+    fn of(hours: &Hours, first: i64, period: Period) -> Self {
+        let this_hour = period.now.div_euclid(HOUR_SECONDS);
+        let from = first.max(this_hour - PRESENT_HOURS);
+        let counted: f64 = hours.range(from..=this_hour).map(|(_, count)| f64::from(*count)).sum();
+        // Half an hour at the least: the first queries after midnight say little.
+        let passed = to_float(period.now - from * HOUR_SECONDS) / to_float(HOUR_SECONDS);
+        // The first hour is that of the beginning, when everybody is new.
+        let day = (first + 1).max(this_hour - HOURS_A_DAY);
+        let whole: Vec<f64> =
+            (day..this_hour).map(|hour| hours.get(&hour).map_or(0.0, |count| f64::from(*count))).collect();
+        Trend { this_hour, rate: counted / passed.max(0.5), fall: fall(&whole) }
+    }
+
+    fn hourly(&self, hour: i64) -> f64 {
+        self.rate * (1.0 - self.fall).powi(i32::try_from(hour - self.this_hour).unwrap_or(0).max(0))
+    }
+}
+
+/// The part by which the rate will fall from hour to hour, by what it did: the slope of a straight line through the
+/// logarithms.
+fn fall(whole: &[f64]) -> f64 {
+    if whole.len() < FALL_HOURS {
+        return 0.0;
+    }
+    let points = (0i32..).map(f64::from).zip(whole.iter().map(|count| (count + 1.0).ln()));
+    let (mut n, mut sum_x, mut sum_y, mut sum_xx, mut sum_xy) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for (x, y) in points {
+        n += 1.0;
+        sum_x += x;
+        sum_y += y;
+        sum_xx += x * x;
+        sum_xy += x * y;
+    }
+    let slope: f64 = (n * sum_xy - sum_x * sum_y) / (n * sum_xx - sum_x * sum_x);
+    (-slope * FALL.0).clamp(0.0, FALL.1)
 }
 
 /// Goes from now to the end of the period: how much will be used, and when it is too much.
@@ -235,6 +281,50 @@ mod tests {
         let hours: Hours = (0..6).map(|hour| (hour, 100)).collect();
         check(&hours, 6 * 3600, 1000, 2300..=2500, Some(10));
         check(&hours, 6 * 3600, 10_000, 2300..=2500, None);
+    }
+
+    #[test]
+    fn a_first_day_on_which_fewer_and_fewer_are_new_is_seen_to_slow_down() {
+        // As the day model's server asks: many at first, then who is new.
+        let whole: Hours =
+            (0..24).map(|hour| (hour, 1200 + 2400 / (u32::try_from(hour).unwrap() + 1))).collect();
+        let total: u64 = whole.values().map(|count| u64::from(*count)).sum();
+        for now in [6, 9, 12, 15, 18] {
+            let hours: Hours = whole.range(..now).map(|(hour, count)| (*hour, *count)).collect();
+            let within = total * 85 / 100..=total * 115 / 100;
+            check(&hours, now * 3600, 1_000_000, within, None);
+        }
+    }
+
+    #[test]
+    fn a_morning_that_rises_is_not_taken_to_rise_for_ever() {
+        let hours: Hours = (0..8).map(|hour| (hour, 100 * (u32::try_from(hour).unwrap() + 1))).collect();
+        check(&hours, 8 * 3600, 100_000, 14_000..=16_500, None);
+    }
+
+    #[test]
+    fn after_a_week_each_hour_of_the_day_is_known_whatever_the_weather() {
+        // Busy by day, each hour as much as a third more or less than usual, and some days busier than others.
+        let mut seed = 7u32;
+        let mut noise = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f64::from(seed >> 16) / 65_536.0
+        };
+        let busy = [1.0, 0.8, 1.2, 1.1, 0.9, 1.3, 0.7, 1.0];
+        let mut all = Hours::new();
+        for (day, busy) in (0i64..).zip(busy) {
+            for hour in 0..24 {
+                let usual = 300.0 + 700.0 * f64::from(u8::from((8..20).contains(&hour)));
+                let count = to_u64(usual * busy * (0.67 + 0.66 * noise()));
+                all.insert(day * 24 + hour, u32::try_from(count).unwrap());
+            }
+        }
+        let today: u64 = all.range(7 * 24..).map(|(_, count)| u64::from(*count)).sum();
+        for hour in [6, 9, 12, 15, 18, 21] {
+            let now = 7 * 24 + hour;
+            let hours: Hours = all.range(..now).map(|(hour, count)| (*hour, *count)).collect();
+            check(&hours, now * 3600, 1_000_000, today * 85 / 100..=today * 115 / 100, None);
+        }
     }
 
     #[test]

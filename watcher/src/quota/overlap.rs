@@ -13,6 +13,7 @@ pub(super) const ZONES_MAX: usize = 32;
 pub(super) struct Overlap {
     clients: IndexMap<u128, u32, foldhash::fast::RandomState>,
     hand: usize,
+    changed: Vec<u128>,
 }
 
 /// How a new listing changes what zones caught alone.
@@ -39,20 +40,56 @@ impl Overlap {
         if let Some(zones) = self.clients.get_mut(&client) {
             let before = *zones;
             *zones |= bit;
+            if before & bit != 0 {
+                return Change::None;
+            }
+            self.changed.push(client);
             return match before {
-                before if before & bit != 0 => Change::None,
                 before if before.is_power_of_two() => Change::NoLonger(before.trailing_zeros() as usize),
                 _ => Change::None,
             };
         }
+        self.insert(client, bit);
+        self.changed.push(client);
+        Change::Alone
+    }
+
+    /// The zones have other places: `moved` says for each old one the new one, where it stays.
+    pub(super) fn rearrange(&mut self, moved: &[Option<usize>]) {
+        self.clients.retain(|_, zones| {
+            let kept = (0..).zip(moved).filter(|(old, _)| *zones & (1u32 << old) != 0);
+            *zones = kept
+                .filter_map(|(_, new)| 1u32.checked_shl(u32::try_from((*new)?).ok()?))
+                .fold(0, |a, b| a | b);
+            *zones != 0
+        });
+    }
+
+    /// Clients that changed since this was asked last, with their zones; none for one that had to go.
+    pub(super) fn take_changes(&mut self) -> Vec<(u128, Option<u32>)> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        changed.into_iter().map(|client| (client, self.clients.get(&client).copied())).collect()
+    }
+
+    /// A client that was saved comes back.
+    pub(super) fn restore(&mut self, client: u128, zones: u32) {
+        if zones != 0 && !self.clients.contains_key(&client) {
+            self.insert(client, zones);
+        }
+    }
+
+    fn insert(&mut self, client: u128, zones: u32) {
         if self.clients.len() >= CLIENTS_MAX {
             self.hand = if self.hand >= self.clients.len() { 0 } else { self.hand };
             // The newest takes the place of the oldest, and the hand goes on.
-            self.clients.swap_remove_index(self.hand);
+            if let Some((gone, _)) = self.clients.swap_remove_index(self.hand) {
+                self.changed.push(gone);
+            }
             self.hand += 1;
         }
-        self.clients.insert(client, bit);
-        Change::Alone
+        self.clients.insert(client, zones);
     }
 }
 
@@ -69,6 +106,25 @@ mod tests {
         assert_eq!(overlap.note(7, 4), Change::None);
         assert_eq!(overlap.note(8, 3), Change::Alone);
         assert_eq!(overlap.note(9, 32), Change::None);
+    }
+
+    #[test]
+    fn what_was_saved_comes_back_and_who_lists_a_client_is_known_by_name_not_by_place() {
+        let mut before = Overlap::default();
+        before.note(7, 0);
+        before.note(7, 3);
+        before.note(8, 1);
+        let rows = before.take_changes();
+        assert_eq!(rows, [(7, Some(0b1001)), (8, Some(0b10))]);
+        assert_eq!(before.take_changes(), []);
+        let mut after = Overlap::default();
+        rows.iter().for_each(|(client, zones)| after.restore(*client, zones.unwrap()));
+        assert_eq!(after.note(8, 1), Change::None);
+        // The second zone is gone, and the fourth is the first now.
+        after.rearrange(&[Some(2), None, Some(1), Some(0)]);
+        assert_eq!(after.note(7, 0), Change::None);
+        assert_eq!(after.note(7, 2), Change::None);
+        assert_eq!(after.note(8, 1), Change::Alone);
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn bans(page: &mut String, outcome: &Outcome) -> fmt::Result {
 }
 
 /// A text that a client may have chosen, where it can do nothing.
-struct Escaped<'t>(&'t str);
+pub(crate) struct Escaped<'t>(pub(crate) &'t str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

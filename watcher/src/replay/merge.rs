@@ -28,7 +28,7 @@ pub struct Progress {
 }
 
 /// What takes the lines in.
-pub(super) trait Sink {
+pub(crate) trait Sink {
     /// Before the first line: its log was last written then.
     fn starts(&mut self, written: Timestamp);
     /// The next line of that source.

@@ -90,6 +90,7 @@ impl Daemon {
                 self.look_around();
                 self.count_dropped();
                 self.look_for_logs();
+                self.desk.hooks.look_after();
                 self.tick();
             }
             if self.saver.is_due() {
@@ -98,6 +99,7 @@ impl Daemon {
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.save();
+        self.desk.hooks.stop();
         tracing::info!("stopped; bans stay in force until they end");
         Ok(())
     }
@@ -315,7 +317,7 @@ fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Opt
         return;
     }
     let Acting { enforcer, saver, metrics, desk } = acting;
-    let began = Instant::now();
+    let (began, was_whole) = (Instant::now(), enforcer.is_whole());
     match enforcer.carry_out(out, now) {
         Ok(true) => {
             metrics.firewall.applied_in(began.elapsed());
@@ -324,7 +326,16 @@ fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Opt
             }
         }
         Ok(false) => {}
-        Err(_) => metrics.firewall.refused(),
+        Err(error) => {
+            metrics.firewall.refused();
+            if was_whole {
+                desk.tell(&Item::new(
+                    Topic::FirewallTrouble,
+                    now,
+                    format!("the firewall refuses a ban: {error}"),
+                ));
+            }
+        }
     }
     for output in out.iter() {
         metrics.bans.note(output);

@@ -6,15 +6,17 @@ use crate::control::Live;
 use crate::engine::Output;
 use crate::news::{self, Item};
 use crate::notice::Notice;
+use crate::run::hooks::Hooks;
 
 #[derive(Debug)]
 pub(super) struct Desk {
     live: Live,
+    pub(super) hooks: Hooks,
 }
 
 impl Desk {
-    pub(super) fn new(live: Live) -> Self {
-        Desk { live }
+    pub(super) fn new(live: Live, hooks: Hooks) -> Self {
+        Desk { live, hooks }
     }
 
     /// What the engine said.
@@ -32,10 +34,13 @@ impl Desk {
     }
 
     pub(super) fn tell(&mut self, item: &Item) {
-        self.live.tell(&item.news);
+        if self.live.is_heard() {
+            self.live.tell(&item.news);
+        }
+        self.hooks.tell(item);
     }
 
     fn is_heard(&self) -> bool {
-        self.live.is_heard()
+        self.live.is_heard() || self.hooks.any()
     }
 }

@@ -7,6 +7,7 @@ use crate::envelope::EnvelopeKind;
 use crate::fail2ban::Foreign;
 use crate::feed::Feed;
 use crate::health::Health;
+use crate::hooks::{Action, Outcome};
 use crate::metrics::{Beside, Standing};
 use crate::run::clock;
 use crate::run::daemon::Daemon;
@@ -25,6 +26,7 @@ impl Daemon {
             self.metrics.blocklists.stand(zone);
         }
         self.metrics.house.store_errors(self.saver.failures());
+        self.publish_hooks();
         self.metrics.house.scraped_in(began.elapsed());
     }
 
@@ -73,5 +75,17 @@ impl Daemon {
         if let Some(dropped) = self.enforcer.dropped() {
             firewall.dropped(dropped);
         }
+    }
+}
+
+impl Daemon {
+    fn publish_hooks(&self) {
+        let counts = self.desk.hooks.counts();
+        for (kind, row) in Action::KINDS.iter().zip(counts.ended) {
+            for (outcome, total) in Outcome::ALL.iter().zip(row) {
+                self.metrics.house.hook_deliveries(kind, *outcome, total);
+            }
+        }
+        self.metrics.house.hook_events_lost(counts.lost);
     }
 }

@@ -44,6 +44,7 @@ impl Daemon {
             ("database", self.config.database != config.database),
             ("socket", self.config.socket != config.socket),
             ("listen", self.config.listen != config.listen),
+            ("hook", !self.desk.hooks.configure(&config.hooks)),
         ];
         let fixed: Vec<&str> =
             fixed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect();

@@ -3,34 +3,49 @@
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use crate::config::Source;
+use crate::config::{Origin, Source};
 use crate::engine::Output;
 use crate::store::{BanChange, Batch, Position, SEED, Store};
 use crate::watch::Watch;
 
-/// So long what happened is gathered before it is written: a kill loses no more, and what it loses is read again.
-const GATHER: Duration = Duration::from_millis(100);
+/// So long what happened is gathered before it is written, where there is a ban in it or a source that cannot be read
+/// again: a kill loses no more of those.
+const GATHER_MIN: Duration = Duration::from_millis(100);
+
+/// Else longer, where writing takes long: what a kill loses is read again, as the cursors are as old as all the rest.
+const GATHER_MAX: Duration = Duration::from_secs(2);
+
+/// For so many times as long as the last writing took; what changes often is then written once.
+const GATHER_TIMES: u32 = 20;
 
 pub(super) struct Saver {
     store: Store,
     pending: Batch,
     due: Option<Instant>,
+    gather: Duration,
 }
 
 impl Saver {
     pub(super) fn new(store: Store, seed: u64) -> Self {
         let state = vec![(SEED.to_owned(), Some(seed.to_string()))];
-        Saver { store, pending: Batch { state, ..Batch::default() }, due: None }
+        let pending = Batch { state, ..Batch::default() };
+        Saver { store, pending, due: None, gather: GATHER_MIN }
     }
 
     /// Something happened that is to be remembered.
     pub(super) fn touch(&mut self) {
-        self.due.get_or_insert_with(|| Instant::now() + GATHER);
+        self.due.get_or_insert_with(|| Instant::now() + self.gather);
+    }
+
+    /// Something happened that no line will tell again.
+    fn hurry(&mut self) {
+        let soon = Instant::now() + GATHER_MIN;
+        self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
     }
 
     /// These things happened to bans.
     pub(super) fn note(&mut self, outputs: Vec<Output>) {
-        self.touch();
+        self.hurry();
         self.pending.bans.extend(outputs.into_iter().filter_map(|output| match output {
             Output::Banned(ban) => Some(BanChange::Made(ban)),
             Output::Ended { subject, jail, why, at } => Some(BanChange::Ended { subject, jail, why, at }),
@@ -60,6 +75,7 @@ impl Saver {
         cursors: Vec<(String, Vec<Position>)>,
         sources: &[Source],
     ) {
+        let began = Instant::now();
         let mut batch = std::mem::take(&mut self.pending);
         batch.counters.extend(watch.engine.take_counter_changes());
         batch.state.extend(watch.engine.take_state_changes());
@@ -71,6 +87,15 @@ impl Saver {
         }
         batch.cursors = cursors;
         self.due = None;
+        let can_be_read_again = |source: &Source| match source.origin {
+            Origin::File(_) | Origin::Journal(_) => true,
+            Origin::Syslog(_) | Origin::Input => false,
+        };
+        self.gather = if sources.iter().all(can_be_read_again) {
+            pause(began.elapsed() + self.store.last_write())
+        } else {
+            GATHER_MIN
+        };
         if let Err(kept) = self.store.write(batch) {
             self.pending = *kept;
             self.touch();
@@ -84,5 +109,26 @@ impl Saver {
 
     pub(super) fn failures(&self) -> u64 {
         self.store.failures()
+    }
+}
+
+/// How long to gather before the next writing, where the last one took so long.
+fn pause(took: Duration) -> Duration {
+    took.saturating_mul(GATHER_TIMES).clamp(GATHER_MIN, GATHER_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_takes_a_twentieth_of_the_time_and_never_waits_for_long() {
+        let check = |took_ms, expected_ms| {
+            assert_eq!(pause(Duration::from_millis(took_ms)), Duration::from_millis(expected_ms));
+        };
+        check(0, 100);
+        check(5, 100);
+        check(30, 600);
+        check(10_000, 2000);
     }
 }

@@ -44,6 +44,8 @@ pub struct Store {
     orders: Option<SyncSender<Order>>,
     thread: Option<JoinHandle<()>>,
     failures: Arc<AtomicU64>,
+    /// How long the last batch took to write, in microseconds.
+    took: Arc<AtomicU64>,
     path: PathBuf,
 }
 
@@ -66,10 +68,17 @@ impl Store {
         let (orders, received) = sync_channel(WAITING_MAX);
         let failures = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&failures);
-        let worker = Worker { connection, refused: VecDeque::new(), failures: counted, purged: None };
+        let took = Arc::new(AtomicU64::new(0));
+        let worker = Worker {
+            connection,
+            refused: VecDeque::new(),
+            failures: counted,
+            took: Arc::clone(&took),
+            purged: None,
+        };
         let work = move || worker.run(&received);
         let thread = std::thread::Builder::new().name("store".into()).spawn(work).ok();
-        Ok((Store { orders: Some(orders), thread, failures, path: path.to_owned() }, saved))
+        Ok((Store { orders: Some(orders), thread, failures, took, path: path.to_owned() }, saved))
     }
 
     /// Hands a batch over. Gives it back where the disk does not keep up: the next one is then to hold both.
@@ -100,6 +109,11 @@ impl Store {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// How long the last batch took to write.
+    pub fn last_write(&self) -> Duration {
+        Duration::from_micros(self.took.load(Ordering::Relaxed))
+    }
+
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -120,6 +134,7 @@ struct Worker {
     connection: Connection,
     refused: VecDeque<Batch>,
     failures: Arc<AtomicU64>,
+    took: Arc<AtomicU64>,
     /// When too old bans were looked for last.
     purged: Option<Instant>,
 }
@@ -158,7 +173,11 @@ impl Worker {
     /// Writes what waits, in order, and stops at the first that is refused.
     fn write_all(&mut self) {
         while let Some(batch) = self.refused.front() {
-            if let Err(error) = write(&mut self.connection, batch) {
+            let began = Instant::now();
+            let written = write(&mut self.connection, batch);
+            let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.took.store(took, Ordering::Relaxed);
+            if let Err(error) = written {
                 if self.failures.fetch_add(1, Ordering::Relaxed).is_multiple_of(60) {
                     tracing::error!(
                         "the database refuses what is to be saved; bans go on in memory: {error}"

@@ -8,6 +8,8 @@ mod bans;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod hooks;
+#[cfg(test)]
 #[path = "../firewall/namespace.rs"]
 #[expect(dead_code, reason = "what only the firewall's tests need")]
 mod namespace;

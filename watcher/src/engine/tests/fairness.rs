@@ -199,6 +199,28 @@ fn bans_are_events_for_the_jail_that_counts_them() {
 }
 
 #[test]
+fn what_a_list_caught_alone_is_still_known_after_a_restart() {
+    let listed = |second: i64, zone: &str| format!("{second} dnsbl-listed 192.0.2.7 zone={zone}");
+    let alone = |engine: &Engine| -> Vec<(String, u64)> {
+        engine
+            .book()
+            .view(Timestamp::from_seconds(60))
+            .into_iter()
+            .map(|zone| (zone.zone, zone.alone))
+            .collect()
+    };
+    let mut before = engine(FAIR);
+    play(&mut before, &listed(0, "one.example"));
+    let mut after = engine(FAIR);
+    for (key, row) in before.take_state_changes() {
+        after.restore_state(&key, &row.unwrap());
+    }
+    assert_eq!(alone(&after), [("one.example".to_owned(), 1)]);
+    play(&mut after, &format!("{}\n{}", listed(10, "one.example"), listed(20, "two.example")));
+    assert_eq!(alone(&after), [("one.example".to_owned(), 0), ("two.example".to_owned(), 0)]);
+}
+
+#[test]
 fn who_is_known_survives_a_restart() {
     let mut before = engine(FAIR);
     play(&mut before, "0 auth-ok 192.0.2.7 user=a\n10 allow 198.51.100.0/24\n20 message-accepted 192.0.2.9");

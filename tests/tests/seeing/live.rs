@@ -1,0 +1,171 @@
+//! Every query of every dashboard, asked of a real Prometheus after real attacks.
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::client::Client;
+use e2e::http;
+use e2e::namespace::isolated;
+use e2e::process::{Running, bound};
+use e2e::site::{SMTPD, Site, USERS, WATCHER, WRONG};
+use e2e::wait;
+use serde_json::Value;
+
+use crate::board::{Board, Panel, text};
+use crate::prometheus::{Prometheus, Series};
+
+const GUESSER: &str = "198.51.100.66";
+const GUESSER6: (u8, u8) = (1, 1);
+const HARVESTER: &str = "203.0.113.9";
+const LISTED: &str = "198.51.100.30";
+const CLEAR: &str = "198.51.100.31";
+const NEIGHBOUR: &str = "198.51.100.20";
+
+const LIST: &str = ":127.0.0.2:Listed\n127.0.0.2\n198.51.100.30\n";
+
+/// A host with both daemons, a blocklist with a budget, and all that was started.
+struct Lively {
+    site: Site,
+    _running: [Running; 3],
+}
+
+impl Lively {
+    fn start() -> Result<Self> {
+        let site = Site::new()?;
+        site.write("zone", LIST)?;
+        let mut rbldnsd = bound("unshare");
+        rbldnsd.args(["--user", "--map-user=1000", "--map-group=1000", "rbldnsd", "-n"]);
+        rbldnsd.args(["-b", "127.0.0.1/5300", "-w"]).arg(site.directory()).arg("list.example:ip4set:zone");
+        let list = Running::start(&mut rbldnsd, &site.path("rbldnsd.err"))?;
+        wait::until_true("rbldnsd", || list.said().contains("started"))?;
+        let dnsbl =
+            "\n[[dnsbl]]\nzone = \"list.example\"\nlimit = 1000\n[dns]\nservers = [\"127.0.0.1:5300\"]\n";
+        site.change("smtpd.toml", "[log]", &format!("{dnsbl}[log]"))?;
+        site.change("watcher.toml", "[[source]]", "[quota.\"list.example\"]\nlimit = 30\n[[source]]")?;
+        let smtpd = site.start_smtpd()?;
+        let watcher = site.start_watcher()?;
+        Ok(Lively { site, _running: [list, smtpd, watcher] })
+    }
+
+    /// What happens at any mail server, and is over when this returns.
+    fn live(&self) -> Result<()> {
+        let site = &self.site;
+        let client = |address| Client::of(&site.network, address);
+        let [(alice, _), (bob, password)] = USERS;
+        let to = format!("{alice}@example.org");
+        client(NEIGHBOUR).run("send.py", &[bob, password, &to, "Lunch?"])?.yes()?;
+        client(GUESSER).guess(alice, &WRONG[..5])?;
+        site.await_ban(GUESSER)?;
+        // A second ban by the same jail, so that there is one who came again.
+        site.banctl(&format!("unban {GUESSER}"))?.yes()?;
+        client(GUESSER).guess(alice, &WRONG[..5])?;
+        site.await_ban(GUESSER)?;
+        ensure!(!client(GUESSER).is_greeted(25)?, "he is banned");
+        let six = e2e::network::Network::client6(GUESSER6.0, GUESSER6.1);
+        Client::of(&site.network, &six).guess(alice, &WRONG[..5])?;
+        let names: Vec<String> = (0..12).map(|n| format!("nobody{n}@example.org")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        client(HARVESTER).ask_for(&names)?;
+        for address in [LISTED, CLEAR, LISTED, CLEAR] {
+            client(address).ask_for(&[&to])?;
+        }
+        site.await_read()
+    }
+}
+
+#[test]
+fn every_query_of_every_dashboard_has_an_answer_after_real_attacks() {
+    isolated(|| {
+        let lively = Lively::start()?;
+        let prometheus = Prometheus::start(&lively.site)?;
+        prometheus.await_scrapes(3.0)?;
+        lively.live()?;
+        prometheus.await_scrapes(prometheus.scrapes()? + 4.0)?;
+        let mut faults = Vec::new();
+        for board in Board::all()? {
+            let choices = variables(&prometheus, &board, &mut faults)?;
+            for panel in board.panels() {
+                for target in panel.targets() {
+                    for choice in &choices {
+                        let fault = look(&prometheus, &panel, target, choice);
+                        faults.extend(fault.map(|fault| format!("{}: {}: {fault}", board.name, panel.title)));
+                    }
+                }
+            }
+        }
+        faults.extend(prometheus.sick_rules()?);
+        ensure!(faults.is_empty(), "{}", faults.join("\n"));
+        Ok(())
+    });
+}
+
+/// A name and what stands for it in a query.
+type Choice = Vec<(String, String)>;
+
+/// What a reader may choose: all of everything, and of each the first that there is.
+fn variables(prometheus: &Prometheus, board: &Board, faults: &mut Vec<String>) -> Result<[Choice; 2]> {
+    let (mut all, mut one) = (Choice::new(), Choice::new());
+    for variable in board.variables() {
+        let (name, query) = (text(&variable["name"]), text(&variable["query"]));
+        let inside = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')'));
+        let (selector, label) = inside.and_then(|inside| inside.rsplit_once(", ")).context("label_values")?;
+        let found = prometheus.label_values(&filled(selector, &all), label)?;
+        let Some(first) = found.first() else {
+            faults.push(format!("{}: nothing to choose for {name}", board.name));
+            continue;
+        };
+        all.push((name.to_owned(), ".+".to_owned()));
+        one.push((name.to_owned(), first.replace('.', "\\\\.")));
+    }
+    Ok([all, one])
+}
+
+/// A query as Grafana asks it: a rate is taken over four scrapes, here of a second.
+fn filled(query: &str, choice: &Choice) -> String {
+    let query = query.replace("$__rate_interval", "4s").replace("$__range", "5m");
+    choice.iter().fold(query, |query, (name, value)| query.replace(&format!("${name}"), value))
+}
+
+/// What is wrong with an answer, if anything is.
+fn look(prometheus: &Prometheus, panel: &Panel<'_>, target: &Value, choice: &Choice) -> Option<String> {
+    let query = filled(text(&target["expr"]), choice);
+    let found = if target["instant"] == true {
+        prometheus.query(&query)
+    } else {
+        prometheus.query_range(&query, 60.0)
+    };
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => return Some(format!("{error:#} in {query}")),
+    };
+    let is_empty = found.iter().all(|(_, values)| values.iter().all(|value| value.is_nan()));
+    let may_be_empty = panel.description.contains("May be empty: ");
+    if is_empty {
+        return (!may_be_empty).then(|| format!("nothing is found by {query}"));
+    }
+    legend(text(&target["legendFormat"]), &found)
+}
+
+/// A legend may name only labels that are there.
+fn legend(format: &str, found: &[Series]) -> Option<String> {
+    let labels = format.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
+    let mut missing = labels.filter(|label| found.iter().any(|(labels, _)| !labels.contains_key(*label)));
+    missing.next().map(|label| format!("the legend names {label}, which is not there"))
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_what_the_daemons_say() {
+    isolated(|| {
+        let lively = Lively::start()?;
+        for daemon in [WATCHER, SMTPD] {
+            let (_, body) = http::get(daemon, "/metrics")?;
+            lively.site.write("metrics", &body)?;
+            let mut promtool = bound("sh");
+            promtool
+                .args(["-c", "exec promtool check metrics <\"$1\"", "sh"])
+                .arg(lively.site.path("metrics"));
+            let output = promtool.output()?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            ensure!(output.status.success() && said.is_empty(), "{daemon}: {said}");
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,231 @@
+//! From a pattern to its steps.
+
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Hir, HirKind, Look};
+
+use super::{ByteSet, Class, First, Next, Run, Step, Walk, Way};
+
+/// A pattern that needs more steps than this is not walked.
+const STEPS_MAX: usize = 2048;
+
+/// What a step leads to is followed through so many others; beyond, it may be anything.
+const FOLLOWED_MAX: usize = 128;
+
+impl Walk {
+    /// None for a pattern that cannot be walked: with Unicode classes, word boundaries, or repetitions of nothing.
+    pub(in crate::filter) fn of(pattern: &str) -> Option<Self> {
+        let hir = ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern).ok()?;
+        let mut walk = Walk { steps: Vec::new(), slots: 0 };
+        walk.add(&hir)?;
+        walk.push(Step::Done)?;
+        for at in 0..walk.steps.len() {
+            walk.look_ahead(at);
+        }
+        Some(walk)
+    }
+
+    fn push(&mut self, step: Step) -> Option<usize> {
+        self.steps.push(step);
+        (self.steps.len() <= STEPS_MAX).then_some(self.steps.len() - 1)
+    }
+
+    fn add(&mut self, hir: &Hir) -> Option<()> {
+        match hir.kind() {
+            HirKind::Empty => {}
+            HirKind::Look(Look::Start) => drop(self.push(Step::Begin)?),
+            HirKind::Look(Look::End) => drop(self.push(Step::End)?),
+            HirKind::Look(_) => return None,
+            HirKind::Literal(literal) => drop(self.push(Step::Text(literal.0.clone()))?),
+            HirKind::Class(_) => self.run(Run::of(hir)?)?,
+            HirKind::Capture(capture) => {
+                let slot = 2 * usize::try_from(capture.index).ok()?;
+                self.slots = self.slots.max(slot + 2);
+                if let Some(run) = Run::of(&capture.sub) {
+                    return self.run(Run { group: Some(slot), ..run });
+                }
+                self.push(Step::Save(slot))?;
+                self.add(&capture.sub)?;
+                self.push(Step::Save(slot + 1))?;
+            }
+            HirKind::Concat(subs) => subs.iter().try_for_each(|sub| self.add(sub))?,
+            HirKind::Alternation(subs) => self.either(subs)?,
+            HirKind::Repetition(repetition) => match Run::of(hir) {
+                Some(run) => self.run(run)?,
+                None => {
+                    let max = repetition.max.map(|max| max as usize);
+                    self.again(&repetition.sub, repetition.min as usize, max, repetition.greedy)?;
+                }
+            },
+        }
+        Some(())
+    }
+
+    fn run(&mut self, run: Run) -> Option<()> {
+        self.push(Step::Run(run))?;
+        Some(())
+    }
+
+    fn either(&mut self, subs: &[Hir]) -> Option<()> {
+        let split = self.push(Step::Jump(0))?;
+        let (mut ways, mut ends) = (Vec::new(), Vec::new());
+        for sub in subs {
+            ways.push(self.steps.len());
+            self.add(sub)?;
+            ends.push(self.push(Step::Jump(0))?);
+        }
+        let out = self.steps.len();
+        *self.steps.get_mut(split)? = split_between(&ways);
+        ends.into_iter().try_for_each(|end| self.steps.get_mut(end).map(|step| *step = Step::Jump(out)))
+    }
+
+    fn again(&mut self, sub: &Hir, min: usize, max: Option<usize>, greedy: bool) -> Option<()> {
+        // What matches nothing could be repeated for ever.
+        if max.is_none() && sub.properties().minimum_len().is_none_or(|length| length == 0) {
+            return None;
+        }
+        for _ in 0..min {
+            self.add(sub)?;
+        }
+        let way =
+            |inside, outside| split_between(&if greedy { [inside, outside] } else { [outside, inside] });
+        let Some(max) = max else {
+            let split = self.push(Step::Jump(0))?;
+            self.add(sub)?;
+            self.push(Step::Jump(split))?;
+            *self.steps.get_mut(split)? = way(split + 1, self.steps.len());
+            return Some(());
+        };
+        let mut splits = Vec::new();
+        for _ in min..max {
+            splits.push(self.push(Step::Jump(0))?);
+            self.add(sub)?;
+        }
+        let out = self.steps.len();
+        splits.into_iter().try_for_each(|at| self.steps.get_mut(at).map(|step| *step = way(at + 1, out)))
+    }
+
+    /// Notes at a step what can follow it.
+    fn look_ahead(&mut self, at: usize) {
+        match self.steps.get(at) {
+            Some(Step::Run(run)) => {
+                let (class, follows) = (run.class.bytes(), self.first(at + 1));
+                let next =
+                    if class.meets(&follows.bytes) { self.next(at + 1, follows) } else { Next::Another };
+                if let Some(Step::Run(run)) = self.steps.get_mut(at) {
+                    run.next = next;
+                }
+            }
+            Some(Step::Split(ways)) => {
+                let ways = ways.iter().map(|way| self.way(way.to)).collect();
+                if let Some(step) = self.steps.get_mut(at) {
+                    *step = Step::Split(ways);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn way(&self, to: usize) -> Way {
+        let text = match self.steps.get(to) {
+            Some(Step::Text(text)) => text.clone(),
+            _ => Box::default(),
+        };
+        Way { to, first: self.first(to), text }
+    }
+
+    /// What must follow a run that ends before this step.
+    fn next(&self, mut at: usize, follows: First) -> Next {
+        loop {
+            match self.steps.get(at) {
+                Some(Step::Save(_)) => at += 1,
+                Some(Step::Text(text)) => return Next::Text(text.clone()),
+                Some(Step::End) => return Next::End,
+                _ => return Next::Some(follows),
+            }
+        }
+    }
+
+    /// What can come first where a walk goes on at this step.
+    fn first(&self, at: usize) -> First {
+        let anything = First { bytes: ByteSet::ALL, end: true };
+        let (mut first, mut open, mut seen) = (First::default(), vec![at], Vec::new());
+        while let Some(at) = open.pop() {
+            if seen.contains(&at) {
+                continue;
+            }
+            seen.push(at);
+            if seen.len() > FOLLOWED_MAX {
+                return anything;
+            }
+            match self.steps.get(at) {
+                Some(Step::Begin | Step::Save(_)) => open.push(at + 1),
+                Some(Step::Jump(to)) => open.push(*to),
+                Some(Step::Split(ways)) => open.extend(ways.iter().map(|way| way.to)),
+                Some(Step::End) => first.end = true,
+                Some(Step::Text(text)) => match text.first() {
+                    Some(byte) => first.bytes.add(*byte),
+                    None => open.push(at + 1),
+                },
+                Some(Step::Run(run)) => {
+                    if run.max > 0 {
+                        first = first.or(First { bytes: run.class.bytes(), end: false });
+                    }
+                    if run.min == 0 {
+                        open.push(at + 1);
+                    }
+                }
+                Some(Step::Done) | None => return anything,
+            }
+        }
+        first
+    }
+}
+
+impl Class {
+    fn bytes(&self) -> ByteSet {
+        match self {
+            Class::Any => ByteSet::ALL,
+            Class::AllBut(other) => {
+                let mut bytes = ByteSet::default();
+                (0..=255).filter(|byte| byte != other).for_each(|byte| bytes.add(byte));
+                bytes
+            }
+            Class::Of(marks) => {
+                let mut bytes = ByteSet::default();
+                (0..=255).zip(marks.iter()).filter(|(_, mark)| **mark).for_each(|(byte, _)| bytes.add(byte));
+                bytes
+            }
+        }
+    }
+}
+
+impl Run {
+    /// What stands for bytes of one class; none for anything else.
+    fn of(hir: &Hir) -> Option<Run> {
+        let (bytes, min, max, greedy) = match hir.kind() {
+            HirKind::Class(_) => (ByteSet::of(hir)?, 1, 1, true),
+            HirKind::Repetition(repetition) => {
+                let max = repetition.max.map_or(usize::MAX, |max| max as usize);
+                (ByteSet::of(&repetition.sub)?, repetition.min as usize, max, repetition.greedy)
+            }
+            _ => return None,
+        };
+        let class = match bytes.only_other() {
+            _ if bytes == ByteSet::ALL => Class::Any,
+            Some(other) => Class::AllBut(other),
+            None => {
+                let mut marks = Box::new([false; 256]);
+                (0..=255).zip(marks.iter_mut()).for_each(|(byte, mark)| *mark = bytes.has(byte));
+                Class::Of(marks)
+            }
+        };
+        Some(Run { group: None, class, min, max, greedy, next: Next::Some(First::default()) })
+    }
+}
+
+/// What can follow is noted when all steps are there.
+fn split_between(ways: &[usize]) -> Step {
+    Step::Split(
+        ways.iter().map(|to| Way { to: *to, first: First::default(), text: Box::default() }).collect(),
+    )
+}
