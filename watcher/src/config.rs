@@ -1,6 +1,7 @@
 //! `watcher.toml`: what was written, checked, as the watcher runs on it. Every key stands here with its default.
 
 mod exempt;
+mod firewall;
 mod hook;
 mod source;
 
@@ -12,6 +13,7 @@ use ipnet::IpNet;
 use settings::{Document, Mistake, Mistakes, Table, TimeOfDay, Value, one_of};
 use toml::de::DeValue;
 
+pub use firewall::{FirewallKind, OnStop};
 pub use source::{Origin, Source};
 
 use crate::filter::Filters;
@@ -35,6 +37,8 @@ pub mod default {
     pub const PRIVATE: bool = true;
     /// `exempt.sessions`
     pub const SESSIONS: bool = true;
+    /// `sandbox`
+    pub const SANDBOX: bool = true;
     /// `counters_max`
     pub const COUNTERS_MAX: usize = crate::engine::COUNTERS_MAX;
     /// `quota.*.period`
@@ -48,6 +52,10 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// `firewall`: `"nftables"` (the default), `"dry-run"`, `"command"`.
     pub firewall: FirewallKind,
+    /// `on_stop`: what becomes of the bans when the watcher is stopped.
+    pub on_stop: OnStop,
+    /// `sandbox`: whether the watcher gives up the rights that it does not need.
+    pub sandbox: bool,
     /// `database`: the SQLite file.
     pub database: PathBuf,
     /// `socket`: where banctl knocks.
@@ -76,30 +84,6 @@ pub struct Config {
     pub quotas: Vec<Quota>,
     /// `counters_max`: the most offenders that are counted at a time, over all jails.
     pub counters_max: usize,
-}
-
-/// What keeps the banned out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FirewallKind {
-    /// The kernel's nftables.
-    Nftables,
-    /// Nothing: it is only told what would be.
-    DryRun,
-    /// A program: `[command] ban` is run for each ban, `[command] unban` for each end of one.
-    Command {
-        /// The program, by its absolute path, and its arguments.
-        ban: Vec<String>,
-        /// Likewise.
-        unban: Vec<String>,
-    },
-}
-
-/// The words that `firewall` may be.
-#[derive(Clone, Copy)]
-enum FirewallName {
-    Nftables,
-    DryRun,
-    Command,
 }
 
 impl Config {
@@ -133,7 +117,7 @@ impl Config {
         let (filters, jails) =
             (Filters::read(beside("filters").as_deref()), Jails::read(beside("jails").as_deref()));
         let root = document.root();
-        let firewall = firewall(&root);
+        let firewall = firewall::read(&root);
         let database = absolute(root.path("database").unwrap_or_else(|| default::DATABASE.into()));
         let socket = absolute(root.path("socket").unwrap_or_else(|| default::SOCKET.into()));
         let listen = root.get_or("listen", default::LISTEN);
@@ -157,6 +141,8 @@ impl Config {
         let quotas = root.table("quota").map(|table| table.entries()).unwrap_or_default();
         let quotas = quotas.into_iter().filter_map(|(zone, table)| quota(&zone, &table)).collect();
         let hooks = hook::all(&root);
+        let on_stop = root.get_or("on_stop", OnStop::default());
+        let sandbox = root.get_or("sandbox", default::SANDBOX);
         let counters_max = root.get_or("counters_max", default::COUNTERS_MAX);
         if counters_max < 1000 {
             root.mistake("counters_max", "at least 1000");
@@ -177,6 +163,8 @@ impl Config {
         let config = Config {
             file,
             firewall,
+            on_stop,
+            sandbox,
             database,
             socket,
             listen,
@@ -210,34 +198,6 @@ fn choose(root: &Table<'_>, all: Jails, chosen: Option<Vec<String>>) -> Jails {
     })
 }
 
-/// None where it is wrong, which was noted.
-fn firewall(root: &Table<'_>) -> Option<FirewallKind> {
-    let name = root.get_or("firewall", FirewallName::Nftables);
-    let argv = |table: &Table<'_>, key| table.require::<Vec<String>>(key);
-    match (name, root.table("command")) {
-        (FirewallName::Nftables, None) => Some(FirewallKind::Nftables),
-        (FirewallName::DryRun, None) => Some(FirewallKind::DryRun),
-        (FirewallName::Command, Some(table)) => {
-            let (ban, unban) = (argv(&table, "ban"), argv(&table, "unban"));
-            let (ban, unban) = (ban?, unban?);
-            if let Err(error) = crate::firewall::Command::new(&ban, &unban) {
-                table.mistake_at_table(error);
-            }
-            Some(FirewallKind::Command { ban, unban })
-        }
-        (FirewallName::Command, None) => {
-            root.mistake("firewall", "a table [command] with `ban` and `unban` says which programs are run");
-            None
-        }
-        (FirewallName::Nftables | FirewallName::DryRun, Some(table)) => {
-            // They are known keys, in the wrong company.
-            let _known = (table.contains("ban"), table.contains("unban"));
-            table.mistake_at_table("[command] is for firewall = \"command\"");
-            None
-        }
-    }
-}
-
 fn quota(zone: &str, table: &Table<'_>) -> Option<Quota> {
     let limit = table.require::<u64>("limit");
     if limit == Some(0) {
@@ -257,19 +217,6 @@ impl Value for Counted {
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         one_of(value, &[("queries", Counted::Queries), ("connections", Counted::Connections)])
-    }
-}
-
-impl Value for FirewallName {
-    const EXPECTED: &'static str = "\"nftables\", \"dry-run\" or \"command\"";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        let names = [
-            ("nftables", FirewallName::Nftables),
-            ("dry-run", FirewallName::DryRun),
-            ("command", FirewallName::Command),
-        ];
-        one_of(value, &names)
     }
 }
 

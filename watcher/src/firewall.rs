@@ -26,6 +26,7 @@ mod command;
 mod dry_run;
 mod element;
 mod layout;
+mod manner;
 mod netlink;
 mod nft;
 mod nftables;
@@ -35,6 +36,7 @@ mod template;
 
 pub use command::{Command, CommandError};
 pub use dry_run::DryRun;
+pub use manner::{DEVICES_MAX, Manner, Treatment, is_device};
 pub use nftables::Nftables;
 pub use template::TemplateError;
 

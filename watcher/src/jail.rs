@@ -8,7 +8,9 @@ mod set;
 use std::time::Duration;
 
 pub use ports::{Port, Ports};
-pub use rules::{BanTerms, Certain, Group, Method, Pressure, Rollup, Shared, SharedAction, Window};
+pub use rules::{
+    BanTerms, Certain, Connections, Group, Method, Pressure, Rollup, Shared, SharedAction, Window,
+};
 pub use set::{Jails, SHIPPED};
 
 use crate::event::Kind;

@@ -2,6 +2,7 @@
 //! the files, the clock and the netlink socket, and decides nothing.
 
 mod answer;
+pub(crate) mod confine;
 mod daemon;
 mod desk;
 mod enforcer;
@@ -49,13 +50,16 @@ use sources::Sources;
 /// # Errors
 /// Something that it cannot do without cannot be had; the message says what, and what to do.
 pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
-    // Before anything is given up that they may need.
-    let hooks = Hooks::start(&config.hooks);
     let signals = Signals::register().context("cannot take signals")?;
     take_descriptors();
     if config.sources.is_empty() {
         sources::find_or_say(&mut config);
     }
+    // Their process comes first: it is not held to what is given up next. Threads come after, for each has rights of its
+    // own.
+    let mut hooks = Hooks::start(&config.hooks);
+    confine::confine(&config);
+    hooks.attend();
     let server = Server::bind(&config.socket, config.listen)?;
     let (store, saved) = Store::open(&config.database)?;
     let metrics = Arc::new(Metrics::new());

@@ -375,7 +375,7 @@ impl Session {
         }
         let list = transaction.inquest.lists_asked;
         (list < rules.domain_lists.len() && !domain.starts_with('['))
-            .then(|| (Step::DomainList(list), Inquiry::Listed { list, domain }))
+            .then_some((Step::DomainList(list), Inquiry::Listed { list, domain }))
     }
 
     /// What an answer means for this recipient and those to come.

@@ -1,6 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::firewall::{Manner, Treatment};
 use crate::health::Patience;
 
 fn read(text: &str) -> Result<Config, Mistakes> {
@@ -15,7 +16,7 @@ fn refuses(text: &str, expected: &Expect) {
 #[test]
 fn nothing_written_gives_the_defaults() {
     let config = read("").unwrap();
-    assert_eq!(config.firewall, FirewallKind::Nftables);
+    assert_eq!(config.firewall, FirewallKind::Nftables(Manner::default()));
     assert_eq!(config.database, Path::new("/var/lib/postern/watcher.db"));
     assert_eq!(config.socket, Path::new("/run/postern/watcher.sock"));
     assert_eq!(config.listen.to_string(), "127.0.0.1:9826");
@@ -160,4 +161,20 @@ fn a_source_is_one_thing_and_stands_once() {
             "watcher.toml:2:11: with \"+\", write `unit` and `identifier` as matches too: \"_SYSTEMD_UNIT=…\""
         ],
     );
+}
+
+#[test]
+fn the_manner_of_the_firewall_is_read_and_its_mistakes_told() {
+    let config = read("action = \"reject\"\non_stop = \"flush\"\nsandbox = false").unwrap();
+    let manner = Manner { treatment: Treatment::Reject, ingress: Vec::new() };
+    assert_eq!(
+        (config.firewall, config.on_stop, config.sandbox),
+        (FirewallKind::Nftables(manner), OnStop::Flush, false)
+    );
+    let config = read("ingress = [\"eth0\"]").unwrap();
+    let manner = Manner { treatment: Treatment::Drop, ingress: vec!["eth0".to_owned()] };
+    assert_eq!(config.firewall, FirewallKind::Nftables(manner));
+    let mistakes = read("action = \"reject\"\ningress = [\"../eth0\"]\non_stop = 1\nfirewall = \"dry-run\"")
+        .unwrap_err();
+    assert_eq!(mistakes.len(), 3, "{mistakes}");
 }

@@ -49,6 +49,10 @@ pub(super) mod attr {
     pub(in crate::firewall) const CHAIN_TYPE: u16 = 7;
     pub(in crate::firewall) const HOOK_NUMBER: u16 = 1;
     pub(in crate::firewall) const HOOK_PRIORITY: u16 = 2;
+    pub(in crate::firewall) const HOOK_DEVICES: u16 = 4;
+    pub(in crate::firewall) const DEVICE_NAME: u16 = 1;
+    pub(in crate::firewall) const REJECT_TYPE: u16 = 1;
+    pub(in crate::firewall) const REJECT_CODE: u16 = 2;
     pub(in crate::firewall) const RULE_CHAIN: u16 = 2;
     pub(in crate::firewall) const RULE_EXPRESSIONS: u16 = 4;
     pub(in crate::firewall) const SET_FLAGS: u16 = 3;

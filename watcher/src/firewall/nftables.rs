@@ -13,7 +13,7 @@ use super::element::{self, Place};
 use super::layout::{CounterName, Family, Layout, SetName, Shape, normal};
 use super::netlink::{Answer, Messages, Socket};
 use super::step::{Renewal, Step};
-use super::{Change, Dropped, Firewall, FirewallError, Lease, Ports, Traffic, nft, ruleset};
+use super::{Change, Dropped, Firewall, FirewallError, Lease, Manner, Ports, Traffic, nft, ruleset};
 
 /// A transaction's datagram. What it makes the kernel tell our monitor fits the default receive buffer, and above a
 /// few hundred elements a larger one is no faster.
@@ -35,6 +35,7 @@ pub struct Nftables {
     /// Questions have a buffer of their own: some are asked while a transaction is being written.
     question: Messages,
     layout: Layout,
+    manner: Manner,
     renewal: Renewal,
     damage: bool,
 }
@@ -64,6 +65,7 @@ impl Nftables {
             messages: Messages::default(),
             question: Messages::default(),
             layout: Layout::default(),
+            manner: Manner::default(),
             renewal: Renewal::of_this_kernel(),
             damage: false,
         };
@@ -72,6 +74,13 @@ impl Nftables {
             Err(Errno::PERM) => Err(FirewallError::Permission),
             Err(errno) => Err(kernel("reading the firewall's tables", errno)),
         }
+    }
+
+    /// In this manner, from the next [`Firewall::restore`] on.
+    #[must_use]
+    pub fn in_manner(mut self, manner: Manner) -> Self {
+        self.manner = manner;
+        self
     }
 
     /// Treats the kernel as one before 6.12, which cannot update a deadline in place: slower, and right everywhere.
@@ -84,8 +93,8 @@ impl Nftables {
     /// Looks at our table and takes up the sets that stand in it.
     fn survey(&mut self) -> Result<Found, Errno> {
         ruleset::get_table(&mut self.question);
-        let mut ours = false;
-        match self.socket.ask(&self.question, |answer| ours |= ruleset::is_our_layout(&answer)) {
+        let (mut ours, manner) = (false, self.manner.present());
+        match self.socket.ask(&self.question, |answer| ours |= ruleset::is_our_layout(&answer, &manner)) {
             Ok(()) if ours => {}
             Ok(()) => return Ok(Found::Other),
             Err(Errno::NOENT) => return Ok(Found::Nothing),
@@ -138,14 +147,14 @@ impl Nftables {
     }
 
     fn lay_over(&mut self, found: &Found) -> Result<(), Errno> {
-        let layout = &self.layout;
+        let (layout, manner) = (&self.layout, &self.manner.present());
         nft::transaction(&mut self.messages, |m| match found {
-            Found::Nothing => ruleset::lay(m, layout, &BTreeSet::new()),
+            Found::Nothing => ruleset::lay(m, layout, &BTreeSet::new(), manner),
             Found::Other => {
                 ruleset::delete_table(m);
-                ruleset::lay(m, layout, &BTreeSet::new());
+                ruleset::lay(m, layout, &BTreeSet::new(), manner);
             }
-            Found::Ours(counters) => ruleset::lay(m, layout, counters),
+            Found::Ours(counters) => ruleset::lay(m, layout, counters, manner),
         });
         self.commit()
     }

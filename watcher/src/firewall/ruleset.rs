@@ -8,19 +8,23 @@
 //! }
 //! ```
 //!
+//! With devices to look at early there is a second base chain, `ingress`, with the same jumps.
+//!
 //! Rules can be made anew at any time, in one transaction and so without a gap; what must outlive that stands apart:
 //! bans in the sets, and the counts in counters that have names.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::Ports;
 use super::layout::{ChainName, CounterName, Family, Layout, Scope, SetName, Shape, Storage};
 use super::netlink::{Answer, CREATE, DUMP, Messages};
 use super::nft::{attr, attributes, kind, message, ours, question};
+use super::{Manner, Ports, Treatment};
 
 /// Stands in the table as its comment; a table with another is replaced.
 const LAYOUT_COMMENT: &str = "postern layout 1";
+const INPUT_CHAIN: &str = "input";
+const INGRESS_CHAIN: &str = "ingress";
 /// How many addresses one set may hold, so that nothing can make the kernel's memory grow without limit: 90 to 128
 /// bytes each.
 const HASH_ELEMENTS_MAX: u32 = 2_000_000;
@@ -46,10 +50,10 @@ pub(super) fn delete_table(m: &mut Messages) {
 }
 
 /// Writes table, chains, rules, and of sets and counters those that are missing, so that the table has this `layout`.
-pub(super) fn lay(m: &mut Messages, layout: &Layout, counters: &BTreeSet<String>) {
+pub(super) fn lay(m: &mut Messages, layout: &Layout, counters: &BTreeSet<String>, manner: &Manner) {
     message(m, kind::NEW_TABLE, CREATE, |m| {
         m.u32(attr::TABLE_FLAGS, 0);
-        m.bytes(attr::TABLE_USERDATA, &comment());
+        m.bytes(attr::TABLE_USERDATA, &comment(manner));
     });
     for scope in layout.scopes() {
         scope.shapes.iter().for_each(|shape| set(m, *shape, &scope.ports));
@@ -61,28 +65,54 @@ pub(super) fn lay(m: &mut Messages, layout: &Layout, counters: &BTreeSet<String>
         }
         chain(m, format_args!("{}", ChainName(&scope.ports)), |_| ());
     }
-    chain(m, format_args!("input"), |m| {
+    const LOCAL_IN: u32 = 1;
+    const INGRESS: u32 = 5;
+    let mut bases = vec![INPUT_CHAIN];
+    base_chain(m, INPUT_CHAIN, LOCAL_IN, &[]);
+    if !manner.ingress.is_empty() {
+        bases.push(INGRESS_CHAIN);
+        base_chain(m, INGRESS_CHAIN, INGRESS, &manner.ingress);
+    }
+    // No chain is named: all rules of the table. They are put back below, and a packet sees the old or the new ones.
+    message(m, kind::DELETE_RULE, 0, |_| ());
+    let mut ids = 1..;
+    for scope in layout.scopes() {
+        scope.shapes.iter().for_each(|shape| drop_rule(m, *shape, &scope.ports, manner.treatment));
+        for (base, id) in bases.iter().zip(&mut ids) {
+            jump_rule(m, base, scope, id);
+        }
+    }
+}
+
+/// A chain that packets come to by themselves: here, or from these devices.
+fn base_chain(m: &mut Messages, name: &str, hook: u32, devices: &[String]) {
+    chain(m, format_args!("{name}"), |m| {
         m.nested(attr::CHAIN_HOOK, |m| {
-            const LOCAL_IN: u32 = 1;
-            m.u32(attr::HOOK_NUMBER, LOCAL_IN);
+            m.u32(attr::HOOK_NUMBER, hook);
             m.bytes(attr::HOOK_PRIORITY, &PRIORITY.to_be_bytes());
+            if !devices.is_empty() {
+                m.nested(attr::HOOK_DEVICES, |m| {
+                    devices.iter().for_each(|name| m.text(attr::DEVICE_NAME, format_args!("{name}")));
+                });
+            }
         });
         const ACCEPT: u32 = 1;
         m.u32(attr::CHAIN_POLICY, ACCEPT);
         m.text(attr::CHAIN_TYPE, format_args!("filter"));
     });
-    // No chain is named: all rules of the table. They are put back below, and a packet sees the old or the new ones.
-    message(m, kind::DELETE_RULE, 0, |_| ());
-    for (scope, id) in layout.scopes().iter().zip(1..) {
-        scope.shapes.iter().for_each(|shape| drop_rule(m, *shape, &scope.ports));
-        jump_rule(m, scope, id);
-    }
 }
 
-/// A comment as `nft` stores and shows it: type, length, text.
-fn comment() -> Vec<u8> {
+/// A comment as `nft` stores and shows it: type, length, text. The devices stand in it, since a chain cannot change its
+/// own.
+fn comment(manner: &Manner) -> Vec<u8> {
     const COMMENT: u8 = 0;
-    let text = LAYOUT_COMMENT.as_bytes();
+    let devices = manner.ingress.iter().fold(String::new(), |all, name| format!("{all} {name}"));
+    let text = if devices.is_empty() {
+        LAYOUT_COMMENT.to_owned()
+    } else {
+        format!("{LAYOUT_COMMENT}, ingress{devices}")
+    };
+    let text = text.as_bytes();
     let length = u8::try_from(text.len() + 1).unwrap_or(u8::MAX);
     [&[COMMENT, length], text, &[0]].concat()
 }
@@ -130,8 +160,8 @@ fn set(m: &mut Messages, shape: Shape, ports: &Ports) {
     });
 }
 
-/// `ip saddr @SET counter name NAME drop`, in the chain of the scope.
-fn drop_rule(m: &mut Messages, shape: Shape, ports: &Ports) {
+/// `ip saddr @SET counter name NAME drop`, or `reject` at its end, in the chain of the scope.
+fn drop_rule(m: &mut Messages, shape: Shape, ports: &Ports, treatment: Treatment) {
     const NFPROTO: u32 = 15;
     let (nfproto, source_offset) = match shape.family() {
         Family::V4 => (2, 12),
@@ -153,22 +183,31 @@ fn drop_rule(m: &mut Messages, shape: Shape, ports: &Ports) {
             m.u32(1, OBJECT_COUNTER);
             m.text(2, format_args!("{}", CounterName(shape.family(), ports)));
         });
-        expression(m, "immediate", |m| {
-            const DROP: u32 = 0;
-            verdict(m, |m| m.u32(1, DROP));
-        });
+        match treatment {
+            Treatment::Drop => expression(m, "immediate", |m| {
+                const DROP: u32 = 0;
+                verdict(m, |m| m.u32(1, DROP));
+            }),
+            // What both families call port unreachable: to TCP it means that nobody listens.
+            Treatment::Reject => expression(m, "reject", |m| {
+                const EITHER_FAMILY: u32 = 2;
+                const PORT_UNREACHABLE: u8 = 1;
+                m.u32(attr::REJECT_TYPE, EITHER_FAMILY);
+                m.bytes(attr::REJECT_CODE, &[PORT_UNREACHABLE]);
+            }),
+        }
     });
 }
 
-/// `tcp dport { … } jump drop_…` in the input chain, or `jump drop_all`. The set without a name that holds the ports
+/// `tcp dport { … } jump drop_…` in a base chain, or `jump drop_all`. The set without a name that holds the ports
 /// is known by its `id` in this transaction.
-fn jump_rule(m: &mut Messages, scope: &Scope, id: u32) {
+fn jump_rule(m: &mut Messages, base: &str, scope: &Scope, id: u32) {
     const L4PROTO: u32 = 16;
     const TCP: u8 = 6;
     if let Ports::Tcp(ports) = &scope.ports {
         port_set(m, ports, id);
     }
-    rule(m, format_args!("input"), |m| {
+    rule(m, format_args!("{base}"), |m| {
         if let Ports::Tcp(_) = scope.ports {
             expression(m, "meta", |m| meta(m, L4PROTO));
             expression(m, "cmp", |m| compare(m, TCP));
@@ -276,8 +315,8 @@ pub(super) fn list_counters(m: &mut Messages) {
 }
 
 /// True for the answer that shows our table in the layout that [`lay`] writes.
-pub(super) fn is_our_layout(answer: &Answer<'_>) -> bool {
-    attributes(answer).find(attr::TABLE_USERDATA) == Some(&comment())
+pub(super) fn is_our_layout(answer: &Answer<'_>, manner: &Manner) -> bool {
+    attributes(answer).find(attr::TABLE_USERDATA) == Some(&comment(manner))
 }
 
 /// The set's or counter's name in an answer of a list.

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::control::api::News;
 use crate::hooks::outbox::{Outbox, WAITING_MAX};
 use crate::hooks::{Delivery, FromHooks, Hook, Outcome, ToHooks, deliver};
+use crate::run::confine::give_up_the_firewall;
 
 /// When the watcher ends, what waits is tried once more, for so long.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -25,6 +26,9 @@ pub fn run() -> anyhow::Result<()> {
     // Who stops the watcher stops us too, and must not cut off what it has still to say: our input ends with it.
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    if let Err(error) = give_up_the_firewall() {
+        tracing::warn!("the hooks keep the right to change the firewall: {error}");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve())?;

@@ -9,8 +9,8 @@ use toml::de::DeValue;
 use crate::event::Kind;
 use crate::jail::ports::Port;
 use crate::jail::{
-    BanTerms, Certain, Group, Jail, Method, Mode, Per, Ports, Pressure, Rollup, Shared, SharedAction, Window,
-    default,
+    BanTerms, Certain, Connections, Group, Jail, Method, Mode, Per, Ports, Pressure, Rollup, Shared,
+    SharedAction, Window, default,
 };
 
 /// So many events of one subject are kept apart, to the millisecond; a larger number is none that anybody reaches.
@@ -273,9 +273,10 @@ fn terms(table: &Table<'_>) -> Option<BanTerms> {
     }
     let decay = if table.contains("decay") { positive(table, "decay") } else { None };
     let (spread, overall) = (table.get_or("spread", Duration::ZERO), table.get_or("overall", false));
+    let connections = table.get_or("connections", Connections::default());
     let (ports, first) = (ports(table), first?);
     let max = max.unwrap_or(default::MAX.max(first));
-    Some(BanTerms { first, growth, multipliers, max, ports, memory, decay, spread, overall })
+    Some(BanTerms { first, growth, multipliers, max, ports, memory, decay, spread, overall, connections })
 }
 
 fn ports(table: &Table<'_>) -> Ports {
@@ -335,6 +336,14 @@ impl Value for Method {
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         one_of(value, &[("window", Method::Window), ("bucket", Method::Bucket)])
+    }
+}
+
+impl Value for Connections {
+    const EXPECTED: &'static str = "\"end\" or \"keep\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(value, &[("end", Connections::End), ("keep", Connections::Keep)])
     }
 }
 

@@ -120,6 +120,16 @@ pub struct Certain {
     pub length: Duration,
 }
 
+/// What becomes of the connections that the banned have already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Connections {
+    /// Both ends read an error at once.
+    #[default]
+    End,
+    /// Their packets are dropped, and each end waits until it has waited enough.
+    Keep,
+}
+
 /// How long, and where.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BanTerms {
@@ -141,6 +151,8 @@ pub struct BanTerms {
     pub spread: Duration,
     /// Whether the bans of all jails count as former ones.
     pub overall: bool,
+    /// What becomes of the connections that the banned have already.
+    pub connections: Connections,
 }
 
 impl BanTerms {
@@ -186,6 +198,7 @@ mod tests {
             decay: None,
             spread: Duration::ZERO,
             overall: false,
+            connections: Connections::End,
         }
     }
 

@@ -9,7 +9,7 @@ use logline::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::config::Config;
+use crate::config::{Config, OnStop};
 use crate::control::{Command, Wake};
 use crate::engine::{End, Exemptions, Input, Output};
 use crate::feed::{Arrival, Feed};
@@ -100,7 +100,10 @@ impl Daemon {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.save();
         self.desk.hooks.stop();
-        tracing::info!("stopped; bans stay in force until they end");
+        match self.config.on_stop {
+            OnStop::Keep => tracing::info!("stopped; bans stay in force until they end"),
+            OnStop::Flush => self.enforcer.flush(),
+        }
         Ok(())
     }
 

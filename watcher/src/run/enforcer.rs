@@ -1,6 +1,8 @@
 //! Carries the engine's word to the kernel, and keeps it true there.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -8,9 +10,10 @@ use ipnet::IpNet;
 use logline::Timestamp;
 
 use crate::config::FirewallKind;
-use crate::engine::{Engine, Output};
+use crate::engine::{Ban, Engine, Output};
 use crate::firewall::{Change, Command, DryRun, Firewall, FirewallError, Lease, Nftables, connections};
-use crate::jail::Ports;
+use crate::jail::{Connections, Jail, JailName, Jails, Mode, Ports};
+use crate::subject::Subject;
 
 /// After a refusal everything is tried again so often.
 const RETRY: Duration = Duration::from_secs(1);
@@ -28,6 +31,8 @@ pub(super) struct Enforcer {
     retry: Option<Instant>,
     /// Whose connections are to be ended; a thread of its own asks the kernel for them, which takes longer than a ban.
     ending: Option<SyncSender<(IpNet, Ports)>>,
+    /// Jails that leave the connections of those whom they ban.
+    keepers: HashSet<JailName>,
 }
 
 /// What repairing the kernel's table came to.
@@ -42,8 +47,8 @@ impl Enforcer {
     pub(super) fn start(kind: &FirewallKind, engine: &Engine, now: Timestamp) -> Self {
         let (firewall, trouble): (Box<dyn Firewall>, _) = match kind {
             FirewallKind::DryRun => (Box::new(DryRun::new()), None),
-            FirewallKind::Nftables => match Nftables::open() {
-                Ok(nftables) => (Box::new(nftables), None),
+            FirewallKind::Nftables(manner) => match Nftables::open() {
+                Ok(nftables) => (Box::new(nftables.in_manner(manner.clone())), None),
                 Err(error) => only_recorded(&error),
             },
             FirewallKind::Command { ban, unban } => match Command::new(ban, unban) {
@@ -52,7 +57,8 @@ impl Enforcer {
             },
         };
         let ending = (firewall.name() == "nftables").then(end_connections).flatten();
-        let mut enforcer = Enforcer { firewall, trouble, retry: None, ending };
+        let mut enforcer = Enforcer { firewall, trouble, retry: None, ending, keepers: HashSet::new() };
+        enforcer.set_jails(engine.jails());
         enforcer.restore(engine, now);
         enforcer
     }
@@ -102,17 +108,38 @@ impl Enforcer {
             self.trouble = Some(chain(error));
             self.retry = Some(Instant::now() + RETRY);
         }
-        let mut banned = false;
-        for change in changes {
-            if let Change::Ban(Lease { network, ports, .. }) = change {
-                banned = true;
-                if let Some(ending) = &self.ending {
-                    // A full queue means that many are being ended already; the ban itself holds.
-                    let _ = ending.try_send((network, ports));
-                }
+        self.end_connections(outputs);
+        done.map(|()| changes.iter().any(|change| matches!(change, Change::Ban(_))))
+    }
+
+    /// Ends the connections of who was just banned, unless his jail leaves them.
+    fn end_connections(&self, outputs: &[Output]) {
+        let Some(ending) = &self.ending else { return };
+        for output in outputs {
+            if let Output::Banned(Ban { subject: Subject::Network(network), lease, .. }) = output
+                && lease.mode == Mode::Enforce
+                && !self.keepers.contains(&lease.jail)
+            {
+                // A full queue means that many are being ended already; the ban itself holds.
+                let _ = ending.try_send((network.net(), lease.ports.clone()));
             }
         }
-        done.map(|()| banned)
+    }
+
+    /// The jails in use: some leave connections as they are.
+    pub(super) fn set_jails(&mut self, jails: &Jails) {
+        let keeps = |jail: &&Arc<Jail>| jail.ban.connections == Connections::Keep;
+        self.keepers = jails.iter().filter(keeps).map(|jail| jail.name.clone()).collect();
+    }
+
+    /// Takes every ban out of the firewall.
+    pub(super) fn flush(&mut self) {
+        match self.firewall.clear() {
+            Ok(()) => {
+                tracing::info!("the bans are taken out of the firewall, and put back at the next start");
+            }
+            Err(error) => tracing::error!("the bans cannot be taken out of the firewall: {}", chain(&error)),
+        }
     }
 
     /// Looks whether somebody else has touched the table, or whether a refusal is to be tried again, and makes it whole.

@@ -28,6 +28,8 @@ pub(super) struct Hooks {
 struct Process {
     child: Child,
     pipe: SyncSender<Vec<u8>>,
+    /// What nobody reads yet.
+    lines: Option<Receiver<Vec<u8>>>,
 }
 
 /// What came of the hooks so far.
@@ -40,13 +42,21 @@ pub(super) struct Counts {
 }
 
 impl Hooks {
-    /// Starts the process, where there is a hook for it.
+    /// Starts the process, where there is a hook for it. What it is told waits until [`Hooks::attend`].
     pub(super) fn start(hooks: &[Hook]) -> Hooks {
         let mut this = Hooks { hooks: hooks.to_vec(), process: None, counts: Arc::default() };
         if !this.hooks.is_empty() {
             this.launch();
         }
         this
+    }
+
+    /// Starts the threads that write to the process and read from it.
+    pub(super) fn attend(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        if let Err(error) = process.attend(&self.counts) {
+            tracing::error!("the hooks are not carried out: {error}");
+        }
     }
 
     /// Whether it is worth putting something into words.
@@ -81,6 +91,7 @@ impl Hooks {
         if let Ok(Some(status)) = process.child.try_wait() {
             tracing::error!("the process of the hooks ended with {status}, and is started again");
             self.launch();
+            self.attend();
         }
     }
 
@@ -91,7 +102,7 @@ impl Hooks {
 
     /// Lets the process deliver what waits, for a moment.
     pub(super) fn stop(&mut self) {
-        let Some(Process { mut child, pipe }) = self.process.take() else { return };
+        let Some(Process { mut child, pipe, .. }) = self.process.take() else { return };
         drop(pipe);
         let until = Instant::now() + LEAVE;
         while matches!(child.try_wait(), Ok(None)) {
@@ -106,7 +117,7 @@ impl Hooks {
     }
 
     fn launch(&mut self) {
-        match launch(&self.counts) {
+        match launch() {
             Ok(process) => {
                 self.process = Some(process);
                 self.send(&ToHooks::Configure(self.hooks.clone()));
@@ -125,19 +136,28 @@ impl Hooks {
     }
 }
 
-fn launch(counts: &Arc<Mutex<Counts>>) -> std::io::Result<Process> {
-    let mut child = Command::new(std::env::current_exe()?)
+fn launch() -> std::io::Result<Process> {
+    let child = Command::new(std::env::current_exe()?)
         .arg("hooks")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
     let (pipe, lines) = sync_channel(WAITING_MAX);
-    if let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) {
-        let counts = Arc::clone(counts);
-        thread::Builder::new().name("hooks-told".into()).spawn(move || write(stdin, &lines))?;
-        thread::Builder::new().name("hooks-said".into()).spawn(move || read(stdout, &counts))?;
+    Ok(Process { child, pipe, lines: Some(lines) })
+}
+
+impl Process {
+    fn attend(&mut self, counts: &Arc<Mutex<Counts>>) -> std::io::Result<()> {
+        let Process { child, lines, .. } = self;
+        if let (Some(stdin), Some(stdout), Some(lines)) =
+            (child.stdin.take(), child.stdout.take(), lines.take())
+        {
+            let counts = Arc::clone(counts);
+            thread::Builder::new().name("hooks-told".into()).spawn(move || write(stdin, &lines))?;
+            thread::Builder::new().name("hooks-said".into()).spawn(move || read(stdout, &counts))?;
+        }
+        Ok(())
     }
-    Ok(Process { child, pipe })
 }
 
 /// Writes until the process is gone or nobody has anything to say to it any more.

@@ -41,6 +41,7 @@ impl Daemon {
         }
         let fixed = [
             ("firewall", self.config.firewall != config.firewall),
+            ("sandbox", self.config.sandbox != config.sandbox),
             ("database", self.config.database != config.database),
             ("socket", self.config.socket != config.socket),
             ("listen", self.config.listen != config.listen),
@@ -52,6 +53,7 @@ impl Daemon {
         self.change_sources(&config);
         self.change_series(&config);
         self.config = config;
+        self.enforcer.set_jails(&self.config.jails);
         let (now, jails, mut out) = (clock(), self.config.jails.clone(), Vec::new());
         self.resolver.set(&self.config.exempt_hosts);
         self.surroundings = Surroundings::look(&self.config, &self.surroundings);

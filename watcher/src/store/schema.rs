@@ -51,6 +51,8 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<Result<()
     // The power may fail between a commit and its way to the disk: then the cursor is as old as what followed from it,
     // and the lines are read again. Nothing is half there.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // What SQLite cannot hold it would write elsewhere, where nothing may be written.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > LAYOUT {

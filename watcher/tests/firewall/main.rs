@@ -9,6 +9,8 @@ mod connections;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod manner;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod namespace;

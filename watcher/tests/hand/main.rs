@@ -14,6 +14,8 @@ mod hooks;
 #[expect(dead_code, reason = "what only the firewall's tests need")]
 mod namespace;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod screen;
 #[cfg(test)]
 mod watcher;

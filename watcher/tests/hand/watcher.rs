@@ -77,6 +77,15 @@ impl Watcher {
         assert!(self.child.wait().unwrap().success());
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote to standard error.
+    pub(crate) fn journal(&self) -> String {
+        std::fs::read_to_string(self.path("err")).unwrap()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
