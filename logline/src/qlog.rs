@@ -200,6 +200,8 @@ reasons! {
     TooManyConnections = "toomanyconnections";
     /// The client's name is none it may have, by itself or by what name servers say of it.
     Helo = "helo";
+    /// What the client did before.
+    Karma = "karma";
     /// The machine is too busy.
     Load = "load";
     /// The watcher asks for it.

@@ -30,6 +30,10 @@
 //! | `[[rhsbl]] zone`, `action`, `codes`, `text` | as of `[[dnsbl]]` | a list of domains that is asked about the sender's |
 //! | `[rates] per_address` | 0 | connections a minute of an IPv4 address or IPv6 /64; 0: any number |
 //! | `[rates] per_network` | 0 | the same of an IPv4 /24 or IPv6 /48 |
+//! | `[karma] strikes` | 0 | bad sessions of a client that never had a good one, after which its mail is put off; 0: never |
+//! | `[karma] negative` | 2 | points that make a session bad |
+//! | `[karma] penalty` | `24h` | how long, the first time; each more bad session adds as much |
+//! | `[karma] forget` | `60d` | how long a client is remembered |
 //! | `[load] max` | none | load of the last minute above which strangers' mail is put off |
 //! | `[greet] delay` | `0s` | how long a client on port 25 waits for its greeting |
 //! | `[greet] early` | `reject` | what becomes of one that does not: `reject` (554), or `ignore` |
@@ -120,6 +124,7 @@ pub use network::{HostPort, REMOTE_PORT, Remote};
 pub use recipients::{ASSIGN, RecipientKind, RecipientSource, TREE_PATH};
 pub use tls::Tls;
 
+use crate::karma::KarmaTerms;
 use crate::mailbox::Mailbox;
 use crate::pace::Rates;
 use crate::queue::Program;
@@ -165,6 +170,8 @@ pub struct Config {
     pub recipients: Vec<RecipientSource>,
     /// `[rates]`
     pub rates: Rates,
+    /// `[karma]`
+    pub karma: KarmaTerms,
     /// `[load] max`
     pub load_max: Option<f64>,
     /// `rules`
@@ -272,6 +279,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
             per_address: rates.get_or("per_address", 0),
             per_network: rates.get_or("per_network", 0),
         },
+        karma: limits::karma(&root.table_or_empty("karma")),
         load_max: root.table_or_empty("load").get("max"),
         rules: root.path("rules"),
         words: root.path("words"),

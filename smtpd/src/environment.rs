@@ -75,6 +75,7 @@ pub fn grant(environment: &(impl Environment + ?Sized)) -> Grant {
         info: known("TCPREMOTEINFO"),
         identify: known("CHKUSER_IDENTIFY"),
         word: None,
+        is_naughty: false,
         is_busy: false,
         encrypted: known("SSL_PROTOCOL").is_some() || known("SSL_CIPHER").is_some(),
     }

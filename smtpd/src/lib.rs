@@ -17,6 +17,7 @@ pub mod gate;
 pub mod header;
 pub mod inquiry;
 pub mod journal;
+pub mod karma;
 pub mod load;
 pub mod mailbox;
 pub mod metrics;

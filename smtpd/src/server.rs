@@ -209,6 +209,7 @@ impl Arrival {
             Some(Door::Open(policy, grant)) => (policy, grant),
         };
         grant.word = self.shared.words.as_ref().and_then(|words| words.about(client, now()));
+        grant.is_naughty = self.shared.karma.as_ref().is_some_and(|karma| karma.is_put_off(now(), client));
         grant.is_busy = self.shared.load.as_ref().is_some_and(|load| load.is_high(now()));
         Some((policy, grant))
     }

@@ -10,7 +10,7 @@ use logline::{Endpoint, Record, SessionId, Tcpserver, Text};
 
 use crate::blocklist::Bureau;
 use crate::clock::now;
-use crate::command::{Answer, Failure, fingerprint_key};
+use crate::command::{Answer, Failure, fingerprint_key, karma};
 use crate::config::{Config, ConfigError, FILE};
 use crate::connection::{Connection, Shared};
 use crate::environment::{self, Environment as _, OfProcess};
@@ -160,6 +160,7 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
         queue,
         // tcpserver has its own.
         rules: None,
+        karma: karma(config)?,
         pace: Pace::new(Rates::default()),
         load: config.load_max.map(Load::new),
         words: config.words.as_ref().map(|path| Words::new(path)),
@@ -188,6 +189,8 @@ impl Arrival {
         let service = if OfProcess.is_on("SMTPS") { Service::Smtps } else { Service::Smtp };
         let mut grant = environment::grant(&OfProcess);
         grant.word = shared.words.as_ref().and_then(|words| words.about(self.remote.ip(), now()));
+        grant.is_naughty =
+            shared.karma.as_ref().is_some_and(|karma| karma.is_put_off(now(), self.remote.ip()));
         grant.is_busy = shared.load.as_ref().is_some_and(|load| load.is_high(now()));
         let tls_available = shared.tls.is_some() && !grant.encrypted;
         let peer =

@@ -114,6 +114,8 @@ pub(super) struct Conduct {
     pub(super) found: RecipientAnswer,
     /// What the client's name was found to be.
     helo: Opinion,
+    /// How the session went so far.
+    points: i32,
     /// Bad recipients so far, of all messages.
     bad_recipients: u32,
     /// Recipients so far, of all messages.
@@ -195,6 +197,8 @@ impl Session {
     pub(super) fn sender_is_refused(&self, sender: Option<&Mailbox>) -> Option<Rejection> {
         if self.may_relay() {
             None
+        } else if self.peer.grant.is_naughty {
+            Some(Rejection::Naughty)
         } else if self.peer.grant.is_busy {
             Some(Rejection::Busy)
         } else if sender.is_none() && self.policy.rules.reject_null_sender {
@@ -310,8 +314,20 @@ impl Session {
         self.refuse_with(rejection, Answer { detail: entry, ..rejection.answer() }, about, out);
     }
 
-    /// Counts what a refusal says of recipients.
+    /// How the session went: below zero where the client did harm, above where a message was taken. None for a client that
+    /// logged in or may relay, or was put off for what it did before.
+    pub fn karma(&self) -> Option<i32> {
+        (!self.may_relay() && !self.peer.grant.is_naughty).then_some(self.conduct.points)
+    }
+
+    /// A message was taken.
+    pub(super) fn count_message(&mut self) {
+        self.conduct.points = self.conduct.points.saturating_add(1);
+    }
+
+    /// Counts what a refusal says of the client, and of its recipients.
     pub(super) fn count_refusal(&mut self, rejection: Rejection) {
+        self.conduct.points = self.conduct.points.saturating_sub(rejection.points());
         if rejection.is_bad_recipient() {
             self.conduct.bad_recipients = self.conduct.bad_recipients.saturating_add(1);
             if let Some(transaction) = &mut self.transaction {

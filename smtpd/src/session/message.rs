@@ -250,6 +250,7 @@ impl Session {
         self.since = now;
         match answer {
             StoreAnswer::Stored => {
+                self.count_message();
                 self.note_accepted(250, Reason::QueueAccept, "", reception.about(), out);
                 self.say(250, "2.0.0", &format!("ok {} qp {}", now.seconds(), reception.qp), out);
                 self.transaction = None;

@@ -151,6 +151,8 @@ rejections! {
     CannotExecute = 421, "4.3.0", "unable to execute recipient check (#4.3.0)", Rcptcheck, "cannotexecute";
     /// More connections in a minute than a client or a network may open.
     TooFast = 421, "4.7.0", "too many connections a minute, try again later (#4.7.0)", TooManyConnections, "rate";
+    /// A client that did nothing but harm before.
+    Naughty = 451, "4.7.1", "sorry, your address has behaved badly and has to wait (#4.7.1)", Karma, "";
     /// A stranger, while the machine has much to do.
     Busy = 451, "4.3.2", "sorry, this host is busy, try again later (#4.3.2)", Load, "";
     /// A client of whom the watcher says that its mail is taken after a login only. The reason is said.
@@ -213,6 +215,17 @@ impl Rejection {
     /// Whether the client did wrong: it counts towards the session's errors. A temporary refusal never does.
     pub const fn is_error(self) -> bool {
         self.answer().code >= 500
+    }
+
+    /// What it costs a client's karma. Our trouble costs nothing, and neither does a mistake of a person who types.
+    pub const fn points(self) -> i32 {
+        match self {
+            Rejection::SpokeEarly | Rejection::TooManyErrors | Rejection::TooManyBadRecipients => 3,
+            Rejection::BadRecipient | Rejection::RelayProbe | Rejection::NotInRcpthosts => 2,
+            Rejection::RblDelay | Rejection::AuthFailed => 1,
+            rejection if rejection.is_error() => 1,
+            _ => 0,
+        }
     }
 
     /// Whether it is a recipient that is wrong, as qmail's `brtlimit` counts them.

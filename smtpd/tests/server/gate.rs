@@ -131,3 +131,29 @@ fn name_servers_are_asked_about_names_and_senders() {
         "{log}"
     );
 }
+
+#[test]
+fn who_only_ever_did_harm_is_put_off_until_it_logs_in() {
+    let house = House::with_services("[karma]\nstrikes = 2\n");
+    house.add_user("alice", "secret");
+    let server = house.start();
+    let mail = |replies: &[&str]| {
+        let mut client = Client::connect(server.listen[0]);
+        client.expect("", "220");
+        for (command, reply) in
+            ["MAIL FROM:<a@example.net>", "RCPT TO:<carol@example.com>", "QUIT"].iter().zip(replies)
+        {
+            client.expect(command, reply);
+        }
+        assert!(client.is_closed());
+    };
+    mail(&["250", "553", "221"]);
+    mail(&["250", "553", "221"]);
+    mail(&["451 sorry, your address has behaved badly and has to wait (#4.7.1)", "503", "221"]);
+    assert!(house.log().contains(" reason=karma "), "{}", house.log());
+    server.kill();
+    let server = house.start();
+    let mut client = Client::connect(server.listen[0]);
+    client.expect("", "220");
+    client.expect("MAIL FROM:<a@example.net>", "451 sorry, your address has behaved badly");
+}
