@@ -1,6 +1,7 @@
 //! What may stand on the command line.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +40,25 @@ pub(crate) enum Command {
     /// Look at the users and change them
     #[command(subcommand)]
     User(UserCommand),
+    /// Print the records that a domain's owner publishes: MX, SPF, DMARC
+    Dns {
+        /// The domain
+        domain: String,
+        /// Look whether they are there; exits with 1 where one is not
+        #[arg(long)]
+        check: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the blocklists about an address, or, without one, whether they work
+    Dnsbl {
+        /// The address
+        address: Option<IpAddr>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,8 @@
 //! What the program can be told to do; `main` picks one of these.
 
 mod check;
+mod dns;
+mod dnsbl;
 mod queue;
 mod run;
 mod stdio;
@@ -16,6 +18,8 @@ use crate::server::BindError;
 use crate::tls::TlsError;
 
 pub use check::check;
+pub use dns::{Look, dns};
+pub use dnsbl::dnsbl;
 pub use queue::{list, order, show};
 pub use run::run;
 pub use stdio::{Arguments as StdioArguments, stdio};
@@ -82,6 +86,12 @@ pub enum Failure {
     /// A password cannot be hashed.
     #[error("cannot hash a password")]
     Hash(argon2::password_hash::Error),
+    /// What was given is no domain.
+    #[error("{domain:?} is no domain such as example.org")]
+    Domain {
+        /// What was given.
+        domain: String,
+    },
     /// A password was typed in two ways, or not at all.
     #[error("{0}")]
     Password(&'static str),
@@ -106,6 +116,7 @@ impl Failure {
             | Failure::File { .. }
             | Failure::Resolver(_)
             | Failure::Hash(_)
+            | Failure::Domain { .. }
             | Failure::Password(_)
             | Failure::Start(_)
             | Failure::Terminal(_) => 2,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use smtpd::command::{self, Answer, Failure, StdioArguments};
+use smtpd::command::{self, Answer, Failure, Look, StdioArguments};
 use smtpd::config::{Config, ConfigError, FILE};
 use smtpd::queue::Order;
 
@@ -45,6 +45,11 @@ fn carry_out(arguments: Arguments) -> Result<Answer, Failure> {
         Command::User(UserCommand::Add { name }) => command::add(&config()?, name),
         Command::User(UserCommand::List { json }) => command::list_users(&config()?, print(json)),
         Command::User(UserCommand::Remove { name }) => command::remove(&config()?, &name),
+        Command::Dns { domain, check, json } => {
+            let look = if check { Look::Up } else { Look::Away };
+            command::dns(&config()?, &domain, look, print(json))
+        }
+        Command::Dnsbl { address, json } => command::dnsbl(&config()?, address, print(json)),
     }
 }
 

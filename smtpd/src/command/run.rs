@@ -15,7 +15,7 @@ use crate::connection::Shared;
 use crate::gate::Gate;
 use crate::inquiry::Inquirer;
 use crate::names::Names;
-use crate::password::{Authority, Checker};
+use crate::password::Authority;
 use crate::queue::{Courier, Delivering, Router, Store};
 use crate::recipients::Recipients;
 use crate::server::{self, Listener};
@@ -84,8 +84,8 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
     };
     let (courier, queue) =
         Courier::new(store, router, with).map_err(|error| Failure::Start(io::Error::other(error)))?;
-    let checker = Checker::new(Arc::clone(&users), &policy.default_domain, fingerprint_key(config)?);
-    let authority = Authority::File(checker);
+    let key = fingerprint_key(config)?;
+    let authority = Authority::new(&config.passwords, Arc::clone(&users), &policy.default_domain, key);
     let gate = Mutex::new(Gate::new(&policy.hostname, config.connections));
     let blocklists =
         Arc::new(Bureau::open(&policy.blocklists, names.clone(), config.state.join("dnsbl.jsonl")));
