@@ -1,6 +1,7 @@
 //! The daemon: opens everything, then lets one thread carry lines to the engine and its decisions to the kernel. It owns
 //! the files, the clock and the netlink socket, and decides nothing.
 
+mod alive;
 mod answer;
 pub(crate) mod confine;
 mod daemon;
@@ -36,6 +37,7 @@ use crate::store::{Saved, Store};
 use crate::tail::{SourceId, Tailer};
 use crate::watch::Watch;
 
+use alive::Alive;
 use daemon::Daemon;
 use desk::Desk;
 use enforcer::Enforcer;
@@ -60,7 +62,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     let mut hooks = Hooks::start(&config.hooks);
     confine::confine(&config);
     hooks.attend();
-    let server = Server::bind(&config.socket, config.listen)?;
+    let server = Server::bind(&config.socket, config.listen, config.page_token.clone())?;
     let (store, mut saved) = Store::open(&config.database)?;
     let metrics = Arc::new(Metrics::new());
     let now = clock();
@@ -111,6 +113,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         started: now,
         read_again: None,
         pace: Pace::default(),
+        alive: Alive::new(),
     };
     let ended = daemon.run(&signals);
     stop.notify_one();

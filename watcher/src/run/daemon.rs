@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::news::{self, AT_ONCE_MAX, Item, Topic};
 use crate::pace::Pace;
 use crate::quota::Notice;
+use crate::run::alive::Alive;
 use crate::run::clock;
 use crate::run::desk::Desk;
 use crate::run::enforcer::Enforcer;
@@ -64,6 +65,8 @@ pub(super) struct Daemon {
     pub(super) read_again: Option<Instant>,
     /// How often lines may wake the loop.
     pub(super) pace: Pace,
+    /// Who is told that the loop is alive.
+    pub(super) alive: Alive,
 }
 
 impl Daemon {
@@ -75,6 +78,7 @@ impl Daemon {
         let mut more = true;
         let mut addresses_due = Instant::now() + OWN_ADDRESSES;
         while !signals.stop() {
+            self.alive.beat(Instant::now());
             if !more {
                 self.wait(signals, addresses_due)?;
             }
@@ -148,7 +152,14 @@ impl Daemon {
     fn due(&self, now: Instant, addresses_due: Instant) -> Instant {
         let end = self.watch.engine.next_end().map(|end| now + end.since(clock()));
         let look_at = Some(self.sources.look_at);
-        let deadlines = [end, look_at, self.saver.due_at(), self.enforcer.retry_at(), self.read_again];
+        let deadlines = [
+            end,
+            look_at,
+            self.alive.due_at(),
+            self.saver.due_at(),
+            self.enforcer.retry_at(),
+            self.read_again,
+        ];
         let feeds = self.sources.feeds.values().filter_map(Feed::due);
         deadlines.into_iter().flatten().chain(feeds).min().map_or(addresses_due, |due| due.min(addresses_due))
     }
