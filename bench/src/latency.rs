@@ -75,7 +75,7 @@ pub fn measure() -> Result<()> {
 /// Who keeps the banned out.
 enum Enforcer {
     /// As the watcher does it.
-    Netlink(Nftables),
+    Netlink(Box<Nftables>),
     /// As it is done elsewhere: a program for each ban.
     Process,
 }
@@ -84,7 +84,7 @@ impl Enforcer {
     fn netlink() -> Result<Enforcer> {
         let mut nftables = Nftables::open().context("no firewall of its own")?;
         nftables.restore(&mut std::iter::empty())?;
-        Ok(Enforcer::Netlink(nftables))
+        Ok(Enforcer::Netlink(Box::new(nftables)))
     }
 
     fn process() -> Result<Enforcer> {

@@ -43,11 +43,23 @@ pub enum Mechanism {
     Login,
     /// User name and password in one answer (RFC 4616).
     Plain,
+    /// Proof of the password, over a salted hash of it (RFC 7677).
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256,
+    /// The same, bound to the TLS connection (RFC 5802 §6).
+    #[serde(rename = "scram-sha-256-plus")]
+    ScramSha256Plus,
 }
 
 impl Mechanism {
     /// All of them.
-    pub const ALL: &'static [Mechanism] = &[Mechanism::CramMd5, Mechanism::Login, Mechanism::Plain];
+    pub const ALL: &'static [Mechanism] = &[
+        Mechanism::CramMd5,
+        Mechanism::Login,
+        Mechanism::Plain,
+        Mechanism::ScramSha256,
+        Mechanism::ScramSha256Plus,
+    ];
 
     /// The name as a log line has it.
     pub const fn name(self) -> &'static str {
@@ -55,6 +67,8 @@ impl Mechanism {
             Mechanism::CramMd5 => "cram-md5",
             Mechanism::Login => "login",
             Mechanism::Plain => "plain",
+            Mechanism::ScramSha256 => "scram-sha-256",
+            Mechanism::ScramSha256Plus => "scram-sha-256-plus",
         }
     }
 

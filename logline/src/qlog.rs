@@ -57,6 +57,9 @@ pub struct Qlog<'a> {
     pub pid: SessionId,
     /// The message's own identifier, without its angle brackets; other writers do not say.
     pub message_id: Option<Text<'a>>,
+    /// Version and cipher of TLS: `TLSv1.3:TLS_AES_256_GCM_SHA384`; other writers do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Text<'a>>,
 }
 
 /// What part of a session a [`Qlog`] line speaks of.
@@ -276,8 +279,10 @@ impl<'a> Qlog<'a> {
             qp: optional(value(b"qp")?, scan::number)?,
             pid: SessionId(scan::number(value(b"pid")?)?),
             message_id: None,
+            tls: None,
         };
         qlog.message_id = value(b"msgid").map(Text::unescape);
+        qlog.tls = value(b"tls").map(Text::unescape);
         later_keys(line.0).then_some(qlog)
     }
 
@@ -328,6 +333,7 @@ const KEYS: &[&[u8]] = &[
     b"qp",
     b"pid",
     b"msgid",
+    b"tls",
 ];
 
 /// What follows must have the shape ` key=value`: a line that a client lengthened has not. Nor may a known key come
@@ -383,10 +389,12 @@ impl fmt::Display for Qlog<'_> {
         write!(f, " localip={} localport={}", self.local_address, self.local_port)?;
         write!(f, " remoteip={} remoteport={}", self.remote_address, self.remote_port)?;
         write!(f, " remotehost={remote_host} qp={} pid={}", Maybe(self.qp), self.pid)?;
-        match &self.message_id {
-            Some(id) => write!(f, " msgid={}", id.escaped(DELIMITERS)),
-            None => Ok(()),
+        for (key, value) in [("msgid", &self.message_id), ("tls", &self.tls)] {
+            if let Some(value) = value {
+                write!(f, " {key}={}", value.escaped(DELIMITERS))?;
+            }
         }
+        Ok(())
     }
 }
 

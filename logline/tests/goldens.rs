@@ -158,6 +158,7 @@ fn qlog_lines() {
         remote_host: Text::from("mail.example.net"),
         qp: Some(8157),
         pid: PID,
+        tls: None,
         message_id: None,
     };
     const LINE: &str = "qlogreceived: result=accepted code=250 reason=queueaccept detail= helo=mail.example.net \

@@ -115,11 +115,11 @@ prop_compose! {
         encryption in option::of(select(vec![Encryption::Ssl, Encryption::Tls])),
         (local_address, local_port, remote_address, remote_port) in any::<(IpAddr, u16, IpAddr, u16)>(),
         pid in pid(),
-        message_id in option::of(text()),
+        (message_id, tls) in (option::of(text()), option::of(text())),
     ) -> Qlog<'static> {
         Qlog {
             phase, verdict, code, reason, detail, helo, sender, recipients, relay, rcpthosts, size_bytes, user, mechanism,
-            encryption, verified, local_address, local_port, remote_address, remote_port, remote_host, qp, pid, message_id,
+            encryption, verified, local_address, local_port, remote_address, remote_port, remote_host, qp, pid, message_id, tls,
         }
     }
 }

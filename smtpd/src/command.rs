@@ -1,10 +1,13 @@
 //! What the program can be told to do; `main` picks one of these.
 
 mod check;
+mod dns;
+mod dnsbl;
 mod queue;
 mod run;
 mod stdio;
 mod user;
+mod word;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -16,10 +19,13 @@ use crate::server::BindError;
 use crate::tls::TlsError;
 
 pub use check::check;
+pub use dns::{Look, dns};
+pub use dnsbl::dnsbl;
 pub use queue::{list, order, show};
 pub use run::run;
 pub use stdio::{Arguments as StdioArguments, stdio};
 pub use user::{add, list as list_users, remove};
+pub use word::{Wish, word};
 
 /// How a question was answered; both are a success of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +82,21 @@ pub enum Failure {
         /// Which lines.
         lines: Vec<usize>,
     },
+    /// No file of words is named.
+    #[error("the settings name no file of words: set `words`, for example to \"/run/postern/words\"")]
+    NoWords,
     /// There is no usable name server.
     #[error("cannot use the system's name servers: name some in [dns] servers")]
     Resolver(#[source] hickory_resolver::net::NetError),
     /// A password cannot be hashed.
     #[error("cannot hash a password")]
     Hash(argon2::password_hash::Error),
+    /// What was given is no domain.
+    #[error("{domain:?} is no domain such as example.org")]
+    Domain {
+        /// What was given.
+        domain: String,
+    },
     /// A password was typed in two ways, or not at all.
     #[error("{0}")]
     Password(&'static str),
@@ -104,8 +119,10 @@ impl Failure {
             | Failure::Queue(_)
             | Failure::Order(_)
             | Failure::File { .. }
+            | Failure::NoWords
             | Failure::Resolver(_)
             | Failure::Hash(_)
+            | Failure::Domain { .. }
             | Failure::Password(_)
             | Failure::Start(_)
             | Failure::Terminal(_) => 2,

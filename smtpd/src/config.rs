@@ -55,6 +55,16 @@
 //! | `[tls] certificate` | none | PEM chain; the key may stand in the same file |
 //! | `[tls] key` | `certificate` | PEM key |
 //! | `[tls] self_signed` | `false` | makes both files where they do not exist (then `cert.pem` and `key.pem` in `state`) |
+//! | `[[tls.host]] name`, `certificate`, `key` | none | what a client is shown that asks for this name |
+//! | `[tls] clients_ca` | none | PEM: who signs the certificates of clients that are known |
+//! | `[tls] clients` | `[]` | mail addresses whose owners may relay when they show such a certificate |
+//! | `[auth] mechanisms` | `["login", "plain"]` | how to log in; also `scram-sha-256`, `scram-sha-256-plus`, `cram-md5` |
+//! | `[auth] in_clear` | `false` | offers AUTH without TLS too |
+//! | `[auth] required` | `false` | MAIL needs a login on every service |
+//! | `[auth] own_sender` | `false` | who has logged in sends as itself or as nobody |
+//! | `[auth] checkpassword` | none | a program that checks passwords, and what it runs |
+//! | `[auth] vpopmail` | none | the directory of vpopmail's domains |
+//! | `[auth] dovecot` | none | the socket of Dovecot's authentication server |
 //! | `[log] file` | standard output | the journal; opened again on SIGHUP |
 //! | `[log] socket` | none | a Unix datagram socket that gets each line too; sessions never wait for whoever reads it |
 //! | `[log] format` | `qmail` | `qmail` or `json` |
@@ -95,6 +105,7 @@
 //! | `[[dnsbl]] known_for` | `24h` | how long a client of which mail was accepted is not asked about |
 //! | `survey_every` | 0 | of so many listed clients one is looked up in all lists, to see what each has alone; 0: none |
 
+mod auth;
 mod control;
 mod dnsbl;
 mod limits;
@@ -112,6 +123,7 @@ use std::str::FromStr;
 
 use settings::{Document, Mistakes, Table, Text};
 
+pub use auth::Passwords;
 pub use control::CONTROL;
 pub use dnsbl::{DNSBL_PERIOD, NEIGHBOURS};
 pub use limits::{
@@ -122,7 +134,7 @@ pub use listen::{LISTEN, Listen};
 pub use log::{Format, Log, Stamp};
 pub use network::{HostPort, REMOTE_PORT, Remote};
 pub use recipients::{ASSIGN, RecipientKind, RecipientSource, TREE_PATH};
-pub use tls::Tls;
+pub use tls::{Tls, TlsHost};
 
 use crate::karma::KarmaTerms;
 use crate::mailbox::Mailbox;
@@ -150,6 +162,8 @@ pub struct Config {
     pub policy: Policy,
     /// `state`
     pub state: PathBuf,
+    /// Who checks passwords.
+    pub passwords: Passwords,
     /// `users`
     pub users: PathBuf,
     /// `maildirs`
@@ -241,10 +255,16 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
     let own = own.map(|domains| domains.into_iter().map(|Text(Domain(name))| name).collect());
     let domains: Vec<String> =
         own.or_else(|| rules::domains(control)).unwrap_or_else(|| vec![hostname.clone()]);
-    let domains: Vec<String> = domains.into_iter().map(|name| name.to_ascii_lowercase()).collect();
+    let domains: Vec<String> = domains.into_iter().map(domain_key).collect();
     let default_domain = rules::domain(root, control, "defaulthost").map(|name| name.to_ascii_lowercase());
     let state = root.path("state").unwrap_or_else(|| STATE.into());
-    let tls = match root.table("tls") {
+    let tls_table = root.table("tls");
+    let tls_clients = match &tls_table {
+        Some(table) => tls::clients(table),
+        None => tls::clients_of_control(control),
+    };
+    let (auth, passwords) = auth::auth(&root.table_or_empty("auth"));
+    let tls = match tls_table {
         Some(table) => tls::tls(&table, &state),
         None => tls::of_control(control),
     };
@@ -264,9 +284,12 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
             rules: rules::rules(root, control),
             blocklists,
             survey_every: root.get_or("survey_every", 0),
+            auth,
+            tls_clients: tls_clients.into_iter().collect(),
             limits: limits::session(&limits, control),
             hostname,
         },
+        passwords,
         users: root.path("users").unwrap_or_else(|| USERS.into()),
         maildirs: root.path("maildirs").unwrap_or_else(|| state.join("mail")),
         metrics: root.get_or("metrics", Address::On(METRICS)).socket(),
@@ -295,6 +318,11 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
 fn system_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     if Mailbox::new("postmaster", &name).is_some() { name } else { "localhost".to_owned() }
+}
+
+/// A domain as addresses are compared by it.
+fn domain_key(name: String) -> String {
+    Mailbox::new("postmaster", &name).map_or(name, |mailbox| mailbox.domain_key())
 }
 
 /// A name that can stand behind an `@`.

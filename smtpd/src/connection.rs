@@ -202,6 +202,10 @@ impl Connection {
             Ask::Password { user, password } => {
                 Input::Password(self.shared.authority.check(user, password).await)
             }
+            Ask::Response { user, challenge, response } => {
+                Input::Password(self.shared.authority.respond(user, &challenge, response).await)
+            }
+            Ask::Credential { user } => Input::Credential(self.shared.authority.credential(&user)),
             Ask::Blocklist { zone, address } => {
                 Input::Blocklist(self.shared.blocklists.look_up(zone, address).await)
             }
@@ -260,8 +264,8 @@ impl Connection {
             return Input::TlsFailed;
         };
         let patience = self.session.deadline().map_or(WRITE_TIMEOUT, |deadline| deadline.since(now()));
-        match self.wire.encrypt(&tls.acceptor(), patience).await {
-            Ok(()) => Input::TlsDone,
+        match self.wire.encrypt(&tls.offer(), patience).await {
+            Ok(handshake) => Input::TlsDone(Box::new(handshake)),
             Err(error) => {
                 tracing::debug!(%error, "handshake failed");
                 Input::TlsFailed

@@ -125,6 +125,18 @@ pub fn settle(environment: &(impl Environment + ?Sized), policy: &mut Policy) ->
         policy.limits.message_bytes_max = if bytes == 0 { u64::MAX } else { bytes };
         changed = true;
     }
+    if let Some(modes) = environment.value("SMTPAUTH") {
+        policy.auth.set_smtpauth(&modes);
+        changed = true;
+    }
+    if environment.value("FORCETLS").is_some_and(|value| value == b"0") {
+        policy.auth.in_clear = true;
+        changed = true;
+    }
+    if environment.is_on("FORCEAUTHMAILFROM") {
+        policy.auth.own_sender = true;
+        changed = true;
+    }
     changed
 }
 

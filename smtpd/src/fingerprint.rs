@@ -43,6 +43,11 @@ impl Key {
         }
     }
 
+    /// The key itself, for what else only this server must be able to make.
+    pub(crate) fn secret(&self) -> &[u8] {
+        &self.0
+    }
+
     /// 16 bits of HMAC-SHA256: equal passwords look equal, whoever's they are, and 65,535 in 65,536 others do not.
     pub fn fingerprint(&self, password: &[u8]) -> Fingerprint {
         // HMAC takes a key of any length; a MAC without one would be no secret, so no key means no fingerprint to tell.

@@ -28,6 +28,7 @@ pub mod proxy;
 pub mod queue;
 pub mod recipients;
 pub mod rules;
+pub mod scram;
 pub mod server;
 pub mod session;
 pub mod stop;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use smtpd::command::{self, Answer, Failure, StdioArguments};
+use smtpd::command::{self, Answer, Failure, Look, StdioArguments, Wish};
 use smtpd::config::{Config, ConfigError, FILE};
 use smtpd::queue::Order;
 
@@ -37,6 +37,9 @@ fn carry_out(arguments: Arguments) -> Result<Answer, Failure> {
     match arguments.command {
         Command::Run => command::run(&config()?),
         Command::Stdio { arguments } => command::stdio(path, &StdioArguments::new(arguments)),
+        Command::Word { asked, subjects, lasts } => {
+            command::word(&config()?, &Wish { asked: asked.0, subjects, lasts })
+        }
         Command::Check => command::check(&config()?),
         Command::Queue(QueueCommand::List { json }) => command::list(&config()?, print(json)),
         Command::Queue(QueueCommand::Show { id, json }) => command::show(&config()?, id, print(json)),
@@ -45,6 +48,11 @@ fn carry_out(arguments: Arguments) -> Result<Answer, Failure> {
         Command::User(UserCommand::Add { name }) => command::add(&config()?, name),
         Command::User(UserCommand::List { json }) => command::list_users(&config()?, print(json)),
         Command::User(UserCommand::Remove { name }) => command::remove(&config()?, &name),
+        Command::Dns { domain, check, json } => {
+            let look = if check { Look::Up } else { Look::Away };
+            command::dns(&config()?, &domain, look, print(json))
+        }
+        Command::Dnsbl { address, json } => command::dnsbl(&config()?, address, print(json)),
     }
 }
 

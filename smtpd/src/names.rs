@@ -73,6 +73,20 @@ impl Names {
         Ok(exchangers.collect())
     }
 
+    /// A name's texts, each joined from its pieces.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn texts(&self, name: &str) -> Result<Vec<Vec<u8>>, NoAnswer> {
+        let found =
+            self.0.lookup(absolute(name), RecordType::TXT).await.map_err(|error| no_answer(name, &error))?;
+        let texts = found.answers().iter().filter_map(|record| match &record.data {
+            RData::TXT(text) => Some(text.txt_data.concat()),
+            _ => None,
+        });
+        Ok(texts.collect())
+    }
+
     /// A host's addresses.
     ///
     /// # Errors

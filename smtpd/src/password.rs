@@ -1,19 +1,27 @@
-//! Passwords: hashed with argon2id, checked a few at a time, and the same long for a user that does not exist.
+//! Passwords: checked a few at a time, and the same long for a user that does not exist.
 
+mod dovecot;
+mod hashed;
 mod program;
+mod vpopmail;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::password_hash::rand_core::OsRng;
-use argon2::password_hash::{Output, PasswordHash, Salt, SaltString};
-use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher as _, Version};
+use logline::Mechanism;
 use tokio::sync::Semaphore;
 
+use crate::config::Passwords;
 use crate::fingerprint::Key;
-use crate::session::{PasswordAnswer, Secret};
-use crate::users::UserFile;
+use crate::scram::Credential;
+use crate::session::{CredentialAnswer, PasswordAnswer, Secret};
+use crate::users::{UserFile, Users};
 
+use hashed::Memory;
+
+pub use dovecot::Dovecot;
+pub use hashed::hash;
 pub use program::Checkpassword;
+pub use vpopmail::Vpopmail;
 
 /// Whoever knows passwords.
 #[derive(Debug)]
@@ -22,14 +30,54 @@ pub enum Authority {
     File(Checker),
     /// Another's program.
     Program(Checkpassword),
+    /// Dovecot's authentication server.
+    Dovecot(Dovecot),
+    /// vpopmail's files.
+    Vpopmail(Vpopmail),
 }
 
 impl Authority {
+    /// The authority of the settings.
+    pub fn new(passwords: &Passwords, users: Arc<UserFile>, default_domain: &str, key: Key) -> Self {
+        match passwords {
+            Passwords::File => Authority::File(Checker::new(users, default_domain, key)),
+            Passwords::Checkpassword(words) => match Checkpassword::new(words, key.clone()) {
+                Some(program) => Authority::Program(program),
+                // The settings name a program, or were refused.
+                None => Authority::File(Checker::new(users, default_domain, key)),
+            },
+            Passwords::Dovecot(socket) => Authority::Dovecot(Dovecot::new(socket, key)),
+            Passwords::Vpopmail(domains) => Authority::Vpopmail(Vpopmail::new(domains, default_domain, key)),
+        }
+    }
+
     /// Is this the user's password?
     pub async fn check(&self, user: Vec<u8>, password: Secret) -> PasswordAnswer {
         match self {
             Authority::File(checker) => checker.check(user, password).await,
             Authority::Program(program) => program.check(&user, &password).await,
+            Authority::Dovecot(dovecot) => dovecot.check(&user, &password).await,
+            Authority::Vpopmail(vpopmail) => vpopmail.check(&user, password).await,
+        }
+    }
+
+    /// Is this the response of the user's password to that challenge?
+    pub async fn respond(&self, user: Vec<u8>, challenge: &str, response: Secret) -> PasswordAnswer {
+        match self {
+            Authority::File(checker) => checker.respond(&user, challenge, &response),
+            Authority::Program(program) => program.respond(&user, challenge, &response).await,
+            Authority::Dovecot(_) => PasswordAnswer::Unavailable,
+            Authority::Vpopmail(vpopmail) => vpopmail.respond(&user, challenge, &response),
+        }
+    }
+
+    /// What proves this user's password, for SCRAM.
+    pub fn credential(&self, user: &[u8]) -> CredentialAnswer {
+        match self {
+            Authority::File(checker) => checker.credential(user),
+            Authority::Program(_) | Authority::Dovecot(_) | Authority::Vpopmail(_) => {
+                CredentialAnswer::Unavailable
+            }
         }
     }
 }
@@ -39,58 +87,6 @@ const CHECKS_MAX: usize = 2;
 
 /// Checks that are done or waited for, after which a login is put off (454): two seconds' worth.
 const WAITING_MAX: u32 = 64;
-
-/// Checked where there is no such user, so that the answer takes as long; no password has this hash. It stands here
-/// because a process that lives for one session has no time to make one.
-const NOBODY: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdA$bm8gcGFzc3dvcmQgaGFzIHRoaXMgaGFzaCBhdCBhbGw";
-
-/// Hashes a password for the file.
-///
-/// # Errors
-/// Where argon2 takes no such password (it may have 4 GB).
-pub fn hash(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
-    let salt = SaltString::generate(&mut OsRng);
-    Ok(Argon2::default().hash_password(password, &salt)?.to_string())
-}
-
-/// Whether a password is the one that was hashed.
-pub fn verify(hash: &str, password: &[u8]) -> bool {
-    verify_in(hash, password, &mut Memory::new())
-}
-
-/// What argon2 works in.
-type Memory = Vec<Block>;
-
-/// As [`verify`], in memory that is used again: blocks of 19 MB that come and go on many threads are never given back
-/// by the allocator, and a botnet's guesses would grow the server to half a gigabyte.
-fn verify_in(hash: &str, password: &[u8], memory: &mut Memory) -> bool {
-    let answer = PasswordHash::new(hash).and_then(|hash| compare(&hash, password, memory));
-    answer.unwrap_or_else(|error| {
-        tracing::error!(%error, "a hash in the users file is none that this server knows; its user cannot log in");
-        false
-    })
-}
-
-fn compare(
-    hash: &PasswordHash<'_>,
-    password: &[u8],
-    memory: &mut Memory,
-) -> Result<bool, argon2::password_hash::Error> {
-    use argon2::password_hash::Error;
-    let params = Params::try_from(hash)?;
-    let version = hash.version.map_or(Ok(Version::default()), Version::try_from)?;
-    let (Some(salt), Some(expected)) = (hash.salt, hash.hash) else { return Err(Error::PhcStringField) };
-    let mut room = [0; Salt::MAX_LENGTH];
-    let salt = salt.decode_b64(&mut room)?;
-    memory.resize(params.block_count(), Block::default());
-    let argon = Argon2::new(Algorithm::try_from(hash.algorithm)?, version, params);
-    // Compared in constant time, as `Output` does.
-    let found = Output::init_with(expected.len(), |out| {
-        argon.hash_password_into_with_memory(password, salt, out, &mut memory[..]).map_err(Into::into)
-    })?;
-    Ok(found == expected)
-}
 
 /// Checks passwords for all sessions.
 #[derive(Debug)]
@@ -126,13 +122,12 @@ impl Checker {
             return PasswordAnswer::Unavailable;
         };
         let fingerprint = self.key.fingerprint(password.bytes());
-        let hash = users.hash(&user, &self.default_domain).map(str::to_owned);
-        let (known, hash) = (hash.is_some(), hash.unwrap_or_else(|| NOBODY.to_owned()));
+        let (known, hash) = self.hash(&users, &user);
         let memories = Arc::clone(&self.memories);
         let verify = move || {
             let lying = || memories.lock().unwrap_or_else(PoisonError::into_inner);
             let mut memory = lying().pop().unwrap_or_default();
-            let right = verify_in(&hash, password.bytes(), &mut memory);
+            let right = hashed::verify(&hash, password.bytes(), &mut memory);
             lying().push(memory);
             right
         };
@@ -146,6 +141,63 @@ impl Checker {
             }
         }
     }
+}
+
+impl Checker {
+    /// The user's hash. A name that nobody has is checked against somebody's, always the same one's, so that the answer
+    /// takes as long as for a user, whatever the users' hashes are.
+    fn hash(&self, users: &Users, user: &[u8]) -> (bool, String) {
+        if let Some(hash) = users.hash(user, &self.default_domain) {
+            return (true, hash.to_owned());
+        }
+        let count = users.names().len().max(1);
+        let which = usize::from(self.key.fingerprint(&[b"nobody ", user].concat()).0) % count;
+        let hash = users.names().get(which).and_then(|name| users.hash(name.text().as_bytes(), ""));
+        (false, hash.unwrap_or(hashed::NOBODY).to_owned())
+    }
+
+    /// CRAM-MD5 is checked against the clear password, which only a user has who was added while it was offered.
+    fn respond(&self, user: &[u8], challenge: &str, response: &Secret) -> PasswordAnswer {
+        let Ok(users) = self.users.users() else {
+            return PasswordAnswer::Unavailable;
+        };
+        let own = users.hash(user, &self.default_domain).and_then(hashed::clear);
+        let is_known = own.is_some();
+        let password = own.unwrap_or_else(|| b"nobody's".to_vec());
+        let is_right = hashed::cram_md5(&password, challenge.as_bytes(), response.bytes());
+        if is_known && is_right { PasswordAnswer::Right } else { PasswordAnswer::WrongProof }
+    }
+
+    fn credential(&self, user: &[u8]) -> CredentialAnswer {
+        let Ok(users) = self.users.users() else {
+            return CredentialAnswer::Unavailable;
+        };
+        let own = users.hash(user, &self.default_domain).and_then(hashed::credential);
+        let nobodys = || {
+            let example = users
+                .names()
+                .iter()
+                .find_map(|name| users.hash(name.text().as_bytes(), "").and_then(hashed::credential));
+            let name = user.to_ascii_lowercase();
+            Credential::of_nobody(self.key.secret(), &name, example.as_ref())
+        };
+        CredentialAnswer::Found(Box::new(own.unwrap_or_else(nobodys)))
+    }
+}
+
+/// What the file keeps of a new password, so that every mechanism that is offered works.
+///
+/// # Errors
+/// Where argon2 takes no such password (it may have 4 GB).
+pub fn field(password: &[u8], offered: &[Mechanism]) -> Result<String, argon2::password_hash::Error> {
+    let mut field = hash(password)?;
+    if offered.iter().any(|m| matches!(m, Mechanism::ScramSha256 | Mechanism::ScramSha256Plus)) {
+        field += &format!(" {}", hashed::new_credential(password));
+    }
+    if offered.contains(&Mechanism::CramMd5) {
+        field += &format!(" {}", hashed::in_clear(password));
+    }
+    Ok(field)
 }
 
 #[cfg(test)]
@@ -174,15 +226,29 @@ mod tests {
         assert_eq!(check(&checker, "nobody", "guess").await, wrong, "the fingerprint is the password's");
     }
 
-    #[test]
-    fn nobodys_password_takes_as_long_as_anybodys() {
-        let params = |hash: &str| {
-            PasswordHash::new(hash).map(|hash| (hash.algorithm, hash.version, hash.params)).unwrap().2
+    #[tokio::test]
+    async fn every_mechanism_that_is_offered_works_for_a_new_user() {
+        let directory = tempfile::tempdir().unwrap();
+        let checker = checker(&directory);
+        let field = field(b"horse", Mechanism::ALL).unwrap();
+        checker.users.change(|users| users.set("bob".parse().unwrap(), field)).unwrap();
+        assert_eq!(check(&checker, "bob", "horse").await, PasswordAnswer::Right);
+        let answer = |user: &[u8], password: &[u8]| {
+            let response = hashed::response(password, b"<1@mx>");
+            checker.respond(user, "<1@mx>", &Secret::new(response.into_bytes()))
         };
-        let params = [NOBODY, &hash(b"secret").unwrap()].map(|hash| params(hash).to_string());
-        assert_eq!(params[0], params[1]);
-        assert_eq!(PasswordHash::new(NOBODY).unwrap().hash.unwrap().len(), 32);
-        assert!(!verify(NOBODY, b""));
+        assert_eq!(answer(b"bob@example.org", b"horse"), PasswordAnswer::Right);
+        for (user, password) in [("bob", "pony"), ("alice", "secret"), ("nobody", "nobody's")] {
+            let found = answer(user.as_bytes(), password.as_bytes());
+            assert_eq!(found, PasswordAnswer::WrongProof, "{user}");
+        }
+        let credential = |user: &[u8]| match checker.credential(user) {
+            CredentialAnswer::Found(credential) => credential,
+            CredentialAnswer::Unavailable => panic!("the file is there"),
+        };
+        assert!(credential(b"bob").is_of(b"horse"));
+        assert_eq!(credential(b"Mallory"), credential(b"mallory"));
+        assert!(!credential(b"alice").is_of(b"secret"), "alice was added before SCRAM was offered");
     }
 
     #[tokio::test]

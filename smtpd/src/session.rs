@@ -15,6 +15,7 @@ mod envelope;
 mod fact;
 mod grant;
 mod greeting;
+mod handshake;
 mod line;
 mod login;
 mod message;
@@ -39,14 +40,15 @@ use chunk::Chunk;
 use command::{Command, Refused, Subject};
 use fact::About;
 use line::{Expected, Line, Pending};
-use login::{Dialogue, Login};
+use login::{Dialogue, Fetching, Login};
 use message::{Opening, Reception};
 
 pub use body::BareNewline;
 pub use checks::{Finding, Inquiry, MailDomain};
 pub use grant::{Grant, Verdict};
+pub use handshake::{Client, Handshake};
 pub use line::AUTH_BYTES_MAX;
-pub use login::Secret;
+pub use login::{AuthRules, CredentialAnswer, NonceKey, Secret};
 pub use message::Envelope;
 pub(crate) use message::date;
 pub use policy::{Limits, Peer, Policy, Service};
@@ -65,6 +67,8 @@ pub struct Session {
     /// Enhanced codes are offered by EHLO alone (RFC 2034 §3).
     enhanced: Enhanced,
     encryption: Option<Encryption>,
+    /// What the handshake told; nothing before it.
+    handshake: Handshake,
     login: Option<Login>,
     transaction: Option<Transaction>,
     /// A message of which chunks have come, and the last has not.
@@ -95,6 +99,8 @@ enum State {
     Data(Box<Reception>),
     /// The loop looks whether a password is right.
     CheckingPassword(Login),
+    /// The loop looks for what SCRAM needs.
+    FetchingCredential(Box<Fetching>),
     /// The loop looks for a mailbox.
     CheckingRecipient(Mailbox),
     /// The loop asks a blocklist about the client, for this recipient.
@@ -166,6 +172,7 @@ impl Session {
             helo: None,
             enhanced: Enhanced::NotOffered,
             encryption: None,
+            handshake: Handshake::default(),
             login: None,
             transaction: None,
             chunks: None,
@@ -190,6 +197,7 @@ impl Session {
             State::Chunk(chunk) => Some(chunk.deadline(limits)),
             State::Handshake => Some(self.since + limits.handshake_timeout),
             State::CheckingPassword(_)
+            | State::FetchingCredential(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
             | State::Inquiring { .. }
@@ -222,6 +230,9 @@ impl Session {
             (State::CheckingPassword(login), Input::Password(answer)) => {
                 self.password_answered(now, login, answer, out);
             }
+            (State::FetchingCredential(fetching), Input::Credential(answer)) => {
+                self.credential_answered(now, *fetching, answer, out);
+            }
             (State::CheckingRecipient(mailbox), Input::Recipient(answer)) => {
                 self.recipient_answered(now, mailbox, answer, out);
             }
@@ -233,7 +244,7 @@ impl Session {
             }
             (State::Opening(opening), Input::Opened(answer)) => self.opened(now, opening, answer, out),
             (State::Storing(reception), Input::Stored(answer)) => self.stored(now, &reception, answer, out),
-            (State::Handshake, Input::TlsDone) => self.encrypted(now, out),
+            (State::Handshake, Input::TlsDone(handshake)) => self.encrypted(now, *handshake, out),
             (_, Input::TlsFailed) => self.give_up(SmtpdEvent::TlsFailed, out),
             (state, Input::Gone(gone)) => self.gone(&state, gone, out),
             (State::Greeting, Input::Timeout) => self.waited(now, out),
@@ -248,8 +259,8 @@ impl Session {
                 self.leaving = true;
             }
             // An answer that nobody asked for changes nothing.
-            (state, Input::Inquired(_)) => self.state = state,
-            (state, Input::Connected | Input::TlsDone | Input::Password(_) | Input::Recipient(_))
+            (state, Input::Inquired(_) | Input::Recipient(_)) => self.state = state,
+            (state, Input::Connected | Input::TlsDone(_) | Input::Password(_) | Input::Credential(_))
             | (state, Input::Blocklist(_) | Input::Opened(_) | Input::Stored(_)) => self.state = state,
         }
         while self.step(now, out) {}
@@ -273,6 +284,7 @@ impl Session {
             State::Greeting => return !self.pending.is_empty() && self.spoke_early(now, out),
             State::Chunk(_) => return self.read_chunk(now, out),
             State::CheckingPassword(_)
+            | State::FetchingCredential(_)
             | State::CheckingRecipient(_)
             | State::AskingBlocklist { .. }
             | State::Inquiring { .. }
@@ -363,10 +375,17 @@ impl Session {
         }
     }
 
+    /// Whether the client's certificate has the address of somebody who may relay: qmail's `tlsclients`.
+    fn shows_a_relays_certificate(&self) -> bool {
+        let shown = self.handshake.client.iter().flat_map(|client| &client.addresses);
+        shown.into_iter().any(|address| self.policy.tls_clients.contains(&address.to_lowercase()))
+    }
+
     /// Whether this client may send to other hosts.
     fn may_relay(&self) -> bool {
         self.login.is_some()
             || self.peer.grant.relay.is_some()
+            || self.shows_a_relays_certificate()
             || self.policy.relays_for(self.peer.remote.ip())
     }
 }

@@ -1,21 +1,23 @@
-//! Certificate and key: read, made where that is wanted, and read again on demand.
+//! Certificates and keys: read, made where that is wanted, and read again on demand.
+
+mod clients;
+mod offer;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::ServerConfig;
-use rustls_pki_types::pem::{self, PemObject as _};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::TlsAcceptor;
+use rustls_pki_types::pem;
 
 use crate::config::Tls;
 use crate::durable;
 
-/// The certificate that is in use.
+pub use offer::Offer;
+
+/// The certificates that are in use.
 pub struct Keeper {
     files: Tls,
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Arc<Offer>>,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -53,6 +55,12 @@ pub enum TlsError {
         #[source]
         cause: rustls::Error,
     },
+    /// The authorities of the clients' certificates cannot be used.
+    #[error("cannot use {}: it must hold the certificates, in PEM form, of those who sign the clients' certificates", path.display())]
+    Authorities {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A certificate could not be made.
     #[error("cannot make a certificate for {hostname}")]
     CannotMake {
@@ -74,7 +82,7 @@ pub enum TlsError {
 }
 
 impl Keeper {
-    /// Reads certificate and key. Where they may be self-signed and neither is there, makes them for `hostname`.
+    /// Reads certificates and keys. Where they may be self-signed and neither is there, makes them for `hostname`.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -82,48 +90,25 @@ impl Keeper {
         if files.self_signed && !files.certificate.exists() && !files.key.exists() {
             make(files, hostname)?;
         }
-        let current = RwLock::new(Arc::new(load(files)?));
+        let current = RwLock::new(Arc::new(Offer::load(files)?));
         Ok(Keeper { files: files.clone(), current })
     }
 
-    /// Reads the files again; where that fails, what was in use stays in use.
+    /// Reads the files again; where that fails, what was in use stays in use. Sessions that are open keep what they have.
     ///
     /// # Errors
     /// [`TlsError`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        let fresh = Arc::new(load(&self.files)?);
+        let fresh = Arc::new(Offer::load(&self.files)?);
         // The value is replaced whole, so a panic elsewhere cannot have left half of it.
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 
     /// What makes the handshakes of connections from now on.
-    pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    pub fn offer(&self) -> Arc<Offer> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// TLS 1.2 and 1.3 only: what is older is broken (RFC 8996).
-fn load(files: &Tls) -> Result<ServerConfig, TlsError> {
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |cause| TlsError::Unreadable { path, cause }
-    };
-    let chain = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(unreadable(&files.certificate))?;
-    if chain.is_empty() {
-        return Err(TlsError::NoCertificate { path: files.certificate.clone() });
-    }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(unreadable(&files.key))?;
-    let unusable =
-        |cause| TlsError::Unusable { certificate: files.certificate.clone(), key: files.key.clone(), cause };
-    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(unusable)
 }
 
 /// A certificate that nobody vouches for: it keeps passwords from listeners until there is a better one.
@@ -152,7 +137,13 @@ mod tests {
     use super::*;
 
     fn files(directory: &Path, certificate: &str, key: &str) -> Tls {
-        Tls { certificate: directory.join(certificate), key: directory.join(key), self_signed: true }
+        Tls {
+            certificate: directory.join(certificate),
+            key: directory.join(key),
+            self_signed: true,
+            hosts: Vec::new(),
+            clients_ca: None,
+        }
     }
 
     #[test]
@@ -178,6 +169,6 @@ mod tests {
         std::fs::remove_file(&files.certificate).unwrap();
         assert!(matches!(keeper.reload(), Err(TlsError::Unreadable { .. })));
         assert!(matches!(Keeper::open(&files, "mx.example.org"), Err(TlsError::Unreadable { .. })));
-        keeper.acceptor();
+        keeper.offer();
     }
 }

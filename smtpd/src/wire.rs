@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::session::Gone;
+use crate::session::{Gone, Handshake};
+use crate::tls::Offer;
 
 pub(crate) use stream::{Stream, connection_on_stdin, leave_standard, leave_stderr, stderr_is_the_client};
 
@@ -68,13 +68,15 @@ impl Wire {
     }
 
     /// Makes the handshake; a connection whose handshake fails is dead.
-    pub(crate) async fn encrypt(&mut self, acceptor: &TlsAcceptor, patience: Duration) -> io::Result<()> {
+    pub(crate) async fn encrypt(&mut self, offer: &Offer, patience: Duration) -> io::Result<Handshake> {
         let Wire::Plain(stream) = std::mem::replace(self, Wire::Dead) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        let accepted = timeout(patience, acceptor.accept(stream)).await;
-        *self = Wire::Tls(Box::new(accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?));
-        Ok(())
+        let accepted = timeout(patience, offer.acceptor().accept(stream)).await;
+        let stream = accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        let handshake = offer.handshake(stream.get_ref().1);
+        *self = Wire::Tls(Box::new(stream));
+        Ok(handshake)
     }
 
     /// Closes, and listens for a moment until the client does.

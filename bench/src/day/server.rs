@@ -11,8 +11,8 @@ use smtpd::blocklist::{Desk, LookUp, Plan, ZoneAnswer};
 use smtpd::config::Config;
 use smtpd::gate::{Admission, Gate};
 use smtpd::session::{
-    Ask, Gone, Grant, Input, MailDomain, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer,
-    Service, Session, StoreAnswer,
+    Ask, CredentialAnswer, Gone, Grant, Input, MailDomain, OpenAnswer, Output, PasswordAnswer, Peer, Policy,
+    RecipientAnswer, Service, Session, StoreAnswer,
 };
 
 use super::list::{self, List};
@@ -215,7 +215,7 @@ impl Dialogue<'_> {
                     Output::Reply(reply) => self.hear(&reply),
                     Output::Fact(record) => (self.log)(&record),
                     Output::Ask(ask) => answer = Some(self.answer(ask)?),
-                    Output::StartTls => answer = Some(Input::TlsDone),
+                    Output::StartTls => answer = Some(Input::TlsDone(Box::default())),
                     Output::Close(_) => self.is_open = false,
                     Output::Body(_) | Output::Discard | Output::Pause(_) => {}
                 }
@@ -241,6 +241,8 @@ impl Dialogue<'_> {
                 self.server.guesses = self.server.guesses.wrapping_add(1);
                 Input::Password(PasswordAnswer::Wrong(Fingerprint(self.server.guesses)))
             }
+            Ask::Response { .. } => Input::Password(PasswordAnswer::WrongProof),
+            Ask::Credential { .. } => Input::Credential(CredentialAnswer::Unavailable),
             Ask::Recipient(mailbox) if mailbox.local() == "alice" => Input::Recipient(RecipientAnswer::Known),
             Ask::Recipient(_) => Input::Recipient(RecipientAnswer::Unknown),
             Ask::Blocklist { zone, address } => {

@@ -19,7 +19,7 @@ use crate::inquiry::Inquirer;
 use crate::load::Load;
 use crate::names::Names;
 use crate::pace::{Pace, Rates};
-use crate::password::{Authority, Checker, Checkpassword};
+use crate::password::{Authority, Checkpassword};
 use crate::queue::{
     Courier, Delivering, Dropbox, Program, QueueHandle, Router, Store, StoreError, orders_wait,
 };
@@ -143,7 +143,7 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
     let key = fingerprint_key(config)?;
     let authority = match Checkpassword::new(&arguments.checkpassword, key.clone()) {
         Some(program) => Authority::Program(program),
-        None => Authority::File(Checker::new(Arc::clone(&users), &policy.default_domain, key)),
+        None => Authority::new(&config.passwords, Arc::clone(&users), &policy.default_domain, key),
     };
     Ok(Arc::new(Shared {
         gate: Mutex::new(Gate::new(&policy.hostname, config.connections)),

@@ -16,7 +16,7 @@ const PASSWORD_BYTES_MAX: usize = 1024;
 /// Where no password comes, or the file cannot be written.
 pub fn add(config: &Config, name: Name) -> Result<Answer, Failure> {
     let password = read_password()?;
-    let hash = password::hash(password.as_bytes()).map_err(Failure::Hash)?;
+    let hash = password::field(password.as_bytes(), &config.policy.auth.mechanisms).map_err(Failure::Hash)?;
     let failed = |cause| Failure::File {
         path: config.users.clone(),
         what: "it holds the users; this user must be able to write its directory",

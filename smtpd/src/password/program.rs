@@ -46,7 +46,11 @@ impl Checkpassword {
         if !is_plain || words.len() > BYTES_MAX {
             return wrong;
         }
-        match timeout(PATIENCE, self.ask(&words)).await {
+        self.judge(&words, wrong).await
+    }
+
+    async fn judge(&self, words: &[u8], wrong: PasswordAnswer) -> PasswordAnswer {
+        match timeout(PATIENCE, self.ask(words)).await {
             Ok(Ok(Some(0))) => PasswordAnswer::Right,
             Ok(Ok(Some(1))) => wrong,
             Ok(Ok(code)) => {
@@ -62,6 +66,15 @@ impl Checkpassword {
                 PasswordAnswer::Unavailable
             }
         }
+    }
+
+    /// Is this the response of the user's password to that challenge? As cmd5checkpw reads it: user, response, challenge.
+    pub async fn respond(&self, user: &[u8], challenge: &str, response: &Secret) -> PasswordAnswer {
+        let words = [user, b"\0", response.bytes(), b"\0", challenge.as_bytes(), b"\0"].concat();
+        if user.contains(&0) || words.len() > BYTES_MAX {
+            return PasswordAnswer::WrongProof;
+        }
+        self.judge(&words, PasswordAnswer::WrongProof).await
     }
 
     async fn ask(&self, words: &[u8]) -> io::Result<Option<i32>> {

@@ -32,6 +32,9 @@ impl Session {
                 return self.refuse(Rejection::SenderFormat, about, out);
             }
         };
+        if sender.as_ref().is_some_and(|sender| self.is_anothers(sender)) {
+            return self.refuse(Rejection::AuthNotMailfrom, about, out);
+        }
         if let Some(rejection) = self.sender_is_refused(sender.as_ref()) {
             self.refuse(rejection, about, out);
             // A 421 is the last word (RFC 5321 §3.8).
@@ -66,8 +69,24 @@ impl Session {
         match self.peer.service {
             Service::Submission if self.encryption.is_none() => Some(Rejection::StarttlsFirst),
             Service::Submission if self.login.is_none() => Some(Rejection::AuthRequired),
+            _ if self.policy.auth.required && !self.may_relay() => Some(Rejection::AuthRequired),
             Service::Smtp | Service::Submission | Service::Smtps => None,
         }
+    }
+
+    /// Whether a client that has logged in sends as somebody else, where nobody may. A bounce is nobody's.
+    fn is_anothers(&self, sender: &Mailbox) -> bool {
+        let Some(login) = self.login.as_ref().filter(|_| self.policy.auth.own_sender) else {
+            return false;
+        };
+        let own = match memchr::memrchr(b'@', &login.user) {
+            Some(_) => login.user.eq_ignore_ascii_case(sender.to_string().as_bytes()),
+            None => {
+                let is_ours = self.policy.domains.contains(&sender.domain_key());
+                is_ours && login.user.eq_ignore_ascii_case(sender.local().as_bytes())
+            }
+        };
+        !own
     }
 
     /// Whether an address is too long, or in letters that the client did not ask for.

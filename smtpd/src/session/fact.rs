@@ -125,7 +125,7 @@ impl Session {
             user: self.user_text(),
             mechanism: self.login.as_ref().map(|login| login.mechanism),
             encryption: self.encryption,
-            verified: false,
+            verified: self.handshake.client.is_some(),
             local_address: self.peer.local.ip(),
             local_port: self.peer.local.port(),
             remote_address: self.peer.remote.ip(),
@@ -134,6 +134,7 @@ impl Session {
             qp: None,
             pid: self.peer.session,
             message_id: None,
+            tls: None,
         };
         let (sender, recipient) = self.envelope_texts(about);
         qlog.sender = sender;
@@ -151,6 +152,11 @@ impl Session {
                 qlog.size_bytes = Some(size_bytes);
                 qlog.qp = Some(qp);
                 qlog.message_id = message_id.map(|id| Text::from(id.to_vec()));
+                qlog.tls = self
+                    .handshake
+                    .version
+                    .zip(self.handshake.cipher)
+                    .map(|(version, cipher)| Text::from(format!("{version}:{cipher}")));
             }
         }
         Record::Qlog(qlog)

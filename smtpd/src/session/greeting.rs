@@ -2,7 +2,7 @@
 
 use logline::{Encryption, Timestamp};
 
-use crate::session::{About, Enhanced, Output, Rejection, Service, Session, State};
+use crate::session::{About, Enhanced, Handshake, Output, Rejection, Service, Session, State};
 
 impl Session {
     pub(super) fn connected(&mut self, now: Timestamp, out: &mut Vec<Output>) {
@@ -42,8 +42,8 @@ impl Session {
         reply.push_str("250-PIPELINING\r\n250-SMTPUTF8\r\n250-8BITMIME\r\n250-CHUNKING\r\n");
         reply.push_str("250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n");
         reply.push_str(&format!("250-LIMITS RCPTMAX={}\r\n", self.policy.limits.recipients_max));
-        if self.encryption.is_some() {
-            reply.push_str("250-AUTH LOGIN PLAIN\r\n");
+        if let Some(mechanisms) = self.offered_mechanisms() {
+            reply.push_str(&format!("250-AUTH {mechanisms}\r\n"));
         }
         reply.push_str(&format!("250 SIZE {}\r\n", self.policy.limits.message_bytes_max));
         out.push(Output::Reply(reply.into_bytes()));
@@ -70,7 +70,8 @@ impl Session {
     }
 
     /// The client proves itself anew after the handshake (RFC 3207 §4.2).
-    pub(super) fn encrypted(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+    pub(super) fn encrypted(&mut self, now: Timestamp, handshake: Handshake, out: &mut Vec<Output>) {
+        self.handshake = handshake;
         match self.peer.service {
             Service::Smtp | Service::Submission => self.encryption = Some(Encryption::Tls),
             Service::Smtps => {

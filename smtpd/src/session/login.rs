@@ -1,12 +1,19 @@
-//! AUTH (RFC 4954) with PLAIN (RFC 4616) and LOGIN, under TLS only.
+//! AUTH (RFC 4954): PLAIN, LOGIN, SCRAM-SHA-256 and CRAM-MD5, as the rules of the house allow.
+
+mod exchange;
+mod rules;
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use logline::{AuthOutcome, Fingerprint, Mechanism, Reason, SmtpdEvent};
+use logline::{AuthOutcome, Fingerprint, Mechanism, Reason, SmtpdEvent, Timestamp};
 
+use crate::scram;
 use crate::session::{About, Ask, End, Output, PasswordAnswer, Rejection, Session, State};
+
+pub(super) use exchange::{Dialogue, Fetching};
+pub use rules::{AuthRules, NonceKey};
 
 /// A password, as the client sent it. Nothing prints it.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,6 +37,15 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What the back end keeps for SCRAM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialAnswer {
+    /// The user's credential, or nobody's, which no proof fits.
+    Found(Box<scram::Credential>),
+    /// It could not be looked for.
+    Unavailable,
+}
+
 /// Who the client is, or says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Login {
@@ -37,20 +53,29 @@ pub(super) struct Login {
     pub(super) mechanism: Mechanism,
 }
 
-/// How far an exchange got.
-#[derive(Debug)]
-pub(super) enum Dialogue {
-    /// PLAIN: everything is awaited.
-    Plain,
-    /// LOGIN: the user is awaited.
-    LoginUser,
-    /// LOGIN: the password is awaited.
-    LoginPassword { user: Vec<u8> },
-}
-
 impl Session {
+    /// What EHLO says; `None` where a login is not to be had.
+    pub(super) fn offered_mechanisms(&self) -> Option<String> {
+        let rules = &self.policy.auth;
+        if rules.mechanisms.is_empty() || (self.encryption.is_none() && !rules.in_clear) {
+            return None;
+        }
+        let names = rules.mechanisms.iter().filter(|mechanism| self.can(**mechanism));
+        Some(names.map(|mechanism| mechanism.name().to_ascii_uppercase()).collect::<Vec<_>>().join(" "))
+    }
+
+    /// Whether a mechanism is offered on this connection.
+    fn can(&self, mechanism: Mechanism) -> bool {
+        let offered = self.policy.auth.mechanisms.contains(&mechanism);
+        offered && (mechanism != Mechanism::ScramSha256Plus || self.handshake.can_bind())
+    }
+
     pub(super) fn auth(&mut self, mechanism: &[u8], initial: Option<&[u8]>, out: &mut Vec<Output>) {
-        let refusal = if self.encryption.is_none() {
+        let rules = &self.policy.auth;
+        let refusal = if rules.mechanisms.is_empty() {
+            self.note_event(SmtpdEvent::AuthNotAvailable, out);
+            Some(Rejection::Unimplemented)
+        } else if self.encryption.is_none() && !rules.in_clear {
             self.note_event(SmtpdEvent::AuthNeedsTls, out);
             Some(Rejection::AuthNeedsTls)
         } else if self.login.is_some() {
@@ -63,12 +88,16 @@ impl Session {
         if let Some(rejection) = refusal {
             return self.refuse(rejection, About::Session, out);
         }
-        let dialogue = match mechanism.to_ascii_uppercase().as_slice() {
-            b"PLAIN" => Dialogue::Plain,
-            b"LOGIN" => Dialogue::LoginUser,
-            _ => return self.refuse(Rejection::AuthMechanism, About::Session, out),
+        let name = mechanism.to_ascii_lowercase();
+        let known = Mechanism::ALL.iter().copied().find(|known| known.name().as_bytes() == name);
+        let Some(dialogue) = known.filter(|known| self.can(*known)).map(|known| self.dialogue(known)) else {
+            return self.refuse(Rejection::AuthMechanism, About::Session, out);
         };
         match (initial, dialogue) {
+            // Its challenge comes first, so an answer to none is no answer.
+            (Some(_), Dialogue::CramMd5 { .. }) => {
+                self.refuse(Rejection::AuthMalformed, About::Session, out);
+            }
             // RFC 4954 §4: a lone `=` is an answer of no bytes.
             (Some(b"="), dialogue) => self.auth_answer(dialogue, b"", out),
             (Some(answer), dialogue) => self.auth_answer(dialogue, answer, out),
@@ -90,26 +119,14 @@ impl Session {
         if answer == b"*" {
             return self.refuse(Rejection::AuthCancelled, About::Session, out);
         }
-        let Ok(answer) = STANDARD.decode(answer.trim_ascii()) else {
-            return self.refuse(Rejection::AuthMalformed, About::Session, out);
-        };
-        match dialogue {
-            Dialogue::Plain => match plain(&answer) {
-                Some((user, password)) => self.ask_password(user, password, Mechanism::Plain, out),
-                None => self.refuse(Rejection::AuthMalformed, About::Session, out),
-            },
-            Dialogue::LoginUser => self.challenge(Dialogue::LoginPassword { user: answer }, out),
-            Dialogue::LoginPassword { user } => self.ask_password(user, answer, Mechanism::Login, out),
+        match STANDARD.decode(answer.trim_ascii()) {
+            Ok(answer) => self.answered(dialogue, answer, out),
+            Err(_) => self.refuse(Rejection::AuthMalformed, About::Session, out),
         }
     }
 
     fn challenge(&mut self, dialogue: Dialogue, out: &mut Vec<Output>) {
-        let text = match &dialogue {
-            Dialogue::Plain => "",
-            Dialogue::LoginUser => "VXNlcm5hbWU6",
-            Dialogue::LoginPassword { .. } => "UGFzc3dvcmQ6",
-        };
-        self.say(334, "", text, out);
+        self.say(334, "", &STANDARD.encode(dialogue.challenge()), out);
         self.state = State::Auth(dialogue);
     }
 
@@ -121,44 +138,49 @@ impl Session {
         out: &mut Vec<Output>,
     ) {
         if user.is_empty() || password.is_empty() {
-            return self.refuse(
-                Rejection::AuthMalformed,
-                About::Login { user: &user, mechanism: Some(mechanism) },
-                out,
-            );
+            return self.malformed(&user, mechanism, out);
         }
         out.push(Output::Ask(Ask::Password { user: user.clone(), password: Secret(password) }));
         self.state = State::CheckingPassword(Login { user, mechanism });
     }
 
+    fn malformed(&mut self, user: &[u8], mechanism: Mechanism, out: &mut Vec<Output>) {
+        let about = About::Login { user, mechanism: Some(mechanism) };
+        self.refuse(Rejection::AuthMalformed, about, out);
+    }
+
     pub(super) fn password_answered(
         &mut self,
-        now: logline::Timestamp,
+        now: Timestamp,
         login: Login,
         answer: PasswordAnswer,
         out: &mut Vec<Output>,
     ) {
         self.since = now;
-        let mechanism = login.mechanism;
         match answer {
-            PasswordAnswer::Right => {
-                self.note_auth(AuthOutcome::Success, mechanism, &login.user, None, out);
-                self.login = Some(login);
-                self.note_accepted(235, Reason::AuthAccepted, "", About::Session, out);
-                self.say(235, "2.7.0", "ok, go ahead (#2.0.0)", out);
-            }
-            PasswordAnswer::Wrong(fingerprint) => self.wrong_password(&login, fingerprint, out),
-            PasswordAnswer::Unavailable => {
-                let about = About::Login { user: &login.user, mechanism: Some(mechanism) };
-                self.refuse(Rejection::AuthUnavailable, about, out);
-            }
+            PasswordAnswer::Right => self.logged_in(login, out),
+            PasswordAnswer::Wrong(fingerprint) => self.wrong_password(&login, Some(fingerprint), out),
+            PasswordAnswer::WrongProof => self.wrong_password(&login, None, out),
+            PasswordAnswer::Unavailable => self.cannot_check(&login, out),
         }
     }
 
-    fn wrong_password(&mut self, login: &Login, fingerprint: Fingerprint, out: &mut Vec<Output>) {
-        self.note_auth(AuthOutcome::Failed, login.mechanism, &login.user, Some(fingerprint), out);
+    fn logged_in(&mut self, login: Login, out: &mut Vec<Output>) {
+        self.note_auth(AuthOutcome::Success, login.mechanism, &login.user, None, out);
+        self.login = Some(login);
+        self.note_accepted(235, Reason::AuthAccepted, "", About::Session, out);
+        self.say(235, "2.7.0", "ok, go ahead (#2.0.0)", out);
+    }
+
+    fn wrong_password(&mut self, login: &Login, fingerprint: Option<Fingerprint>, out: &mut Vec<Output>) {
+        self.note_auth(AuthOutcome::Failed, login.mechanism, &login.user, fingerprint, out);
         let about = About::Login { user: &login.user, mechanism: Some(login.mechanism) };
         self.refuse(Rejection::AuthFailed, about, out);
+    }
+
+    fn cannot_check(&mut self, login: &Login, out: &mut Vec<Output>) {
+        let about = About::Login { user: &login.user, mechanism: Some(login.mechanism) };
+        self.refuse(Rejection::AuthUnavailable, about, out);
     }
 }
 

@@ -324,9 +324,12 @@ impl Session {
             protocol.push('A');
         }
         let user = self.login.as_ref().map(|login| format!(" (authenticated {})", readable(&login.user)));
+        // RFC 8314 §4.3.
+        let tls = self.handshake.version.zip(self.handshake.cipher);
+        let tls = tls.map(|(version, cipher)| format!("\n tls {cipher} ({version})")).unwrap_or_default();
         let info = self.peer.grant.info.as_deref().map(|info| readable(info) + "@").unwrap_or_default();
         format!(
-            "Received: from {helo} ({} [{info}{}]){}\n by {} with {protocol} id {qp}; {}\n",
+            "Received: from {helo} ({} [{info}{}]){}\n by {} with {protocol} id {qp}{tls}; {}\n",
             readable(self.host()),
             self.peer.remote.ip(),
             user.unwrap_or_default(),

@@ -9,7 +9,7 @@ use logline::{SessionId, Timestamp};
 
 use crate::blocklist::Blocklist;
 use crate::rules::Rules;
-use crate::session::{BareNewline, Grant};
+use crate::session::{AuthRules, BareNewline, Grant};
 
 /// The rules, the same for all sessions.
 #[derive(Clone, Debug)]
@@ -26,6 +26,10 @@ pub struct Policy {
     pub blocklists: Vec<Blocklist>,
     /// Of every so many listed clients one is looked up in the lists after the first hit too; 0 for none.
     pub survey_every: u32,
+    /// Who may log in, and how.
+    pub auth: AuthRules,
+    /// Mail addresses whose owners may send to other hosts when they show a certificate, in lower case.
+    pub tls_clients: HashSet<String>,
     /// What else a client may not do.
     pub rules: Rules,
     /// How much is too much.

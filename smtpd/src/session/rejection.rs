@@ -77,6 +77,8 @@ rejections! {
     AuthNeedsTls = 538, "5.7.11", "auth not available without TLS (#5.3.3)", Tls, "auth";
     /// MAIL before AUTH on a service that demands it.
     AuthRequired = 530, "5.7.0", "authentication required (#5.7.1)", AuthRequired, "";
+    /// A sender that is not the user who has logged in, where it must be.
+    AuthNotMailfrom = 503, "5.7.1", "from and auth not the same (#5.5.4)", AuthNotMailfrom, "";
     /// AUTH after AUTH.
     AuthTwice = 503, "5.5.1", "you're already authenticated (#5.5.0)", Sequence, "auth";
     /// AUTH between MAIL and DATA.

@@ -7,7 +7,7 @@ use logline::{Fingerprint, Record};
 
 use crate::blocklist::LookUp;
 use crate::mailbox::Mailbox;
-use crate::session::{Envelope, Finding, Inquiry, Secret};
+use crate::session::{CredentialAnswer, Envelope, Finding, Handshake, Inquiry, Secret};
 
 /// What a session reacts to.
 #[derive(Debug)]
@@ -18,16 +18,18 @@ pub enum Input<'a> {
     Bytes(&'a [u8]),
     /// The client is gone.
     Gone(Gone),
-    /// [`Session::deadline`] passed.
+    /// [`Session::deadline`](crate::session::Session::deadline) passed.
     Timeout,
     /// The server is being stopped.
     Shutdown,
     /// The handshake is done.
-    TlsDone,
+    TlsDone(Box<Handshake>),
     /// The handshake failed.
     TlsFailed,
-    /// Answer to [`Ask::Password`].
+    /// Answer to [`Ask::Password`] and [`Ask::Response`].
     Password(PasswordAnswer),
+    /// Answer to [`Ask::Credential`].
+    Credential(CredentialAnswer),
     /// Answer to [`Ask::Recipient`].
     Recipient(RecipientAnswer),
     /// Answer to [`Ask::Blocklist`].
@@ -71,11 +73,25 @@ pub enum Ask {
         /// The password, which never reaches a log.
         password: Secret,
     },
+    /// Is this the response of the user's password to that challenge (RFC 2195)?
+    Response {
+        /// The user, as the client gave it.
+        user: Vec<u8>,
+        /// What the client was sent.
+        challenge: String,
+        /// 32 hexadecimal digits in lower case.
+        response: Secret,
+    },
+    /// What proves this user's password, for SCRAM?
+    Credential {
+        /// The user, as the client gave it.
+        user: Vec<u8>,
+    },
     /// Does this mailbox of ours exist?
     Recipient(Mailbox),
     /// What does a blocklist say of this client?
     Blocklist {
-        /// Which list, by its place in [`Policy::blocklists`].
+        /// Which list, by its place in [`Policy::blocklists`](crate::session::Policy::blocklists).
         zone: usize,
         /// The client.
         address: IpAddr,
@@ -95,6 +111,8 @@ pub enum PasswordAnswer {
     Right,
     /// It is not, or there is no such user.
     Wrong(Fingerprint),
+    /// It is not, and nobody has seen it.
+    WrongProof,
     /// It could not be checked.
     Unavailable,
 }

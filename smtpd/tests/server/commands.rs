@@ -76,3 +76,33 @@ fn the_queue_is_shown_and_changed_with_and_without_a_server() {
     assert_eq!(house.run(&["queue", "show", "1"]).0, Some(1));
     assert_eq!(list()["messages"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn what_a_domain_publishes_is_printed_and_looked_up() {
+    let names = crate::names::NameServer::start(
+        &[("example.org", "mx.example.org")],
+        &[("listed.example", [127, 0, 0, 2]), ("2.0.0.127.listed.example", [127, 0, 0, 2])],
+        &[("example.org", "v=spf1 mx ~all")],
+    );
+    let settings = format!(
+        "[dns]\nservers = [\"{}\"]\n[[dnsbl]]\nzone = \"listed.example\"\n[[dnsbl]]\nzone = \"gone.example\"\n",
+        names.address
+    );
+    let house = House::new(&settings);
+    let (code, said, _) = house.run(&["dns", "example.org"]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("\nexample.org. IN TXT \"v=spf1 mx -all\"\n"), "{said}");
+    let (code, said, _) = house.run(&["dns", "example.org", "--check", "--json"]);
+    assert_eq!(code, Some(1));
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let published: Vec<_> = (0..3).map(|n| said["records"][n]["published"].as_str().unwrap()).collect();
+    assert_eq!(published, ["yes", "yes", "no"]);
+    assert_eq!(house.run(&["dns", "no domain"]).0, Some(2));
+
+    let (code, said, _) = house.run(&["dnsbl"]);
+    assert_eq!((code, said.lines().next()), (Some(1), Some("listed.example: works")), "{said}");
+    assert!(said.contains("gone.example: NOT TO BE BELIEVED: it does not list 127.0.0.2"), "{said}");
+    let (code, said, _) = house.run(&["dnsbl", "127.0.0.2"]);
+    assert!(code == Some(0) && said.starts_with("listed.example: listed: "), "{said}");
+    assert_eq!(house.run(&["dnsbl", "192.0.2.1"]).0, Some(1));
+}

@@ -13,5 +13,6 @@ mod delivery;
 mod gate;
 mod house;
 mod life;
+mod logins;
 mod names;
 mod stdio;

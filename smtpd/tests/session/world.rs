@@ -4,12 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use expect_test::Expect;
+use hmac::{Hmac, Mac as _};
 use logline::{Fingerprint, Record, SessionId, Timestamp};
 use smtpd::blocklist::{Blocklist, Desk, LookUp, Plan, ZoneAnswer};
 use smtpd::rules::{HeloNames, Rules, SpfFinding, SpfResult};
+use smtpd::scram::Credential;
 use smtpd::session::{
-    Ask, Envelope, Finding, Gone, Grant, Input, Inquiry, Limits, MailDomain, OpenAnswer, Output,
-    PasswordAnswer, Peer, Policy, RecipientAnswer, Service, Session, StoreAnswer,
+    Ask, AuthRules, CredentialAnswer, Envelope, Finding, Gone, Grant, Handshake, Input, Inquiry, Limits,
+    MailDomain, NonceKey, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
+    Session, StoreAnswer,
 };
 
 /// 2026-11-21 12:00:00 UTC.
@@ -25,6 +28,8 @@ pub(super) struct World {
     pub(super) transcript: Vec<String>,
     pub(super) message: Vec<u8>,
     pub(super) open: bool,
+    /// What the next handshake tells.
+    pub(super) handshake: Handshake,
     /// Of the last message.
     pub(super) envelope: Option<Envelope>,
 }
@@ -41,6 +46,8 @@ pub(super) fn policy_with(blocklists: Vec<Blocklist>) -> Policy {
         hostname: "mx.example.org".into(),
         domains: ["example.org".to_owned()].into(),
         default_domain: "example.org".into(),
+        auth: AuthRules::new(NonceKey::new([7; 32])),
+        tls_clients: ["carol@example.org".to_owned()].into(),
         relay: vec!["198.51.100.0/24".parse().unwrap()],
         limits: Limits { message_bytes_max: 1000, ..Limits::default() },
     }
@@ -64,9 +71,16 @@ impl World {
     }
 
     pub(super) fn under(policy: Policy, service: Service, remote: &str) -> Self {
+        let mut world = World::closed(policy, service, remote);
+        world.feed(Input::Connected);
+        world
+    }
+
+    /// A connection that is not open yet.
+    pub(super) fn closed(policy: Policy, service: Service, remote: &str) -> Self {
         let (lists, desk) = (policy.blocklists.clone(), Desk::new(&policy.blocklists));
         let session = Session::new(Arc::new(policy), peer(service, remote), NOON);
-        let mut world = World {
+        World {
             session,
             lists,
             desk,
@@ -74,10 +88,20 @@ impl World {
             transcript: Vec::new(),
             message: Vec::new(),
             open: true,
+            handshake: Handshake::default(),
             envelope: None,
-        };
-        world.feed(Input::Connected);
-        world
+        }
+    }
+
+    /// A line of the client's.
+    pub(super) fn send(&mut self, line: &str) {
+        self.feed(Input::Bytes(format!("{line}\r\n").as_bytes()));
+    }
+
+    /// What the server said last.
+    pub(super) fn last_reply(&self) -> String {
+        let said = self.transcript.iter().rev().find_map(|line| line.strip_prefix("S: "));
+        said.unwrap_or_default().to_owned()
     }
 
     pub(super) fn feed(&mut self, input: Input<'_>) {
@@ -130,7 +154,7 @@ impl World {
                 Output::Pause(pause) => self.transcript.push(format!("*: pause {}s", pause.as_secs())),
                 Output::StartTls => {
                     self.transcript.push("*: handshake".into());
-                    answer = Some(Input::TlsDone);
+                    answer = Some(Input::TlsDone(Box::new(self.handshake.clone())));
                 }
                 Output::Close(end) => {
                     self.transcript.push(format!("*: close {}", end.status()));
@@ -151,6 +175,17 @@ impl World {
                     _ => PasswordAnswer::Wrong(Fingerprint(0xbeef)),
                 })
             }
+            Ask::Response { user, challenge, response } => {
+                let right = user == b"alice@example.org" && response.bytes() == cram_md5(&challenge);
+                Input::Password(if right { PasswordAnswer::Right } else { PasswordAnswer::WrongProof })
+            }
+            Ask::Credential { user } => Input::Credential(match user.as_slice() {
+                b"down@example.org" => CredentialAnswer::Unavailable,
+                b"alice@example.org" => {
+                    CredentialAnswer::Found(Box::new(Credential::new(b"secret", b"salt", 2)))
+                }
+                other => CredentialAnswer::Found(Box::new(Credential::of_nobody(b"key", other, None))),
+            }),
             Ask::Recipient(mailbox) => Input::Recipient(match mailbox.local() {
                 "alice" | "bob" | "postmaster" => RecipientAnswer::Known,
                 "down" => RecipientAnswer::Unavailable,
@@ -181,6 +216,13 @@ impl World {
         assert_eq!(Record::parse(line.as_bytes()).as_ref(), Some(record), "{line}");
         self.transcript.push(format!("L: {line}"));
     }
+}
+
+/// What a client that knows alice's password says to a challenge (RFC 2195).
+pub(super) fn cram_md5(challenge: &str) -> Vec<u8> {
+    let mut mac = Hmac::<md5::Md5>::new_from_slice(b"secret").unwrap();
+    mac.update(challenge.as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes()
 }
 
 /// What name servers say: of example.net everything, of other names nothing, of silent.example no word.

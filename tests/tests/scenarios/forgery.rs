@@ -16,8 +16,8 @@ use smtpd::blocklist::{Finding, LookUp, Origin};
 use smtpd::config::{Config, Connections};
 use smtpd::gate::{Admission, Gate};
 use smtpd::session::{
-    Ask, End, Gone, Grant, Input, MailDomain, OpenAnswer, Output, PasswordAnswer, Peer, Policy,
-    RecipientAnswer, Service, Session, StoreAnswer,
+    Ask, CredentialAnswer, End, Gone, Grant, Input, MailDomain, OpenAnswer, Output, PasswordAnswer, Peer,
+    Policy, RecipientAnswer, Service, Session, StoreAnswer,
 };
 use watcher::engine::{Engine, Exemptions};
 use watcher::event::Kind;
@@ -112,7 +112,7 @@ impl World {
             match output {
                 Output::Fact(record) => self.log(&record),
                 Output::Ask(ask) => self.feed(session, self.answer(ask)),
-                Output::StartTls => self.feed(session, Input::TlsDone),
+                Output::StartTls => self.feed(session, Input::TlsDone(Box::default())),
                 Output::Reply(_)
                 | Output::Body(_)
                 | Output::Discard
@@ -126,6 +126,8 @@ impl World {
         match ask {
             Ask::Password { user, .. } if user == b"alice" => Input::Password(PasswordAnswer::Right),
             Ask::Password { .. } => Input::Password(PasswordAnswer::Wrong(Fingerprint(7))),
+            Ask::Response { .. } => Input::Password(PasswordAnswer::WrongProof),
+            Ask::Credential { .. } => Input::Credential(CredentialAnswer::Unavailable),
             Ask::Recipient(mailbox) if mailbox.local() == "alice" => Input::Recipient(RecipientAnswer::Known),
             Ask::Recipient(_) => Input::Recipient(RecipientAnswer::Unknown),
             Ask::Blocklist { .. } => Input::Blocklist(LookUp::Found {
