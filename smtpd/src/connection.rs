@@ -23,8 +23,8 @@ use crate::tls::Keeper;
 use crate::wire::Wire;
 use crate::words::Words;
 
-/// What is read at once. Memory of an idle connection is mostly this.
-const READ_BYTES: usize = 16 * 1024;
+/// What is read at once. A session holds no more than this of what it has not understood yet, and half a line.
+pub const READ_BYTES: usize = 8 * 1024;
 
 /// Longest wait for a client to take a reply.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -182,6 +182,11 @@ impl Connection {
                     } else {
                         self.answer(ask).await
                     };
+                }
+                Output::More => {
+                    self.flush().await;
+                    let next = if self.deaf { Input::Gone(Gone::Closed) } else { Input::Resume };
+                    return Next::Answer(next);
                 }
                 Output::StartTls => {
                     self.flush().await;

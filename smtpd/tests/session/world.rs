@@ -152,6 +152,7 @@ impl World {
                     self.transcript.push("*: discard".into());
                 }
                 Output::Pause(pause) => self.transcript.push(format!("*: pause {}s", pause.as_secs())),
+                Output::More => answer = Some(Input::Resume),
                 Output::StartTls => {
                     self.transcript.push("*: handshake".into());
                     answer = Some(Input::TlsDone(Box::new(self.handshake.clone())));
