@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use smtpd::command::Print;
 use smtpd::queue::MessageId;
 use smtpd::users::Name;
+use smtpd::words::Asked;
 
 /// An SMTP server that speaks and logs as qmail-smtpd does.
 ///
@@ -34,6 +36,20 @@ pub(crate) enum Command {
     },
     /// Read everything, start nothing, tell what is wrong
     Check,
+    /// Ask the server for less than a ban: mail after a login only, or slow answers
+    ///
+    /// Without a SUBJECT it reads what the watcher tells a hook on standard input.
+    Word {
+        /// What to ask: auth-only, slow, or none
+        #[arg(value_name = "WORD", value_parser = asked)]
+        asked: AskedFor,
+        /// Addresses and networks
+        #[arg(value_name = "SUBJECT", value_parser = subject)]
+        subjects: Vec<ipnet::IpNet>,
+        /// How long, where the watcher does not say
+        #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = duration)]
+        lasts: Duration,
+    },
     /// Look at the queue and change it
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -119,6 +135,28 @@ pub(crate) enum UserCommand {
         /// Its name
         name: Name,
     },
+}
+
+/// What `word` asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedFor(pub(crate) Option<Asked>);
+
+fn asked(text: &str) -> Result<AskedFor, &'static str> {
+    match text {
+        "none" => Ok(AskedFor(None)),
+        text => {
+            text.parse().map(|asked| AskedFor(Some(asked))).map_err(|_| "expected auth-only, slow or none")
+        }
+    }
+}
+
+fn subject(text: &str) -> Result<ipnet::IpNet, String> {
+    let network = text.parse::<ipnet::IpNet>().map(|network| network.trunc());
+    network.or_else(|_| text.parse::<IpAddr>().map(Into::into)).map_err(|error| error.to_string())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    settings::duration::parse(text).map_err(|error| error.to_string())
 }
 
 fn message(text: &str) -> Result<MessageId, std::num::ParseIntError> {

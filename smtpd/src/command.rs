@@ -7,6 +7,7 @@ mod queue;
 mod run;
 mod stdio;
 mod user;
+mod word;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use queue::{list, order, show};
 pub use run::run;
 pub use stdio::{Arguments as StdioArguments, stdio};
 pub use user::{add, list as list_users, remove};
+pub use word::{Wish, word};
 
 /// How a question was answered; both are a success of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,9 @@ pub enum Failure {
         /// Which lines.
         lines: Vec<usize>,
     },
+    /// No file of words is named.
+    #[error("the settings name no file of words: set `words`, for example to \"/run/postern/words\"")]
+    NoWords,
     /// There is no usable name server.
     #[error("cannot use the system's name servers: name some in [dns] servers")]
     Resolver(#[source] hickory_resolver::net::NetError),
@@ -114,6 +119,7 @@ impl Failure {
             | Failure::Queue(_)
             | Failure::Order(_)
             | Failure::File { .. }
+            | Failure::NoWords
             | Failure::Resolver(_)
             | Failure::Hash(_)
             | Failure::Domain { .. }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use smtpd::command::{self, Answer, Failure, Look, StdioArguments};
+use smtpd::command::{self, Answer, Failure, Look, StdioArguments, Wish};
 use smtpd::config::{Config, ConfigError, FILE};
 use smtpd::manual;
 use smtpd::queue::Order;
@@ -38,6 +38,9 @@ fn carry_out(arguments: Arguments) -> Result<Answer, Failure> {
     match arguments.command {
         Command::Run => command::run(&config()?),
         Command::Stdio { arguments } => command::stdio(path, &StdioArguments::new(arguments)),
+        Command::Word { asked, subjects, lasts } => {
+            command::word(&config()?, &Wish { asked: asked.0, subjects, lasts })
+        }
         Command::Check => command::check(&config()?),
         Command::Queue(QueueCommand::List { json }) => command::list(&config()?, print(json)),
         Command::Queue(QueueCommand::Show { id, json }) => command::show(&config()?, id, print(json)),

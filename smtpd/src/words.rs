@@ -7,7 +7,7 @@
 //! 2001:db8::/32 slow 1795262400 spam-source
 //! ```
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -41,13 +41,17 @@ pub struct Word {
     pub reason: String,
 }
 
-/// The file.
+/// The file, as a server reads it.
 #[derive(Debug)]
 pub struct Words(Watched<Table>);
 
+/// What stands in the file, as who writes it has it.
+#[derive(Debug, Default)]
+pub struct Entries(BTreeMap<IpNet, (Timestamp, Word)>);
+
 #[derive(Debug, Default)]
 struct Table {
-    words: HashMap<IpNet, (Timestamp, Word)>,
+    words: BTreeMap<IpNet, (Timestamp, Word)>,
     /// The lengths of prefixes there are, so that few look-ups find a network: the longest first, IPv4 and IPv6.
     lengths: BTreeSet<(bool, u8)>,
 }
@@ -70,6 +74,63 @@ impl Words {
     }
 }
 
+impl Asked {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Asked::AuthOnly => "auth-only",
+            Asked::Slow => "slow",
+        }
+    }
+}
+
+impl std::str::FromStr for Asked {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Asked::AuthOnly, Asked::Slow];
+        all.into_iter().find(|asked| asked.name() == text).ok_or("expected auth-only or slow")
+    }
+}
+
+impl Entries {
+    /// Reads the file's text. A line that is none, or asks for what is not known, is passed over: a newer writer may
+    /// have more words.
+    pub fn parse(text: &str) -> Self {
+        Entries(text.lines().filter_map(entry).collect())
+    }
+
+    /// Asks for something until then, or for nothing any more.
+    pub fn set(&mut self, network: IpNet, word: Option<Word>, until: Timestamp) {
+        match word {
+            Some(word) => self.0.insert(network, (until, word)),
+            None => self.0.remove(&network),
+        };
+    }
+
+    /// The file's text, without what is over.
+    pub fn text(&self, now: Timestamp) -> String {
+        let standing = self.0.iter().filter(|(_, (until, _))| *until > now);
+        let line = |(network, (until, word)): (&IpNet, &(Timestamp, Word))| {
+            format!("{network} {} {} {}\n", word.asked.name(), until.seconds(), printable(&word.reason))
+        };
+        standing.map(line).collect()
+    }
+}
+
+fn entry(line: &str) -> Option<(IpNet, (Timestamp, Word))> {
+    let mut fields = line.splitn(4, ' ');
+    let network = network(fields.next()?)?;
+    let asked = fields.next()?.parse().ok()?;
+    let until = Timestamp::from_seconds(fields.next()?.parse().ok()?);
+    Some((network, (until, Word { asked, reason: printable(fields.next().unwrap_or_default()) })))
+}
+
+/// A reason is shown to the client, and stands in a line of its own.
+fn printable(reason: &str) -> String {
+    reason.chars().filter(|c| (' '..='~').contains(c)).take(REASON_BYTES_MAX).collect()
+}
+
 impl Table {
     fn read(path: &Path) -> io::Result<Self> {
         if std::fs::metadata(path)?.len() > BYTES_MAX {
@@ -78,26 +139,10 @@ impl Table {
         Ok(Table::parse(&std::fs::read_to_string(path)?))
     }
 
-    /// A line that is none, or asks for what is not known, is passed over: a newer writer may have more words.
     fn parse(text: &str) -> Self {
-        let mut table = Table::default();
-        for line in text.lines() {
-            let mut fields = line.splitn(4, ' ');
-            let network = fields.next().and_then(network);
-            let asked = match fields.next() {
-                Some("auth-only") => Some(Asked::AuthOnly),
-                Some("slow") => Some(Asked::Slow),
-                Some(_) | None => None,
-            };
-            let until = fields.next().and_then(|until| until.parse().ok()).map(Timestamp::from_seconds);
-            let reason = fields.next().unwrap_or_default().chars().filter(|c| (' '..='~').contains(c));
-            let reason = reason.take(REASON_BYTES_MAX).collect();
-            if let (Some(network), Some(asked), Some(until)) = (network, asked, until) {
-                table.lengths.insert((network.addr().is_ipv4(), network.prefix_len()));
-                table.words.insert(network, (until, Word { asked, reason }));
-            }
-        }
-        table
+        let Entries(words) = Entries::parse(text);
+        let lengths = words.keys().map(|network| (network.addr().is_ipv4(), network.prefix_len())).collect();
+        Table { words, lengths }
     }
 
     fn about(&self, client: IpAddr, now: Timestamp) -> Option<Word> {
@@ -110,7 +155,8 @@ impl Table {
     }
 }
 
-fn network(text: &str) -> Option<IpNet> {
+/// An address or a network.
+pub(crate) fn network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>()
         .map(|network| network.trunc())
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))

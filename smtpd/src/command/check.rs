@@ -3,6 +3,7 @@
 use crate::command::{Answer, Failure, print};
 use crate::config::Config;
 use crate::names::Names;
+use crate::tcprules::Table;
 use crate::tls::Keeper;
 use crate::users::Users;
 
@@ -24,6 +25,10 @@ pub fn check(config: &Config) -> Result<Answer, Failure> {
     }
     if let Some(tls) = config.tls.as_ref().filter(|tls| !tls.self_signed || tls.certificate.exists()) {
         Keeper::open(tls, &config.policy.hostname)?;
+    }
+    if let Some(path) = &config.rules {
+        let what = "it holds tcpserver's rules";
+        Table::read(path).map_err(|cause| Failure::File { path: path.clone(), what, cause })?;
     }
     Names::new(&config.name_servers).map_err(Failure::Resolver)?;
     print("the configuration is right\n")?;

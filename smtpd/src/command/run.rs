@@ -20,7 +20,7 @@ use crate::load::Load;
 use crate::names::Names;
 use crate::pace::Pace;
 use crate::password::Authority;
-use crate::queue::{Courier, Delivering, Router, Store};
+use crate::queue::{Courier, Delivering, QueueHandle, Router, Store};
 use crate::recipients::Recipients;
 use crate::server::{self, Listener};
 use crate::stop;
@@ -90,6 +90,8 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
     };
     let (courier, queue) =
         Courier::new(store, router, with).map_err(|error| Failure::Start(io::Error::other(error)))?;
+    // The courier delivers what our own queue still has, and what the server itself writes.
+    let queue = config.queue.clone().map_or(queue, QueueHandle::Program);
     let key = fingerprint_key(config)?;
     let authority = Authority::new(&config.passwords, Arc::clone(&users), &policy.default_domain, key);
     let gate = Mutex::new(Gate::new(&policy.hostname, config.connections));

@@ -157,3 +157,43 @@ fn who_only_ever_did_harm_is_put_off_until_it_logs_in() {
     client.expect("", "220");
     client.expect("MAIL FROM:<a@example.net>", "451 sorry, your address has behaved badly");
 }
+
+#[test]
+fn a_hook_of_the_watcher_asks_for_less_than_a_ban() {
+    use std::io::Write as _;
+    let house = House::new("");
+    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    let (code, _, complained) = house.run(&["word", "slow", "192.0.2.7"]);
+    assert!(code == Some(2) && complained.contains("the settings name no file of words"), "{complained}");
+    house.configure(&format!("words = \"words\"\n{settings}"));
+    let hear = |news: &str| {
+        let mut child =
+            house.command(&["word", "auth-only", "--for", "2h"]).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(news.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+        fs::read_to_string(house.path("words")).unwrap()
+    };
+    let words = hear(
+        r#"{"id": "1", "hook": "h", "host": "mx", "lost": 0, "events": [
+        {"at": "2026-11-21T04:07:06Z", "kind": "would-ban", "subject": "198.51.100.66", "jail": "spam-source",
+         "ban": {"subject": "198.51.100.66", "jail": "spam-source", "mode": "watch", "until": "2096-10-02T07:06:40Z"}},
+        {"kind": "ban", "subject": "2001:db8::/48", "jail": "x\ny", "ban": {"until": "2096-10-02T07:06:40Z"}},
+        {"kind": "ban", "subject": "alice@example.org", "jail": "slow-guessing"},
+        {"kind": "quota-low", "subject": "192.0.2.1"}]}"#,
+    );
+    assert_eq!(
+        words,
+        "198.51.100.66/32 auth-only 4000000000 spam-source\n2001:db8::/48 auth-only 4000000000 xy\n"
+    );
+    assert_eq!(house.run(&["word", "slow", "192.0.2.0/24"]).0, Some(0));
+    let words = hear(r#"{"events": [{"kind": "unban", "subject": "198.51.100.66"}]}"#);
+    let lines: Vec<&str> = words.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[0].starts_with("192.0.2.0/24 slow ") && lines[0].ends_with(" manual"),
+        "{words}"
+    );
+    assert_eq!(house.run(&["word", "none", "192.0.2.0/24", "2001:db8::/48"]).0, Some(0));
+    assert_eq!(fs::read_to_string(house.path("words")).unwrap(), "");
+    let (code, _, complained) = house.run(&["word", "dance", "192.0.2.7"]);
+    assert!(code == Some(2) && complained.contains("expected auth-only, slow or none"), "{complained}");
+}

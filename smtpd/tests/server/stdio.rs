@@ -317,3 +317,17 @@ fn checkpassword_is_asked_for_passwords() {
     assert!(log.contains("auth: auth-failed type=plain user=<bob> fingerprint="), "{log}");
     assert!(!log.contains("word") && !log.contains("guess"), "{log}");
 }
+
+#[test]
+fn the_server_gives_its_mail_to_qmail_queue_as_well() {
+    let house = House::new("[[listen]]\naddress = \"127.0.0.1:0\"\n");
+    house.add_user("alice", "secret");
+    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    house.configure(&format!("queue = {:?}\n{settings}", queue(&house, 0)));
+    let server = house.start();
+    let mut client = Client::connect(server.listen[0]);
+    client.expect("", "220");
+    client.deliver("", &["alice@example.org"], "Subject: x\r\n\r\nhello");
+    assert_eq!(read(&house.path("kept.envelope")), "F\0Talice@example.org\0\0");
+    assert!(read(&house.path("kept.message")).ends_with("\nSubject: x\n\nhello\n"));
+}
