@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Where rustup puts cargo, and where nft and ip are, for a shell that has neither in its path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help run demo deb check test bench bench-day-model bench-tailers fuzz soak
+.PHONY: help run demo deb check test bench bench-day-model bench-servers bench-tailers fuzz soak
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do \
@@ -42,6 +42,11 @@ bench-tailers: ## what other tailers make of the logs that ours follows
 	@scripts/packages test
 	cargo run --locked --release --manifest-path bench/tailers/Cargo.toml
 
+bench-servers: ## what sessions cost our server, Postfix, and tcpserver with rblsmtpd
+	@scripts/packages test
+	cargo build --locked --release -p smtpd
+	cargo run --locked --release --manifest-path bench/servers/Cargo.toml -- target/release/postern-smtpd
+
 bench-day-model: ## what a blocklist is asked in a day, with an old server and with ours
 	@scripts/packages test
 	cargo run --locked --release -p bench --bin bench -- day-model
@@ -49,8 +54,9 @@ bench-day-model: ## what a blocklist is asked in a day, with an old server and w
 fuzz: ## whatever reads bytes from outside, ten minutes each: does anything panic, or read twice what stands there once
 	@scripts/fuzz
 
-soak: fuzz ## make fuzz, 10,000 programs of rotations, two hours of botnets: does anything grow, is anything lost or counted wrong
+soak: fuzz ## make fuzz, 10,000 programs of rotations, 500 kills, two hours of botnets: does anything grow, is anything lost or counted wrong
 	@scripts/packages test
 	TAIL_MODEL_PROGRAMS=10000 TAIL_LONG_LINE_BYTES=1073741824 cargo test --locked --release -p watcher --test tail
 	cargo build --locked --release -p smtpd -p watcher
+	CHAOS_ROUNDS=500 cargo test --locked --release -p e2e --test scenarios chaos
 	cargo run --locked --release -p bench --bin soak

@@ -1,9 +1,13 @@
 //! Files that survive a crash: written aside, synced, renamed, their directory synced.
 
+mod rounds;
+
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
+
+pub use rounds::Rounds;
 
 /// Puts `bytes` at `path`, whole or not at all, readable as `mode` says.
 ///

@@ -35,7 +35,7 @@ use crate::recipients::Context;
 
 use blocked::Standing;
 use body::Body;
-use checks::{Conduct, Opinion, Step};
+use checks::{Conduct, Inquest, Step};
 use chunk::Chunk;
 use command::{Command, Refused, Subject};
 use fact::About;
@@ -54,6 +54,12 @@ pub(crate) use message::date;
 pub use policy::{Limits, Peer, Policy, Service};
 pub use rejection::{Answer, Rejection};
 pub use traffic::{Ask, End, Gone, Input, OpenAnswer, Output, PasswordAnswer, RecipientAnswer, StoreAnswer};
+
+/// Outputs of one batch, but for those of its last command.
+const BATCH_OUTPUTS_MAX: usize = 24;
+
+/// Bytes of commands that one batch is about, but for its last: what they say stands in what is noted of them.
+const BATCH_BYTES_MAX: usize = 4096;
 
 /// One session of one client.
 #[derive(Debug)]
@@ -130,8 +136,8 @@ enum Enhanced {
 struct Transaction {
     sender: Option<Mailbox>,
     recipients: Vec<Mailbox>,
-    /// What was found out about the sender's domain.
-    domain: Opinion,
+    /// What was found out about the sender.
+    inquest: Inquest,
     /// One of the recipients was bad.
     is_spoilt: bool,
     wishes: Wishes,
@@ -259,11 +265,35 @@ impl Session {
                 self.leaving = true;
             }
             // An answer that nobody asked for changes nothing.
-            (state, Input::Inquired(_) | Input::Recipient(_)) => self.state = state,
+            (state, Input::Inquired(_) | Input::Recipient(_) | Input::Resume) => self.state = state,
             (state, Input::Connected | Input::TlsDone(_) | Input::Password(_) | Input::Credential(_))
             | (state, Input::Blocklist(_) | Input::Opened(_) | Input::Stored(_)) => self.state = state,
         }
-        while self.step(now, out) {}
+        let unread = self.pending.unread().len();
+        while self.step(now, out) {
+            let read = unread.saturating_sub(self.pending.unread().len());
+            if out.len() >= BATCH_OUTPUTS_MAX || read >= BATCH_BYTES_MAX {
+                return self.stop_for_now(out);
+            }
+        }
+    }
+
+    /// What is left waits until the loop has carried out what there is: a client can send a thousand commands at once.
+    fn stop_for_now(&self, out: &mut Vec<Output>) {
+        match &self.state {
+            State::Greeting | State::Command | State::Auth(_) | State::Data(_) | State::Chunk(_) => {
+                out.push(Output::More);
+            }
+            State::CheckingPassword(_)
+            | State::FetchingCredential(_)
+            | State::CheckingRecipient(_)
+            | State::AskingBlocklist { .. }
+            | State::Inquiring { .. }
+            | State::Opening(_)
+            | State::Storing(_)
+            | State::Handshake
+            | State::Closed => {}
+        }
     }
 
     /// Reads one line, or a piece of the message; false when there is nothing to be read or the loop has the word.

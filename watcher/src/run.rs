@@ -63,7 +63,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     confine::confine(&config);
     hooks.attend();
     let server = Server::bind(&config.socket, config.listen, config.page_token.clone())?;
-    let (store, saved) = Store::open(&config.database)?;
+    let (store, mut saved) = Store::open(&config.database)?;
     let metrics = Arc::new(Metrics::new());
     let now = clock();
     let surroundings = Surroundings::look(&config, &Surroundings::default());
@@ -77,7 +77,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     watch.foreign = config.sources.iter().map(|source| Foreign::new(&source.fail2ban)).collect();
     let mut tailer = Tailer::new().context("cannot watch files (inotify)")?;
     let mut sources = Sources::new();
-    restore(&mut watch, &config, &saved, now);
+    restore(&mut watch, &config, &mut saved, now);
     for (id, source) in (0..).zip(&config.sources) {
         sources.follow(&mut tailer, SourceId(id), source, &saved);
         metrics.sources.prepare(&source.name);
@@ -145,19 +145,22 @@ fn interpreters(config: &Config) -> Vec<Interpreter> {
 }
 
 /// Takes up where the last run was: bans, counters in flight, open sessions.
-fn restore(watch: &mut Watch, config: &Config, saved: &Saved, now: Timestamp) {
+fn restore(watch: &mut Watch, config: &Config, saved: &mut Saved, now: Timestamp) {
     // Exemptions by hand come before the bans that they keep from coming back.
     for (key, row) in &saved.state {
         watch.engine.restore_state(key, row);
     }
-    for (subject, lease) in &saved.bans {
+    // They may be a million: what was taken over is kept no second time.
+    let bans = std::mem::take(&mut saved.bans);
+    watch.engine.expect_bans(bans.len());
+    for (subject, lease) in bans {
         let exempt = subject.network().is_some_and(|network| watch.engine.exemption(network, now).is_some());
         if !exempt {
-            watch.engine.restore_ban(now, subject.clone(), lease.clone());
+            watch.engine.restore_ban(now, subject, lease);
         }
     }
-    for (key, row) in &saved.counters {
-        watch.engine.restore_counter(key, row.clone());
+    for (key, row) in std::mem::take(&mut saved.counters) {
+        watch.engine.restore_counter(&key, row);
     }
     for (name, pid, session) in &saved.sessions {
         let index = config.sources.iter().position(|source| source.name == *name);

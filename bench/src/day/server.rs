@@ -215,6 +215,7 @@ impl Dialogue<'_> {
                     Output::Reply(reply) => self.hear(&reply),
                     Output::Fact(record) => (self.log)(&record),
                     Output::Ask(ask) => answer = Some(self.answer(ask)?),
+                    Output::More => answer = Some(Input::Resume),
                     Output::StartTls => answer = Some(Input::TlsDone(Box::default())),
                     Output::Close(_) => self.is_open = false,
                     Output::Body(_) | Output::Discard | Output::Pause(_) => {}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::durable;
+use crate::durable::{self, Rounds};
 use crate::header::Header;
 use crate::queue::numbers::Numbers;
 use crate::queue::{Message, MessageId, Spool, State};
@@ -28,6 +28,8 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
 pub struct Store {
     directory: PathBuf,
     numbers: Numbers,
+    /// Messages that come at once share the sync of their names.
+    rounds: Rounds,
     /// Locked while this store lives.
     _lock: File,
 }
@@ -71,6 +73,7 @@ impl Store {
         let store = Store {
             numbers: Numbers::open(directory).map_err(failed)?,
             directory: directory.to_owned(),
+            rounds: Rounds::new(&directory.join("msg")),
             _lock: lock,
         };
         store.clean().map_err(failed)?;
@@ -97,7 +100,7 @@ impl Store {
     pub fn commit(&self, mut spool: Spool) -> io::Result<Message> {
         let path = self.path("msg", spool.id);
         spool.finish(&path)?;
-        if let Err(error) = durable::sync_parent(&path) {
+        if let Err(error) = self.rounds.sync() {
             // The client is told to come again, so the message must not be delivered as well.
             fs::remove_file(&path)?;
             return Err(error);

@@ -10,7 +10,10 @@ use crate::session::{About, Answer, Ask, Command, Output, Refused, Rejection, Se
 const TEXT_BYTES_MAX: usize = 200;
 
 /// Bytes of commands before the verdict that are kept for the transcript. An honest session needs some two hundred.
-const HEARD_BYTES_MAX: usize = 16 * 1024;
+const HEARD_BYTES_MAX: usize = 8 * 1024;
+
+/// Lines of them; a session with a hundred recipients has as many and a few more.
+const HEARD_LINES_MAX: usize = 200;
 
 /// Stands in a transcript for a line that may be part of a login: a client that is refused AUTH may send user and
 /// password all the same.
@@ -45,7 +48,9 @@ impl Session {
         self.secrets_may_follow = is_auth || (self.secrets_may_follow && is_unknown);
         match &mut self.standing {
             Standing::Unasked(heard)
-                if !self.policy.blocklists.is_empty() && heard.len() + line.len() < HEARD_BYTES_MAX =>
+                if !self.policy.blocklists.is_empty()
+                    && heard.len() + line.len() < HEARD_BYTES_MAX
+                    && memchr::memchr_iter(b'\n', heard).count() < HEARD_LINES_MAX =>
             {
                 heard.extend_from_slice(line);
                 heard.push(b'\n');
@@ -245,6 +250,6 @@ fn cut(text: &[u8]) -> &[u8] {
 }
 
 /// A list's text for a reply.
-fn printable(text: &[u8]) -> String {
+pub(super) fn printable(text: &[u8]) -> String {
     text.iter().map(|&byte| if (0x20..=0x7e).contains(&byte) { char::from(byte) } else { '?' }).collect()
 }

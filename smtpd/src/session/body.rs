@@ -273,7 +273,33 @@ mod tests {
         }
     }
 
+    /// Another's reader (smtp-proto), which is not ours: where the end is, and what the message was.
+    fn read_by_another(input: &[u8]) -> Option<(usize, Vec<u8>)> {
+        let (mut message, mut bytes) = (Vec::new(), input.iter());
+        let ended = smtp_proto::request::receiver::DataReceiver::new().ingest(&mut bytes, &mut message);
+        ended.then(|| (input.len() - bytes.as_slice().len(), message))
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Where we see the end, so does the other, with the same message before it. Where the other sees an end that
+        /// we do not, a CR or an LF stood alone before it, and we refused that.
+        #[test]
+        fn another_reader_agrees_or_was_fooled(input in "([a.]|\r\n|\r\n\\.|\r|\n){0,12}(\r\n\\.\r\n)?") {
+            // The end may stand at the very beginning for us, and not for the other, which never sees that line's start.
+            let input = [b"a", input.as_bytes()].concat();
+            let (progress, message, _) = read(&input, 1000);
+            match (progress, read_by_another(&input)) {
+                (Progress::End { consumed }, other) => {
+                    let theirs = other.map(|(at, text)| (at, String::from_utf8(text).unwrap().replace("\r\n", "\n")));
+                    prop_assert_eq!(theirs, Some((consumed, String::from_utf8(message).unwrap())));
+                }
+                (Progress::More, other) => prop_assert_eq!(other, None),
+                (Progress::BareNewline, _) => {}
+            }
+        }
+
         #[test]
         fn any_split_reads_the_same(input in "[a.\r\n]{0,40}", chunk in 1usize..9) {
             for bare in [BareNewline::Refused, BareNewline::EndsLine] {

@@ -175,6 +175,8 @@ fn bracketed(inner: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -237,6 +239,33 @@ mod tests {
         check("RCPT TO:<a@b> ORCPT=x", "Syntax");
         check("RCPT TO:<a@b> SIZE=1", "Parameter");
         check("RCPT TO:<>", "rcpt ");
+    }
+
+    proptest! {
+        /// What both take they understand alike: no other server can be told another address by the same line.
+        #[test]
+        fn another_reader_understands_a_command_alike(
+            local in "[a-zA-Z0-9+=_-]{1,6}(\\.[a-zA-Z0-9+=_-]{1,6}){0,2}",
+            domain in "[a-z0-9-]{1,9}(\\.[a-z]{2,3}){0,2}",
+            size in proptest::option::of(0usize..100_000_000),
+            words in proptest::sample::subsequence(vec!["BODY=8BITMIME", "SMTPUTF8", "RET=HDRS", "ENVID=q+2Bz"], 0..4),
+        ) {
+            let size_word = size.map(|size| format!(" SIZE={size}")).unwrap_or_default();
+            let words = words.iter().map(|word| format!(" {word}")).collect::<String>();
+            let line = format!("MAIL FROM:<{local}@{domain}>{size_word}{words}");
+            let ours = Command::parse(line.as_bytes());
+            let sent = format!("{line}\r\n");
+            let theirs = smtp_proto::Request::parse(&mut sent.as_bytes().iter());
+            if let (Ok(Command::Mail { path, parameters }), Ok(smtp_proto::Request::Mail { from })) = (&ours, &theirs)
+                && let Address::Mailbox(mailbox) = &path.address
+            {
+                prop_assert_eq!(mailbox.to_string(), from.address.as_ref());
+                prop_assert_eq!(parameters.size_bytes.unwrap_or(0), from.size as u64);
+                prop_assert_eq!(parameters.smtputf8, from.flags & smtp_proto::MAIL_SMTPUTF8 != 0);
+            }
+            prop_assert!(ours.is_ok(), "{}", line);
+            prop_assert!(theirs.is_ok(), "{}", line);
+        }
     }
 
     #[test]

@@ -31,9 +31,10 @@ pub(super) enum Expected {
 
 impl Pending {
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        if self.start == self.bytes.len() {
-            self.clear();
-        }
+        // What was consumed goes first: a client that always sends half a command more would grow this otherwise.
+        self.bytes.drain(..self.start.min(self.bytes.len()));
+        self.start = 0;
+        self.bytes.reserve_exact(bytes.len());
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -41,6 +42,13 @@ impl Pending {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.start = 0;
+    }
+
+    /// A session that waits holds no room for what it once was sent.
+    fn release(&mut self) {
+        const KEPT_BYTES: usize = 1024;
+        self.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -64,6 +72,10 @@ impl Pending {
             Expected::Command => command_bytes_max,
         };
         let Some(end) = memchr::memchr(b'\n', unread) else {
+            if unread.is_empty() {
+                self.release();
+                return Line::Incomplete;
+            }
             if self.skipping || unread.len() > limit {
                 self.skipping = true;
                 self.clear();

@@ -16,6 +16,8 @@ pub enum Input<'a> {
     Connected,
     /// The client sent something.
     Bytes(&'a [u8]),
+    /// What came before has been carried out: answer to [`Output::More`].
+    Resume,
     /// The client is gone.
     Gone(Gone),
     /// [`Session::deadline`](crate::session::Session::deadline) passed.
@@ -59,6 +61,8 @@ pub enum Output {
     Pause(Duration),
     /// The handshake is to be made. Always the last of its batch.
     StartTls,
+    /// There is more to be said of what came, once this is done. Always the last of its batch.
+    More,
     /// The connection is to be closed. Always the last of all.
     Close(End),
 }

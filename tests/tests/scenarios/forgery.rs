@@ -112,6 +112,7 @@ impl World {
             match output {
                 Output::Fact(record) => self.log(&record),
                 Output::Ask(ask) => self.feed(session, self.answer(ask)),
+                Output::More => self.feed(session, Input::Resume),
                 Output::StartTls => self.feed(session, Input::TlsDone(Box::default())),
                 Output::Reply(_)
                 | Output::Body(_)
