@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Where rustup puts cargo, and where nft and ip are, for a shell that has neither in its path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help run demo check test bench bench-day-model bench-servers bench-tailers fuzz soak
+.PHONY: help run demo deb check test bench bench-day-model bench-servers bench-tailers fuzz soak
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do \
@@ -16,6 +16,10 @@ run: ## build both daemons and run them here, on ports above 1024, with all thei
 
 demo: ## show an attack and its end, start to finish
 	@scripts/demo
+
+deb: ## the Debian package, in target/debian
+	@scripts/packages run
+	@scripts/deb
 
 check: ## format, lints, documentation and shell scripts: what must be clean before a commit
 	@scripts/packages test
