@@ -177,6 +177,8 @@ reasons! {
     Greylist = "greylist";
     /// A DNS blocklist, final answer.
     RblReject = "rblreject";
+    /// A list has the sender's domain. No list has the client for that.
+    Rhsbl = "rhsbl";
     /// A rcptcheck program.
     Rcptcheck = "rcptcheck";
     /// Accepted because the domain is ours.
@@ -201,6 +203,10 @@ reasons! {
     TooManyConnections = "toomanyconnections";
     /// The client's name is none it may have, by itself or by what name servers say of it.
     Helo = "helo";
+    /// What the client did before.
+    Karma = "karma";
+    /// The machine is too busy.
+    Load = "load";
     /// The watcher asks for it.
     Watcher = "watcher";
     /// This host's own addresses are unknown.

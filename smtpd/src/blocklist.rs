@@ -184,6 +184,11 @@ impl Blocklist {
         format!("{}.{}", reversed(client), self.zone)
     }
 
+    /// The name to ask for about a domain.
+    pub fn domain_query(&self, domain: &str) -> String {
+        format!("{domain}.{}", self.zone)
+    }
+
     /// The same name as it may be shown.
     pub fn shown_query(&self, client: IpAddr) -> String {
         format!("{}.{}", reversed(client), self.shown_zone())

@@ -133,6 +133,17 @@ fn fingerprint_key(config: &Config) -> Result<fingerprint::Key, Failure> {
     })
 }
 
+/// The memory of clients, where it is wanted.
+fn karma(config: &Config) -> Result<Option<crate::karma::Karma>, Failure> {
+    if config.karma.strikes == 0 {
+        return Ok(None);
+    }
+    let path = config.state.join("karma.db");
+    let opened = crate::karma::Karma::open(&path, config.karma, crate::clock::now());
+    let what = "it remembers how clients behaved; remove it to begin anew";
+    opened.map(Some).map_err(|error| Failure::File { path, what, cause: io::Error::other(error) })
+}
+
 fn telemetry(config: &Config) -> Result<crate::telemetry::Telemetry, Failure> {
     crate::telemetry::Telemetry::open(&config.log).map_err(|cause| Failure::File {
         path: config.log.file.clone().unwrap_or_default(),

@@ -26,6 +26,15 @@
 //! | `[[recipients]] query` | none | of `sqlite`: gives a row for the address `?1`, in lower case |
 //! | `[[recipients]] command` | none | of `command`: program and arguments |
 //! | `[[recipients]] host` | none | of `forward`: `HOST:PORT` |
+//! | `spfbehavior` | 0 | SPF: 0 asks nobody, 1 writes the header, 2 puts off where nobody answers, 3 refuses fail, 4 softfail, 5 neutral, 6 none |
+//! | `[[rhsbl]] zone`, `action`, `codes`, `text` | as of `[[dnsbl]]` | a list of domains that is asked about the sender's |
+//! | `[rates] per_address` | 0 | connections a minute of an IPv4 address or IPv6 /64; 0: any number |
+//! | `[rates] per_network` | 0 | the same of an IPv4 /24 or IPv6 /48 |
+//! | `[karma] strikes` | 0 | bad sessions of a client that never had a good one, after which its mail is put off; 0: never |
+//! | `[karma] negative` | 2 | points that make a session bad |
+//! | `[karma] penalty` | `24h` | how long, the first time; each more bad session adds as much |
+//! | `[karma] forget` | `60d` | how long a client is remembered |
+//! | `[load] max` | none | load of the last minute above which strangers' mail is put off |
 //! | `[greet] delay` | `0s` | how long a client on port 25 waits for its greeting |
 //! | `[greet] early` | `reject` | what becomes of one that does not: `reject` (554), or `ignore` |
 //! | `[helo] policy` | `off` | what a client may call itself: `off`, `lenient`, `rfc`, `strict` |
@@ -127,7 +136,9 @@ pub use network::{HostPort, REMOTE_PORT, Remote};
 pub use recipients::{ASSIGN, RecipientKind, RecipientSource, TREE_PATH};
 pub use tls::{Tls, TlsHost};
 
+use crate::karma::KarmaTerms;
 use crate::mailbox::Mailbox;
+use crate::pace::Rates;
 use crate::queue::Program;
 use crate::session::Policy;
 use control::Control;
@@ -171,6 +182,12 @@ pub struct Config {
     pub queue_messages_max: usize,
     /// `[[recipients]]`
     pub recipients: Vec<RecipientSource>,
+    /// `[rates]`
+    pub rates: Rates,
+    /// `[karma]`
+    pub karma: KarmaTerms,
+    /// `[load] max`
+    pub load_max: Option<f64>,
     /// `rules`
     pub rules: Option<PathBuf>,
     /// `words`
@@ -256,6 +273,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         false => dnsbl::of_control(control),
     };
     let limits = root.table_or_empty("limits");
+    let rates = root.table_or_empty("rates");
     Config {
         policy: Policy {
             default_domain: default_domain
@@ -280,6 +298,12 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         log: log::log(&root.table_or_empty("log")),
         connections: limits::connections(&limits, control),
         recipients: recipients::recipients(root, control),
+        rates: Rates {
+            per_address: rates.get_or("per_address", 0),
+            per_network: rates.get_or("per_network", 0),
+        },
+        karma: limits::karma(&root.table_or_empty("karma")),
+        load_max: root.table_or_empty("load").get("max"),
         rules: root.path("rules"),
         words: root.path("words"),
         queue: root.path("queue").map(Program),

@@ -9,6 +9,9 @@ use crate::blocklist::Bureau;
 use crate::clock::now;
 use crate::gate::Gate;
 use crate::inquiry::Inquirer;
+use crate::karma::Karma;
+use crate::load::Load;
+use crate::pace::Pace;
 use crate::password::Authority;
 use crate::queue::{Parcel, QueueHandle};
 use crate::recipients::Recipients;
@@ -45,6 +48,12 @@ pub struct Shared {
     pub blocklists: Arc<Bureau>,
     /// What is special about whom.
     pub rules: Option<TcpRules>,
+    /// How fast connections may come.
+    pub pace: Pace,
+    /// How busy the machine is.
+    pub load: Option<Load>,
+    /// What clients did before.
+    pub karma: Option<Karma>,
     /// What the watcher asks to do about whom.
     pub words: Option<Words>,
     /// Who answers questions about clients and senders.
@@ -117,13 +126,23 @@ impl Connection {
 
     /// Runs the session to its end. The connection is open still, for a farewell that the journal need not wait for.
     pub(crate) async fn run(mut self, mut stop: Stop) -> (End, Wire) {
+        let (end, karma) = (self.converse(&mut stop).await, self.session.karma());
+        if let (Some(memory), Some(points)) = (self.shared.karma.clone(), karma) {
+            let client = self.session.client();
+            // Whether it is remembered changes nothing for this session.
+            let _ = tokio::task::spawn_blocking(move || memory.ended(now(), client, points)).await;
+        }
+        (end, self.wire)
+    }
+
+    async fn converse(&mut self, stop: &mut Stop) -> End {
         let mut buffer = vec![0; READ_BYTES];
         let mut out = Vec::new();
         let mut stopped = false;
         self.session.handle(now(), Input::Connected, &mut out);
         loop {
             let input = match self.carry_out(&mut out).await {
-                Next::Closed(end) => return (end, self.wire),
+                Next::Closed(end) => return end,
                 Next::Answer(input) => input,
                 Next::Read => {
                     let patience =

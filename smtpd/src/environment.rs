@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-use crate::rules::{Early, Patterns};
+use crate::rules::{Early, Patterns, SpfBehavior};
 use crate::session::{Grant, Policy, Verdict};
 
 /// No client waits longer for a greeting (RFC 5321 §4.5.3.2.1).
@@ -75,6 +75,8 @@ pub fn grant(environment: &(impl Environment + ?Sized)) -> Grant {
         info: known("TCPREMOTEINFO"),
         identify: known("CHKUSER_IDENTIFY"),
         word: None,
+        is_naughty: false,
+        is_busy: false,
         encrypted: known("SSL_PROTOCOL").is_some() || known("SSL_CIPHER").is_some(),
     }
 }
@@ -103,6 +105,10 @@ pub fn settle(environment: &(impl Environment + ?Sized), policy: &mut Policy) ->
     }
     if let Some(number) = environment.number("REJECTNULLSENDERS") {
         rules.reject_null_sender = number != 0;
+        changed = true;
+    }
+    if let Some(behavior) = environment.number("SPFBEHAVIOR").and_then(SpfBehavior::new) {
+        rules.spf = behavior;
         changed = true;
     }
     if environment.value("DISABLE_BADMAILFROM").is_some() {

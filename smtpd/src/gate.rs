@@ -62,11 +62,17 @@ impl Gate {
     }
 
     /// A connection came that a rule does not let in.
-    pub fn deny(&mut self, local: SocketAddr, remote: SocketAddr, facts: &mut Vec<Record<'static>>) {
+    pub fn deny(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        facts: &mut Vec<Record<'static>>,
+    ) -> SessionId {
         let pid = self.next_number();
         facts.push(Record::Tcpserver(Tcpserver::Connect { pid, address: remote.ip() }));
         facts.push(Record::Tcpserver(Tcpserver::Deny(self.endpoint(pid, local, remote))));
         facts.push(Record::Tcpserver(Tcpserver::End { pid, status: DENIED }));
+        pid
     }
 
     /// A session is over.

@@ -96,6 +96,11 @@ impl Names {
         Ok(found.iter().collect())
     }
 
+    /// The same name servers, for what mail-auth asks.
+    pub fn authenticator(&self) -> mail_auth::MessageAuthenticator {
+        mail_auth::MessageAuthenticator(self.0.clone())
+    }
+
     /// The names of an address.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 mod helo;
 mod hosts;
 mod pattern;
+mod spf;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,7 +14,9 @@ use std::time::Duration;
 pub use helo::{HeloFault, HeloNames, HeloPolicy};
 pub use hosts::Hosts;
 pub use pattern::{Pattern, Patterns};
+pub use spf::{SpfBehavior, SpfFinding, SpfResult, SpfVerdict};
 
+use crate::blocklist::Blocklist;
 use crate::mailbox::Mailbox;
 
 /// All policies. None of them refuses anything by default.
@@ -52,6 +55,10 @@ pub struct Rules {
     pub session_bad_recipients_max: u32,
     /// The sender's domain must take mail.
     pub sender_domain: bool,
+    /// What follows where the sender's domain does not let this client send (`spfbehavior`).
+    pub spf: SpfBehavior,
+    /// Lists of domains that senders must not have.
+    pub domain_lists: Vec<Blocklist>,
 }
 
 /// What becomes of a client that speaks before the greeting.

@@ -165,11 +165,15 @@ impl Arrival {
         };
         let admission = {
             let mut gate = self.shared.gate();
-            let admission = gate.enter(local, remote, &mut facts);
+            let (admission, why) = if self.shared.pace.is_too_fast(now(), remote.ip()) {
+                (Admission::Denied(gate.deny(local, remote, &mut facts)), Rejection::TooFast)
+            } else {
+                (gate.enter(local, remote, &mut facts), Rejection::TooManyConnections)
+            };
             if let Admission::Denied(session) = admission {
                 // Before `end`, so that the session is still bound to its address.
                 let peer = self.peer(session, local, remote, grant.clone());
-                let denied = refusal(&self.shared.policy, peer, Rejection::TooManyConnections);
+                let denied = refusal(&self.shared.policy, peer, why);
                 facts.insert(facts.len().saturating_sub(1), denied.fact);
                 self.turn_away(&denied.reply);
             }
@@ -205,6 +209,8 @@ impl Arrival {
             Some(Door::Open(policy, grant)) => (policy, grant),
         };
         grant.word = self.shared.words.as_ref().and_then(|words| words.about(client, now()));
+        grant.is_naughty = self.shared.karma.as_ref().is_some_and(|karma| karma.is_put_off(now(), client));
+        grant.is_busy = self.shared.load.as_ref().is_some_and(|load| load.is_high(now()));
         Some((policy, grant))
     }
 

@@ -35,7 +35,7 @@ use crate::recipients::Context;
 
 use blocked::Standing;
 use body::Body;
-use checks::{Conduct, Opinion, Step};
+use checks::{Conduct, Inquest, Step};
 use chunk::Chunk;
 use command::{Command, Refused, Subject};
 use fact::About;
@@ -136,8 +136,8 @@ enum Enhanced {
 struct Transaction {
     sender: Option<Mailbox>,
     recipients: Vec<Mailbox>,
-    /// What was found out about the sender's domain.
-    domain: Opinion,
+    /// What was found out about the sender.
+    inquest: Inquest,
     /// One of the recipients was bad.
     is_spoilt: bool,
     wishes: Wishes,

@@ -9,12 +9,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::blocklist::Bureau;
-use crate::command::{Answer, Failure, fingerprint_key, telemetry};
+use crate::command::{Answer, Failure, fingerprint_key, karma, telemetry};
 use crate::config::Config;
 use crate::connection::Shared;
 use crate::gate::Gate;
 use crate::inquiry::Inquirer;
+use crate::load::Load;
 use crate::names::Names;
+use crate::pace::Pace;
 use crate::password::Authority;
 use crate::queue::{Courier, Delivering, Router, Store};
 use crate::recipients::Recipients;
@@ -95,11 +97,14 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
         gate,
         recipients,
         rules: config.rules.as_ref().map(|path| TcpRules::new(path, Arc::clone(&policy))),
+        karma: karma(config)?,
+        pace: Pace::new(config.rates),
+        load: config.load_max.map(Load::new),
         words: config.words.as_ref().map(|path| Words::new(path)),
         authority,
         queue,
         blocklists,
-        inquirer: Inquirer::new(names),
+        inquirer: Inquirer::new(names, &policy),
         tls,
     };
     Ok((Arc::new(shared), courier))

@@ -10,13 +10,15 @@ use logline::{Endpoint, Record, SessionId, Tcpserver, Text};
 
 use crate::blocklist::Bureau;
 use crate::clock::now;
-use crate::command::{Answer, Failure, fingerprint_key};
+use crate::command::{Answer, Failure, fingerprint_key, karma};
 use crate::config::{Config, ConfigError, FILE};
 use crate::connection::{Connection, Shared};
 use crate::environment::{self, Environment as _, OfProcess};
 use crate::gate::Gate;
 use crate::inquiry::Inquirer;
+use crate::load::Load;
 use crate::names::Names;
+use crate::pace::{Pace, Rates};
 use crate::password::{Authority, Checkpassword};
 use crate::queue::{
     Courier, Delivering, Dropbox, Program, QueueHandle, Router, Store, StoreError, orders_wait,
@@ -151,14 +153,17 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
             config.state.join("dnsbl.jsonl"),
         )),
         telemetry: Arc::clone(telemetry),
+        inquirer: Inquirer::new(names, &policy),
         policy,
         recipients: Arc::new(Recipients::of(config, users)),
         authority,
         queue,
         // tcpserver has its own.
         rules: None,
+        karma: karma(config)?,
+        pace: Pace::new(Rates::default()),
+        load: config.load_max.map(Load::new),
         words: config.words.as_ref().map(|path| Words::new(path)),
-        inquirer: Inquirer::new(names),
         tls,
     }))
 }
@@ -184,6 +189,9 @@ impl Arrival {
         let service = if OfProcess.is_on("SMTPS") { Service::Smtps } else { Service::Smtp };
         let mut grant = environment::grant(&OfProcess);
         grant.word = shared.words.as_ref().and_then(|words| words.about(self.remote.ip(), now()));
+        grant.is_naughty =
+            shared.karma.as_ref().is_some_and(|karma| karma.is_put_off(now(), self.remote.ip()));
+        grant.is_busy = shared.load.as_ref().is_some_and(|load| load.is_high(now()));
         let tls_available = shared.tls.is_some() && !grant.encrypted;
         let peer =
             Peer { session: pid, service, tls_available, local: self.local, remote: self.remote, grant };

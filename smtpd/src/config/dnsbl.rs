@@ -24,6 +24,16 @@ pub(super) fn blocklist(table: &Table<'_>) -> Option<Blocklist> {
     Some(Blocklist::new(&zone, action, codes).with_terms(terms))
 }
 
+/// `[[rhsbl]]`: a list of domains. It has no budget: it is asked about senders only, whose client no other list has.
+pub(super) fn domain_list(table: &Table<'_>) -> Option<Blocklist> {
+    let zone = table.require::<Text<Domain>>("zone");
+    let action = table.get_or("action", Action::Delay);
+    let codes = table.contains("codes").then(|| codes(table));
+    let terms = Terms { text: table.get("text"), ..Terms::default() };
+    let Text(Domain(zone)) = zone?;
+    Some(Blocklist::new(&zone, action, codes).with_terms(terms))
+}
+
 /// The lists of qmail's `dnsbllist`: `ZONE`, `ZONE:TEXT` or `ZONE:-TEXT`, with `-` (553), `+` (the good) or `=` (look
 /// only) in front.
 pub(super) fn of_control(control: &Control) -> Vec<Blocklist> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use settings::{DeValue, Table, Value, one_of};
 
 use super::control::Control;
+use crate::karma::KarmaTerms;
 use crate::session::{BareNewline, Limits};
 
 /// `[limits] message_bytes_max`: what most large hosts take.
@@ -71,6 +72,16 @@ impl Default for Limits {
             bare_newline: BareNewline::Refused,
             hops_max: HOPS_MAX,
         }
+    }
+}
+
+pub(super) fn karma(table: &Table<'_>) -> KarmaTerms {
+    let usual = KarmaTerms::default();
+    KarmaTerms {
+        strikes: table.get_or("strikes", usual.strikes),
+        negative: table.get_or("negative", usual.negative),
+        penalty: table.get_or("penalty", usual.penalty),
+        forget: table.get_or("forget", usual.forget),
     }
 }
 

@@ -7,7 +7,7 @@ use settings::{DeValue, Table, Text, Value, one_of};
 use super::Domain;
 use super::control::Control;
 use crate::cdb::Cdb;
-use crate::rules::{BadLists, Early, HeloPolicy, Hosts, Pattern, Patterns, Rules};
+use crate::rules::{BadLists, Early, HeloPolicy, Hosts, Pattern, Patterns, Rules, SpfBehavior};
 
 pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
     let greet = root.table_or_empty("greet");
@@ -41,7 +41,26 @@ pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
         session_recipients_max: limits.get_or("session_recipients_max", 0),
         session_bad_recipients_max: limits.get_or("session_bad_recipients_max", 0),
         sender_domain: sender.get_or("domain", false),
+        spf: spf(root, control),
+        domain_lists: root.tables("rhsbl").iter().filter_map(super::dnsbl::domain_list).collect(),
     }
+}
+
+fn spf(root: &Table<'_>, control: &Control) -> SpfBehavior {
+    let wrong = || "expected a number from 0 to 6".to_owned();
+    if let Some(number) = root.get::<u64>("spfbehavior") {
+        return SpfBehavior::new(number).unwrap_or_else(|| {
+            root.mistake("spfbehavior", wrong());
+            SpfBehavior::default()
+        });
+    }
+    let Some(number) = control.number("spfbehavior") else {
+        return SpfBehavior::default();
+    };
+    SpfBehavior::new(number).unwrap_or_else(|| {
+        control.mistake("spfbehavior", 1, wrong());
+        SpfBehavior::default()
+    })
 }
 
 fn switch(root: &Table<'_>, control: &Control, name: &str) -> bool {

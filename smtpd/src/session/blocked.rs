@@ -250,6 +250,6 @@ fn cut(text: &[u8]) -> &[u8] {
 }
 
 /// A list's text for a reply.
-fn printable(text: &[u8]) -> String {
+pub(super) fn printable(text: &[u8]) -> String {
     text.iter().map(|&byte| if (0x20..=0x7e).contains(&byte) { char::from(byte) } else { '?' }).collect()
 }

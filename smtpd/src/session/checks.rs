@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use logline::{ChkuserOutcome, Found, Guard, Record, Text, Timestamp};
 
+use crate::blocklist::Action;
 use crate::mailbox::Mailbox;
-use crate::rules::{Early, HeloFault, HeloNames, Trust, is_relay_probe};
+use crate::rules::{Early, HeloFault, HeloNames, SpfFinding, SpfResult, SpfVerdict, Trust, is_relay_probe};
+use crate::session::blocked::printable;
 use crate::session::{About, Answer, Ask, End, Output, RecipientAnswer, Rejection, Service, Session, State};
 use crate::words::Asked;
 
@@ -20,6 +22,10 @@ pub(super) enum Step {
     Helo,
     /// Name servers, about the sender's domain.
     SenderDomain,
+    /// A list, about the sender's domain: which, by its place in the rules.
+    DomainList(usize),
+    /// The sender's domain, about the client.
+    Spf,
 }
 
 /// What has to be looked up.
@@ -34,6 +40,22 @@ pub enum Inquiry {
     },
     /// Whether a domain takes mail.
     Domain(String),
+    /// Whether a list has a domain.
+    Listed {
+        /// Which list, by its place in the rules.
+        list: usize,
+        /// The domain.
+        domain: String,
+    },
+    /// Whether a domain lets a client send for it.
+    Spf {
+        /// The client.
+        client: std::net::IpAddr,
+        /// What it calls itself.
+        helo: String,
+        /// The sender; none for a bounce, for which the client's name stands.
+        sender: Option<String>,
+    },
 }
 
 /// What was found.
@@ -43,6 +65,10 @@ pub enum Finding {
     Helo(HeloNames),
     /// Answer to [`Inquiry::Domain`].
     Domain(MailDomain),
+    /// Answer to [`Inquiry::Listed`].
+    Listed(crate::blocklist::Finding),
+    /// Answer to [`Inquiry::Spf`].
+    Spf(SpfFinding),
 }
 
 /// Whether a domain takes mail.
@@ -68,6 +94,19 @@ pub(super) enum Opinion {
     Bad(Rejection),
 }
 
+/// What was found out about a sender, for all recipients of its message.
+#[derive(Debug, Default)]
+pub(super) struct Inquest {
+    /// Whether its domain takes mail.
+    domain: Opinion,
+    /// What its domain says of the client.
+    spf: Option<SpfFinding>,
+    /// Lists of domains that were asked.
+    lists_asked: usize,
+    /// The list that has its domain, and the list's words.
+    listed: Option<(usize, Vec<u8>)>,
+}
+
 /// How a session stands with the policies.
 #[derive(Debug, Default)]
 pub(super) struct Conduct {
@@ -75,6 +114,8 @@ pub(super) struct Conduct {
     pub(super) found: RecipientAnswer,
     /// What the client's name was found to be.
     helo: Opinion,
+    /// How the session went so far.
+    points: i32,
     /// Bad recipients so far, of all messages.
     bad_recipients: u32,
     /// Recipients so far, of all messages.
@@ -152,10 +193,19 @@ impl Session {
         true
     }
 
-    /// Why MAIL is refused whatever the recipient will be.
+    /// Why MAIL is refused whatever the recipient will be. Who may relay is no stranger.
     pub(super) fn sender_is_refused(&self, sender: Option<&Mailbox>) -> Option<Rejection> {
-        (sender.is_none() && self.policy.rules.reject_null_sender && !self.may_relay())
-            .then_some(Rejection::NullSender)
+        if self.may_relay() {
+            None
+        } else if self.peer.grant.is_naughty {
+            Some(Rejection::Naughty)
+        } else if self.peer.grant.is_busy {
+            Some(Rejection::Busy)
+        } else if sender.is_none() && self.policy.rules.reject_null_sender {
+            Some(Rejection::NullSender)
+        } else {
+            None
+        }
     }
 
     /// Refuses a recipient for what is known without asking anybody; false where nothing speaks against it.
@@ -264,8 +314,20 @@ impl Session {
         self.refuse_with(rejection, Answer { detail: entry, ..rejection.answer() }, about, out);
     }
 
-    /// Counts what a refusal says of recipients.
+    /// How the session went: below zero where the client did harm, above where a message was taken. None for a client that
+    /// logged in or may relay, or was put off for what it did before.
+    pub fn karma(&self) -> Option<i32> {
+        (!self.may_relay() && !self.peer.grant.is_naughty).then_some(self.conduct.points)
+    }
+
+    /// A message was taken.
+    pub(super) fn count_message(&mut self) {
+        self.conduct.points = self.conduct.points.saturating_add(1);
+    }
+
+    /// Counts what a refusal says of the client, and of its recipients.
     pub(super) fn count_refusal(&mut self, rejection: Rejection) {
+        self.conduct.points = self.conduct.points.saturating_sub(rejection.points());
         if rejection.is_bad_recipient() {
             self.conduct.bad_recipients = self.conduct.bad_recipients.saturating_add(1);
             if let Some(transaction) = &mut self.transaction {
@@ -291,11 +353,15 @@ impl Session {
         if self.may_relay() {
             return self.accept_known(mailbox, out);
         }
-        let known = self.transaction.as_ref().map(|transaction| transaction.domain).unwrap_or_default();
+        let known =
+            self.transaction.as_ref().map(|transaction| transaction.inquest.domain).unwrap_or_default();
         for opinion in [self.conduct.helo, known] {
             if let Opinion::Bad(rejection) = opinion {
-                return self.refuse_found(rejection, &mailbox, out);
+                return self.refuse_found(rejection.answer(), rejection, &mailbox, out);
             }
+        }
+        if self.refuses_by_spf(&mailbox, out) || self.refuses_by_list(&mailbox, out) {
+            return;
         }
         match self.next_inquiry() {
             Some((step, inquiry)) => {
@@ -314,9 +380,18 @@ impl Session {
             return Some((Step::Helo, Inquiry::Helo { name: name.to_owned(), client }));
         }
         let transaction = self.transaction.as_ref()?;
-        let sender = transaction.sender.as_ref()?;
-        (rules.sender_domain && transaction.domain == Opinion::None)
-            .then(|| (Step::SenderDomain, Inquiry::Domain(sender.domain_key())))
+        if rules.spf.asks() && transaction.inquest.spf.is_none() {
+            let sender = transaction.sender.as_ref().map(|s| format!("{}@{}", s.local(), s.domain()));
+            let (client, helo) = (self.peer.remote.ip(), name.unwrap_or_default().to_owned());
+            return Some((Step::Spf, Inquiry::Spf { client, helo, sender }));
+        }
+        let domain = transaction.sender.as_ref()?.domain_key();
+        if rules.sender_domain && transaction.inquest.domain == Opinion::None {
+            return Some((Step::SenderDomain, Inquiry::Domain(domain)));
+        }
+        let list = transaction.inquest.lists_asked;
+        (list < rules.domain_lists.len() && !domain.starts_with('['))
+            .then_some((Step::DomainList(list), Inquiry::Listed { list, domain }))
     }
 
     /// What an answer means for this recipient and those to come.
@@ -328,16 +403,35 @@ impl Session {
         out: &mut Vec<Output>,
     ) {
         self.since = now;
-        match (step, finding) {
-            (Step::Helo, Finding::Helo(names)) => {
+        match step {
+            Step::Helo => {
                 let name = self.helo.clone().unwrap_or_default();
-                let fault = self.policy.rules.helo.judge_names(&name, self.peer.remote.ip(), names);
+                let fault = match finding {
+                    Finding::Helo(names) => {
+                        self.policy.rules.helo.judge_names(&name, self.peer.remote.ip(), names)
+                    }
+                    // Nobody answers what was not asked; the client is not to suffer for it.
+                    Finding::Domain(_) | Finding::Listed(_) | Finding::Spf(_) => None,
+                };
                 self.conduct.helo = fault.map_or(Opinion::Good, |fault| Opinion::Bad(helo_rejection(fault)));
             }
-            (Step::SenderDomain, Finding::Domain(domain)) => self.sender_domain_found(*domain, out),
-            // Nobody answers what was not asked; the client is not to suffer for it.
-            (Step::Helo, Finding::Domain(_)) => self.conduct.helo = Opinion::Good,
-            (Step::SenderDomain, Finding::Helo(_)) => self.sender_domain_found(MailDomain::Takes, out),
+            Step::SenderDomain => match finding {
+                Finding::Domain(domain) => self.sender_domain_found(*domain, out),
+                Finding::Helo(_) | Finding::Listed(_) | Finding::Spf(_) => {
+                    self.sender_domain_found(MailDomain::Takes, out);
+                }
+            },
+            Step::DomainList(list) => self.domain_list_answered(list, finding),
+            Step::Spf => {
+                let unanswered = SpfFinding { result: SpfResult::None, explanation: None };
+                let found = match finding {
+                    Finding::Spf(found) => found.clone(),
+                    Finding::Helo(_) | Finding::Domain(_) | Finding::Listed(_) => unanswered,
+                };
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.inquest.spf = Some(found);
+                }
+            }
         }
         self.inquire(mailbox, out);
     }
@@ -349,7 +443,7 @@ impl Session {
             MailDomain::Unknown => Opinion::Bad(Rejection::SenderDomainUnknown),
         };
         if let Some(transaction) = &mut self.transaction {
-            transaction.domain = opinion;
+            transaction.inquest.domain = opinion;
         }
         let given = self.transaction.as_ref().and_then(|transaction| transaction.sender.as_ref());
         let given = given.map(ToString::to_string).unwrap_or_default();
@@ -361,9 +455,87 @@ impl Session {
         }
     }
 
-    fn refuse_found(&mut self, rejection: Rejection, mailbox: &Mailbox, out: &mut Vec<Output>) {
+    fn refuses_by_spf(&mut self, mailbox: &Mailbox, out: &mut Vec<Output>) -> bool {
+        let found = self.transaction.as_ref().and_then(|transaction| transaction.inquest.spf.clone());
+        let Some(SpfFinding { result, explanation }) = found else {
+            return false;
+        };
+        let (rejection, detail) = match self.policy.rules.spf.judge(result) {
+            SpfVerdict::Take => return false,
+            SpfVerdict::PutOff => (Rejection::SpfUnavailable, Rejection::SpfUnavailable.answer().detail),
+            SpfVerdict::Refuse => (Rejection::SpfRefused, result.name()),
+        };
+        let usual = rejection.answer();
+        let text = explanation.map_or(usual.text.to_owned(), |explanation| format!("{explanation} (#5.7.1)"));
+        self.refuse_found(Answer { text: &text, detail, ..usual }, rejection, mailbox, out);
+        true
+    }
+
+    /// The journal has no line for each list, as it has for those of addresses: a client is not listed for the senders
+    /// whose mail it forwards.
+    fn domain_list_answered(&mut self, list: usize, finding: &Finding) {
+        let Some(transaction) = &mut self.transaction else {
+            return;
+        };
+        transaction.inquest.lists_asked = list + 1;
+        match finding {
+            Finding::Listed(crate::blocklist::Finding::Listed(text)) => {
+                transaction.inquest.listed = Some((list, text.clone()));
+            }
+            Finding::Listed(_) | Finding::Helo(_) | Finding::Domain(_) | Finding::Spf(_) => {}
+        }
+    }
+
+    fn refuses_by_list(&mut self, mailbox: &Mailbox, out: &mut Vec<Output>) -> bool {
+        let policy = std::sync::Arc::clone(&self.policy);
+        let listed = self.transaction.as_ref().and_then(|transaction| transaction.inquest.listed.clone());
+        let Some((list, text)) = listed else {
+            return false;
+        };
+        let Some(list) = policy.rules.domain_lists.get(list) else {
+            return false;
+        };
+        let rejection = match list.action() {
+            Action::Accept | Action::Ignore => return false,
+            Action::Delay => Rejection::SenderListedDelay,
+            Action::Reject => Rejection::SenderListed,
+        };
+        let text = printable(&text);
+        let answer = Answer { text: &text, detail: list.shown_zone(), ..rejection.answer() };
+        self.refuse_found(answer, rejection, mailbox, out);
+        true
+    }
+
+    fn refuse_found(
+        &mut self,
+        answer: Answer<'_>,
+        rejection: Rejection,
+        mailbox: &Mailbox,
+        out: &mut Vec<Output>,
+    ) {
         let given = mailbox.to_string();
-        self.refuse(rejection, About::Recipient { given: given.as_bytes(), ours: Some(true) }, out);
+        let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
+        self.refuse_with(rejection, answer, about, out);
+    }
+
+    /// What the sender's domain says of the client, for the message's header (RFC 7208 §9.1).
+    pub(super) fn received_spf(&self) -> Option<String> {
+        let transaction = self.transaction.as_ref()?;
+        let result = transaction.inquest.spf.as_ref()?.result;
+        let sender = transaction.sender.as_ref().map(ToString::to_string).unwrap_or_default();
+        let helo = self.helo.as_deref().map_or_else(|| "unknown".to_owned(), super::message::readable);
+        // The name of RFC 7208 for what qmail calls unknown and error.
+        let name = match result {
+            SpfResult::Unknown => "permerror",
+            SpfResult::Error => "temperror",
+            result => result.name(),
+        };
+        let sender = sender.replace(['"', '\\'], "?");
+        Some(format!(
+            "Received-SPF: {name} ({})\n client-ip={}; envelope-from=\"{sender}\"; helo={helo};\n",
+            self.policy.hostname,
+            self.peer.remote.ip(),
+        ))
     }
 
     /// A new name is a new question.

@@ -6,7 +6,7 @@ use crate::dsn::{Wish, Wishes};
 use crate::mailbox::{Address, Mailbox};
 use crate::session::command::{MailParameters, Path};
 use crate::session::{
-    About, Ask, End, Opinion, Output, RecipientAnswer, Rejection, Service, Session, State, Transaction,
+    About, Ask, End, Inquest, Output, RecipientAnswer, Rejection, Service, Session, State, Transaction,
 };
 
 impl Session {
@@ -37,7 +37,11 @@ impl Session {
         }
         if let Some(rejection) = self.sender_is_refused(sender.as_ref()) {
             self.refuse(rejection, about, out);
-            return self.close(End::GaveUp, out);
+            // A 421 is the last word (RFC 5321 §3.8).
+            if rejection.answer().code == 421 {
+                self.close(End::GaveUp, out);
+            }
+            return;
         }
         if parameters.size_bytes.is_some_and(|size| size > self.policy.limits.message_bytes_max) {
             return self.refuse(Rejection::TooBig, about, out);
@@ -51,7 +55,7 @@ impl Session {
         self.transaction = Some(Transaction {
             sender,
             recipients: Vec::new(),
-            domain: Opinion::None,
+            inquest: Inquest::default(),
             is_spoilt: false,
             wishes: Wishes { ret, envid, each: Vec::new() },
             wish: Wish::default(),

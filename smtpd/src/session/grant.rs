@@ -18,6 +18,10 @@ pub struct Grant {
     pub identify: Option<Vec<u8>>,
     /// What the watcher asks to do about it.
     pub word: Option<Word>,
+    /// It did nothing but harm before, and is put off for a while.
+    pub is_naughty: bool,
+    /// The machine has no time for strangers.
+    pub is_busy: bool,
     /// Its connection is encrypted, by the program in front (sslserver).
     pub encrypted: bool,
 }

@@ -142,6 +142,9 @@ impl Session {
         let reception = match answer {
             OpenAnswer::Open { qp } => {
                 out.push(Output::Body(self.received_field(now, qp).into_bytes()));
+                if let Some(field) = self.received_spf() {
+                    out.push(Output::Body(field.into_bytes()));
+                }
                 Ok(Box::new(Reception {
                     qp,
                     body: Body::new(self.policy.limits.bare_newline),
@@ -247,6 +250,7 @@ impl Session {
         self.since = now;
         match answer {
             StoreAnswer::Stored => {
+                self.count_message();
                 self.note_accepted(250, Reason::QueueAccept, "", reception.about(), out);
                 self.say(250, "2.0.0", &format!("ok {} qp {}", now.seconds(), reception.qp), out);
                 self.transaction = None;
@@ -342,7 +346,7 @@ pub(crate) fn date(now: Timestamp) -> String {
 }
 
 /// A client's bytes for a header: what could end a word or a comment there becomes a question mark.
-fn readable(bytes: &[u8]) -> String {
+pub(super) fn readable(bytes: &[u8]) -> String {
     const NAME_BYTES_MAX: usize = 255;
     let keep = |b: &u8| match b {
         b'(' | b')' | b'<' | b'>' | b'\\' | b'"' | b';' | b',' => '?',

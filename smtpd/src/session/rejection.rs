@@ -115,6 +115,10 @@ rejections! {
     RblDelay = 451, "4.7.1", "your address is on a blocklist", RblDelay, "";
     /// A client that is on a blocklist. The list's own text is said.
     RblReject = 553, "5.7.1", "your address is on a blocklist", RblReject, "";
+    /// A sender whose domain is on a list, and may be off it later. The list's own text is said.
+    SenderListedDelay = 451, "4.7.1", "the domain of this sender is on a list", Rhsbl, "delay";
+    /// A sender whose domain is on a list. The list's own text is said.
+    SenderListed = 553, "5.7.1", "the domain of this sender is on a list", Rhsbl, "";
     /// A newcomer from a network with many listed clients: no verdict, it is asked about when it comes again.
     PutOff = 451, "4.7.1", "sorry, we do not know each other yet, please try again in some minutes (#4.7.1)", Greylist, "neighbours";
     /// More recipients than a message may have.
@@ -147,6 +151,12 @@ rejections! {
     CannotVerify = 421, "4.3.0", "unable to verify recipient (#4.3.0)", Rcptcheck, "cannotverify";
     /// That program could not be run: our trouble, no offence.
     CannotExecute = 421, "4.3.0", "unable to execute recipient check (#4.3.0)", Rcptcheck, "cannotexecute";
+    /// More connections in a minute than a client or a network may open.
+    TooFast = 421, "4.7.0", "too many connections a minute, try again later (#4.7.0)", TooManyConnections, "rate";
+    /// A client that did nothing but harm before.
+    Naughty = 451, "4.7.1", "sorry, your address has behaved badly and has to wait (#4.7.1)", Karma, "";
+    /// A stranger, while the machine has much to do.
+    Busy = 451, "4.3.2", "sorry, this host is busy, try again later (#4.3.2)", Load, "";
     /// A client of whom the watcher says that its mail is taken after a login only. The reason is said.
     AuthOnly = 451, "4.7.1", "sorry, mail from your address is taken after a login only, for now (#4.7.1)", Watcher, "authonly";
     /// More recipients than a session may have.
@@ -159,6 +169,10 @@ rejections! {
     SenderDomain = 550, "5.1.8", "sorry, can't find a valid MX for sender domain (#5.1.8)", ChkuserSender, "sendermxinvalid";
     /// A sender whose domain could not be looked up: our trouble, no offence.
     SenderDomainUnknown = 451, "4.4.3", "DNS temporary failure (#4.4.3)", ChkuserSender, "sendermxdnstmpfail";
+    /// A client that the sender's domain does not let send. The result stands in the journal, the domain's words in the reply.
+    SpfRefused = 550, "5.7.23", "sorry, the domain of this sender does not let you send for it (#5.7.1)", Spf, "fail";
+    /// A sender whose domain could not be asked whom it lets send.
+    SpfUnavailable = 451, "4.4.3", "SPF lookup failure (#4.3.0)", Spf, "lookupfailure";
     /// A client that calls itself localhost and is elsewhere.
     HeloLocalhost = 550, "5.7.1", "sorry, you are not localhost (#5.7.1)", Helo, "localhost";
     /// A client that takes one of our names.
@@ -203,6 +217,17 @@ impl Rejection {
     /// Whether the client did wrong: it counts towards the session's errors. A temporary refusal never does.
     pub const fn is_error(self) -> bool {
         self.answer().code >= 500
+    }
+
+    /// What it costs a client's karma. Our trouble costs nothing, and neither does a mistake of a person who types.
+    pub const fn points(self) -> i32 {
+        match self {
+            Rejection::SpokeEarly | Rejection::TooManyErrors | Rejection::TooManyBadRecipients => 3,
+            Rejection::BadRecipient | Rejection::RelayProbe | Rejection::NotInRcpthosts => 2,
+            Rejection::RblDelay | Rejection::AuthFailed => 1,
+            rejection if rejection.is_error() => 1,
+            _ => 0,
+        }
     }
 
     /// Whether it is a recipient that is wrong, as qmail's `brtlimit` counts them.

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Stdio;
 
 use crate::house::{Client, House};
+use crate::names::NameServer;
 
 #[test]
 fn the_rules_of_tcpserver_hold_for_the_server_too() {
@@ -75,4 +76,84 @@ fn control_files_alone_are_a_configuration() {
     let (code, _, complained) = house.run(&["check"]);
     let told = format!("{}:1:1: expected a whole number", control.join("databytes").display());
     assert!(code == Some(78) && complained.contains(&told), "{complained}");
+}
+
+#[test]
+fn name_servers_are_asked_about_names_and_senders() {
+    let names = NameServer::start(
+        &[("good.example", "mx.good.example"), ("nullmx.example", ".")],
+        &[("mail.good.example", [127, 0, 0, 1]), ("listed.example.rhsbl.example", [127, 0, 0, 2])],
+        &[
+            ("good.example", "v=spf1 ip4:127.0.0.0/8 -all"),
+            ("strict.example", "v=spf1 -all exp=why.strict.example"),
+            ("why.strict.example", "%{i} may not send for %{d}"),
+        ],
+    );
+    let house = House::new("[[listen]]\naddress = \"127.0.0.1:0\"\n");
+    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    let check = |policies: &str, script: &[(&str, &str, &str)]| {
+        house.configure(&format!(
+            "{policies}\n{settings}[dns]\nservers = [\"{}\"]\n[[rhsbl]]\nzone = \"rhsbl.example\"\naction = \"reject\"\ntext = \"no\"\n",
+            names.address
+        ));
+        let server = house.start();
+        let mut client = Client::connect(server.listen[0]);
+        client.expect("", "220");
+        for (name, sender, reply) in script {
+            client.expect(&format!("HELO {name}"), "250");
+            client.expect(&format!("MAIL FROM:<{sender}>"), "250");
+            client.expect("RCPT TO:<alice@example.org>", reply);
+        }
+    };
+    house.add_user("alice", "secret");
+    check(
+        "spfbehavior = 3\nsender.domain = true",
+        &[
+            ("x", "a@strict.example", "550 127.0.0.1 may not send for strict.example (#5.7.1)"),
+            ("x", "a@nullmx.example", "550 sorry, can't find a valid MX for sender domain"),
+            ("x", "a@none.example", "550 sorry, can't find a valid MX for sender domain"),
+            ("x", "a@good.example", "250"),
+            ("x", "", "250"),
+        ],
+    );
+    check("", &[("x", "a@listed.example", "553 no"), ("x", "a@good.example", "250")]);
+    check(
+        "helo.policy = \"strict\"",
+        &[
+            ("no.example", "a@good.example", "550 sorry, your HELO name does not exist"),
+            // The system's own hosts file knows 127.0.0.1.
+            ("mail.good.example", "a@good.example", "250"),
+        ],
+    );
+    let log = house.log();
+    assert!(
+        log.contains(" reason=spf detail=fail ") && log.contains(" reason=rhsbl detail=rhsbl.example "),
+        "{log}"
+    );
+}
+
+#[test]
+fn who_only_ever_did_harm_is_put_off_until_it_logs_in() {
+    let house = House::with_services("[karma]\nstrikes = 2\n");
+    house.add_user("alice", "secret");
+    let server = house.start();
+    let mail = |replies: &[&str]| {
+        let mut client = Client::connect(server.listen[0]);
+        client.expect("", "220");
+        for (command, reply) in
+            ["MAIL FROM:<a@example.net>", "RCPT TO:<carol@example.com>", "QUIT"].iter().zip(replies)
+        {
+            client.expect(command, reply);
+        }
+        assert!(client.is_closed());
+    };
+    mail(&["250", "553", "221"]);
+    mail(&["250", "553", "221"]);
+    mail(&["451 sorry, your address has behaved badly and has to wait (#4.7.1)", "503", "221"]);
+    assert!(house.log().contains(" reason=karma "), "{}", house.log());
+    server.kill();
+    let server = house.start();
+    let mut client = Client::connect(server.listen[0]);
+    client.expect("", "220");
+    client.expect("MAIL FROM:<a@example.net>", "451 sorry, your address has behaved badly");
 }

@@ -1,7 +1,8 @@
 //! The policies of the gate, each in a session of its own.
 
 use expect_test::{Expect, expect};
-use smtpd::rules::{BadLists, Early, HeloPolicy, Hosts, Pattern, Patterns, Rules};
+use smtpd::blocklist::{Action, Blocklist};
+use smtpd::rules::{BadLists, Early, HeloPolicy, Hosts, Pattern, Patterns, Rules, SpfBehavior};
 use smtpd::session::{Input, Policy, Service, Session};
 use smtpd::words::{Asked, Word};
 
@@ -601,5 +602,103 @@ fn the_watchers_word_is_kept_until_the_client_logs_in() {
         S: 221 mx.example.org
         *: close 0
     "#]],
+    );
+}
+
+#[test]
+fn the_senders_domain_says_who_may_send() {
+    let strict = |behavior| Rules { spf: SpfBehavior::new(behavior).unwrap(), ..Rules::default() };
+    let script = "C: HELO x\nC: MAIL FROM:<forged@example.net>\nC: RCPT TO:<alice@example.org>\n\
+                  C: MAIL FROM:<a@silent.example>\nC: RCPT TO:<alice@example.org>\nC: MAIL FROM:<a@example.net>\n\
+                  C: RCPT TO:<alice@example.org>\nC: RCPT TO:<bob@example.org>";
+    check(
+        strict(3),
+        script,
+        &expect![[r#"
+        S: 220 mx.example.org ESMTP
+        C: HELO x
+        S: 250 mx.example.org
+        C: MAIL FROM:<forged@example.net>
+        L: CHKUSER accepted sender: from <forged@example.net|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <> : sender accepted pid=7
+        S: 250 ok
+        C: RCPT TO:<alice@example.org>
+        L: CHKUSER accepted rcpt: from <forged@example.net|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+        L: qlogenvelope: result=rejected code=550 reason=spf detail=fail helo=x mailfrom=forged@example.net rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+        S: 550 ask example.net (#5.7.1)
+        C: MAIL FROM:<a@silent.example>
+        L: CHKUSER accepted sender: from <a@silent.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <> : sender accepted pid=7
+        S: 250 ok
+        C: RCPT TO:<alice@example.org>
+        L: CHKUSER accepted rcpt: from <a@silent.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+        L: qlogenvelope: result=rejected code=451 reason=spf detail=lookupfailure helo=x mailfrom=a@silent.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+        S: 451 SPF lookup failure (#4.3.0)
+        C: MAIL FROM:<a@example.net>
+        L: CHKUSER accepted sender: from <a@example.net|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <> : sender accepted pid=7
+        S: 250 ok
+        C: RCPT TO:<alice@example.org>
+        L: CHKUSER accepted rcpt: from <a@example.net|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+        L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom=a@example.net rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+        S: 250 ok
+        C: RCPT TO:<bob@example.org>
+        L: CHKUSER accepted rcpt: from <a@example.net|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <bob@example.org> : found existing recipient pid=7
+        L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom=a@example.net rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+        S: 250 ok
+    "#]],
+    );
+    let transcript = converse(
+        World::under(under(strict(1)), Service::Smtp, CLIENT),
+        "C: HELO x\nC: MAIL FROM:<forged@example.net>\nC: RCPT TO:<alice@example.org>\nC: DATA\nC: \nC: .",
+    );
+    let field = transcript
+        .lines()
+        .skip_while(|line| !line.starts_with("M: Received-SPF"))
+        .take(2)
+        .collect::<Vec<_>>();
+    assert_eq!(
+        field,
+        [
+            "M: Received-SPF: fail (mx.example.org)",
+            "M:  client-ip=203.0.113.7; envelope-from=\"forged@example.net\"; helo=x;"
+        ]
+    );
+}
+
+#[test]
+fn a_list_of_domains_is_asked_about_the_senders() {
+    let list = Blocklist::new("rhsbl.example", Action::Reject, None);
+    check(
+        Rules { domain_lists: vec![list], ..Rules::default() },
+        "C: HELO x\nC: MAIL FROM:<a@listed.example>\nC: RCPT TO:<alice@example.org>\nC: RCPT TO:<bob@example.org>\n\
+         C: MAIL FROM:<a@silent.example>\nC: RCPT TO:<alice@example.org>\nC: MAIL FROM:<>\nC: RCPT TO:<alice@example.org>",
+        &expect![[r#"
+            S: 220 mx.example.org ESMTP
+            C: HELO x
+            S: 250 mx.example.org
+            C: MAIL FROM:<a@listed.example>
+            L: CHKUSER accepted sender: from <a@listed.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <> : sender accepted pid=7
+            S: 250 ok
+            C: RCPT TO:<alice@example.org>
+            L: CHKUSER accepted rcpt: from <a@listed.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+            L: qlogenvelope: result=rejected code=553 reason=rhsbl detail=rhsbl.example helo=x mailfrom=a@listed.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 553 see http://list.example
+            C: RCPT TO:<bob@example.org>
+            L: CHKUSER accepted rcpt: from <a@listed.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <bob@example.org> : found existing recipient pid=7
+            L: qlogenvelope: result=rejected code=553 reason=rhsbl detail=rhsbl.example helo=x mailfrom=a@listed.example rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 553 see http://list.example
+            C: MAIL FROM:<a@silent.example>
+            L: CHKUSER accepted sender: from <a@silent.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <> : sender accepted pid=7
+            S: 250 ok
+            C: RCPT TO:<alice@example.org>
+            L: CHKUSER accepted rcpt: from <a@silent.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+            L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom=a@silent.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 250 ok
+            C: MAIL FROM:<>
+            L: CHKUSER accepted sender: from <|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <> : accepted null sender always pid=7
+            S: 250 ok
+            C: RCPT TO:<alice@example.org>
+            L: CHKUSER accepted rcpt: from <|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+            L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom= rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 250 ok
+        "#]],
     );
 }

@@ -9,5 +9,6 @@ mod hostile;
 mod login;
 mod mail;
 mod mistakes;
+mod replies;
 mod smuggling;
 mod world;

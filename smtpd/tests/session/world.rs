@@ -7,7 +7,7 @@ use expect_test::Expect;
 use hmac::{Hmac, Mac as _};
 use logline::{Fingerprint, Record, SessionId, Timestamp};
 use smtpd::blocklist::{Blocklist, Desk, LookUp, Plan, ZoneAnswer};
-use smtpd::rules::{HeloNames, Rules};
+use smtpd::rules::{HeloNames, Rules, SpfFinding, SpfResult};
 use smtpd::scram::Credential;
 use smtpd::session::{
     Ask, AuthRules, CredentialAnswer, Envelope, Finding, Gone, Grant, Handshake, Input, Inquiry, Limits,
@@ -237,6 +237,21 @@ fn inquired(inquiry: &Inquiry) -> Finding {
                 _ => Some(Vec::new()),
             },
             reverse: Some(vec!["host.example.net".into()]),
+        }),
+        Inquiry::Spf { sender, .. } => Finding::Spf(match sender.as_deref() {
+            Some("forged@example.net") => {
+                SpfFinding { result: SpfResult::Fail, explanation: Some("ask example.net".into()) }
+            }
+            Some(sender) if sender.ends_with("@silent.example") => {
+                SpfFinding { result: SpfResult::Error, explanation: None }
+            }
+            Some(_) => SpfFinding { result: SpfResult::Pass, explanation: None },
+            None => SpfFinding { result: SpfResult::None, explanation: None },
+        }),
+        Inquiry::Listed { domain, .. } => Finding::Listed(match domain.as_str() {
+            "listed.example" => smtpd::blocklist::Finding::Listed(b"see http://list.example".to_vec()),
+            "silent.example" => smtpd::blocklist::Finding::Error("no answer".into()),
+            _ => smtpd::blocklist::Finding::Clear,
         }),
         Inquiry::Domain(domain) => Finding::Domain(match domain.as_str() {
             "example.net" => MailDomain::Takes,
