@@ -50,8 +50,9 @@ bench-day-model: ## what a blocklist is asked in a day, with an old server and w
 fuzz: ## whatever reads bytes from outside, ten minutes each: does anything panic, or read twice what stands there once
 	@scripts/fuzz
 
-soak: fuzz ## make fuzz, 10,000 programs of rotations, two hours of botnets: does anything grow, is anything lost or counted wrong
+soak: fuzz ## make fuzz, 10,000 programs of rotations, 500 kills, two hours of botnets: does anything grow, is anything lost or counted wrong
 	@scripts/packages test
 	TAIL_MODEL_PROGRAMS=10000 TAIL_LONG_LINE_BYTES=1073741824 cargo test --locked --release -p watcher --test tail
 	cargo build --locked --release -p smtpd -p watcher
+	CHAOS_ROUNDS=500 cargo test --locked --release -p e2e --test scenarios chaos
 	cargo run --locked --release -p bench --bin soak

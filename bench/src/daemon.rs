@@ -9,6 +9,7 @@ use e2e::banctl::Answer;
 use e2e::process::{Running, bound, ours};
 use e2e::wait;
 use rustix::time::{ClockId, clock_gettime};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A watcher with its files in a directory that goes with this value.
@@ -47,6 +48,14 @@ impl Daemon {
     /// # Errors
     /// It is not built, or does not start.
     pub fn start(pattern: &Path) -> Result<Daemon> {
+        Daemon::start_over(pattern, |_| Ok(()))
+    }
+
+    /// The same, in a directory that was made ready before.
+    ///
+    /// # Errors
+    /// It is not built, does not start, or the directory cannot be made ready.
+    pub fn start_over(pattern: &Path, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Daemon> {
         let directory = tempfile::tempdir()?;
         let path = |name: &str| directory.path().join(name);
         let config = format!(
@@ -54,6 +63,7 @@ impl Daemon {
             pattern.display()
         );
         std::fs::write(path("watcher.toml"), config)?;
+        prepare(directory.path())?;
         let mut command = bound(ours("postern-watcher")?);
         command.args(["run", "--config"]).arg(path("watcher.toml"));
         let running = Running::start(&mut command, &path("watcher.err"))?;
@@ -67,11 +77,28 @@ impl Daemon {
     /// # Errors
     /// It does not answer.
     pub fn lines(&self) -> Result<u64> {
+        self.status()?.pointer("/sources/0/lines").and_then(Value::as_u64).context("no count of lines")
+    }
+
+    /// What it says of itself.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn status(&self) -> Result<Value> {
         let mut command = bound(ours("banctl")?);
         let socket = self.directory.path().join("watcher.sock");
-        let status =
-            Answer::of(command.arg("--socket").arg(socket).args(["status", "--json"]))?.yes()?.json()?;
-        status.pointer("/sources/0/lines").and_then(serde_json::Value::as_u64).context("no count of lines")
+        Answer::of(command.arg("--socket").arg(socket).args(["status", "--json"]))?.yes()?.json()
+    }
+
+    /// The most memory that it ever had, in megabytes.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn peak_megabytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.running.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+        let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse()?;
+        Ok(kilobytes / 1024)
     }
 
     /// What it has used up.

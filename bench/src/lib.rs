@@ -10,6 +10,7 @@ pub mod latency;
 pub mod load;
 pub mod mixed;
 pub mod replay;
+pub mod restart;
 pub mod tailing;
 pub mod understanding;
 pub mod wake;

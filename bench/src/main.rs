@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{counting, day, fail2ban, latency, load, replay, tailing, understanding, wake};
+use bench::{counting, day, fail2ban, latency, load, replay, restart, tailing, understanding, wake};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -28,6 +28,8 @@ enum Figure {
     Fail2ban,
     /// How fast an old log is read.
     Replay,
+    /// How long a watcher with a million bans is away, and in how much memory.
+    Restart,
     /// How fast a file that is there is split into lines, and their stamps read.
     Tailing,
     /// From a line's write to its reader, in a quiet log and at 100,000 lines a second.
@@ -54,6 +56,7 @@ fn main() -> Result<()> {
         Some(Figure::DayModel) => day::measure(),
         Some(Figure::Fail2ban) => fail2ban::measure(),
         Some(Figure::Replay) => replay::measure(),
+        Some(Figure::Restart) => restart::measure(),
         Some(Figure::Tailing) => tailing::measure(),
         Some(Figure::Wake) => wake::measure(),
         Some(Figure::Load) => load::measure(),
@@ -68,6 +71,7 @@ fn main() -> Result<()> {
             load::measure_idle()?;
             counting::measure()?;
             fail2ban::measure()?;
+            restart::measure()?;
             latency::measure()
         }
     }

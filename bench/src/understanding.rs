@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use jiff::tz::TimeZone;
+use logline::Timestamp;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use rustix::time::{ClockId, clock_gettime};
@@ -56,6 +57,9 @@ const SSHGUARD: &str = "/usr/libexec/sshguard/sshg-parser";
 /// fail2ban's, with one filter.
 const FAIL2BAN: &str = "/usr/bin/fail2ban-regex";
 
+/// So many bytes are put in order.
+const IN_ORDER_BYTES: u64 = 64 << 20;
+
 /// Filters that are added to the shipped ones to see what one more costs.
 const MORE_FILTERS: usize = 10;
 
@@ -91,6 +95,7 @@ pub fn measure(bytes: u64) -> Result<()> {
             read = per_second(log.lines, took);
         }
     }
+    in_order(&mut out, directory.path(), &filters)?;
     peers(&mut out, directory.path(), read)?;
     one_more(&mut out, &machine, &filters)
 }
@@ -202,6 +207,22 @@ fn understand(path: &Path, filters: &[Arc<Filter>]) -> Result<Seen> {
     })?;
     ensure!(told >= seen.events, "an event that nobody was told of");
     Ok(seen)
+}
+
+/// How fast the machine's lines are read that come kind after kind: what the processor cannot foresee about the next line is
+/// the difference.
+fn in_order(out: &mut impl std::io::Write, directory: &Path, filters: &[Arc<Filter>]) -> Result<()> {
+    let mut log = Log::new(&directory.join("in-order"), Mix::Machine, IN_ORDER_BYTES)?;
+    let text = std::fs::read(&log.path)?;
+    let mut lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    // By what follows the stamp, which is as long as its kind has it.
+    let stamp =
+        |line: &[u8]| if line.starts_with(b"@") { Timestamp::TAI64N_BYTES } else { "Nov 21 12:00:00".len() };
+    lines.sort_by_key(|line| line.get(stamp(line)..).unwrap_or_default());
+    std::fs::write(&log.path, lines.concat())?;
+    log.lines = lines.len() as u64;
+    let took = log.best(|path| Ok(understand(path, filters)?.lines))?;
+    log.show(out, "the same, kind after kind", took)
 }
 
 /// What others need for the same lines, where they are installed.

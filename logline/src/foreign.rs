@@ -77,53 +77,9 @@ pub enum Foreign<'a> {
 }
 
 impl<'a> Foreign<'a> {
-    /// Whether a line that begins so could be one of these.
-    pub(crate) fn may_begin(first: &[u8; 4]) -> bool {
-        matches!(
-            first,
-            b"CHKU"
-                | b"qmai"
-                | b"qlog"
-                | b"vchk"
-                | b"ssls"
-                | b"rbls"
-                | b"GREE"
-                | b"spam"
-                | b"ALLO"
-                | b"DENI"
-                | b"ERRO"
-                | b"FAIL"
-                | b"FILT"
-                | b"TIME"
-                | b"TLS_"
-                | b"UNKN"
-                | b"sims"
-                | b"clie"
-                | b"serv"
-                | b"doma"
-                | b"grey"
-                | b"helo"
-                | b"mail"
-                | b"poli"
-                | b"rela"
-                | b"user"
-                | b"aler"
-                | b"deli"
-                | b"doub"
-                | b"star"
-                | b"stat"
-                | b"trip"
-                | b"warn"
-                | b"auth"
-                | b"fixs"
-                | b"surb"
-                | b"tcps"
-                | [b'0'..=b'9', ..]
-        )
-    }
-
     /// Reads one line, without its envelope. Its first four bytes decide what it could be: most of what passes here is no
-    /// line of the family. What is told apart here has to stand in [`Foreign::may_begin`], too.
+    /// line of the family. What is told apart here stands among the
+    /// beginnings in [`crate::record`], too.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
         match line.first_chunk()? {
             b"CHKU" => chkuser::parse(line),

@@ -6,6 +6,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Auth, Chkuser, Foreign, Guard, Phase, Qlog, Queue, Rbl, Rblsmtpd, SessionId, Smtpd, Tcpserver};
 
+/// How the lines of each kind begin, but for those that begin with a number.
+static BEGINNINGS: Beginnings = Beginnings::of(&[
+    b"ALLO", b"CHKU", b"DENI", b"ERRO", b"FAIL", b"FILT", b"GREE", b"TIME", b"TLS_", b"UNKN", b"aler",
+    b"auth", b"boun", b"clie", b"deli", b"doma", b"doub", b"end ", b"fixs", b"grey", b"helo", b"info",
+    b"mail", b"new ", b"poli", b"qlog", b"qmai", b"rbls", b"rela", b"serv", b"sims", b"spam", b"ssls",
+    b"star", b"stat", b"surb", b"tcps", b"trip", b"user", b"vchk", b"warn",
+]);
+
+/// The programs of which [`Record::parse_of`] reads lines.
+const PROGRAMS: &[&[u8]] = &[
+    b"tcpserver",
+    b"rblsmtpd",
+    b"qmail-smtpd",
+    b"qlogenvelope",
+    b"qlogreceived",
+    b"sslserver",
+    b"qmail-popup",
+    b"qmail-overlimit",
+    b"spamdyke",
+    b"greylist",
+    b"helo-dns-check",
+    b"simscan",
+];
+
 /// What one log line states, without its envelope.
 ///
 /// `Display` writes the line, [`Record::parse`] reads it; as JSON it is the same fact under the name of its kind.
@@ -50,22 +74,13 @@ impl<'a> Record<'a> {
     /// Whether a record may begin so. Most of what other programs write does not, and is told by its first four bytes.
     #[inline]
     pub fn may_begin(line: &[u8]) -> bool {
-        let Some(first) = line.first_chunk() else { return false };
-        matches!(
-            first,
-            b"tcps"
-                | b"CHKU"
-                | b"qmai"
-                | b"qlog"
-                | b"rbls"
-                | b"new "
-                | b"info"
-                | b"star"
-                | b"stat"
-                | b"deli"
-                | b"boun"
-                | b"end "
-        ) || Foreign::may_begin(first)
+        line.first_chunk()
+            .is_some_and(|first| BEGINNINGS.has(*first) || first.first().is_some_and(u8::is_ascii_digit))
+    }
+
+    /// Whether a program of this name writes records of which an envelope takes the first word for its name.
+    pub fn is_written_by(program: &[u8]) -> bool {
+        PROGRAMS.contains(&program)
     }
 
     /// Reads what an envelope has left of a line whose first word it took for the program's name: `pid 8155 from …` of
@@ -120,6 +135,70 @@ impl fmt::Display for Record<'_> {
             Record::Smtpd(record) => record.fmt(f),
             Record::Queue(record) => record.fmt(f),
             Record::Foreign(record) => record.fmt(f),
+        }
+    }
+}
+
+/// Some beginnings of four bytes, each at a place of its own: one look tells whether a line has one of them.
+struct Beginnings {
+    multiplier: u32,
+    places: [[u8; 4]; Beginnings::PLACES],
+}
+
+impl Beginnings {
+    const PLACES: usize = 512;
+
+    /// Tries one multiplier after the other, until no two beginnings share a place.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "at compile time: a place that is not there would not compile"
+    )]
+    const fn of(beginnings: &[&[u8; 4]]) -> Self {
+        let mut multiplier = 0x9e37_79b1u32;
+        'tried: loop {
+            let mut places = [[0; 4]; Beginnings::PLACES];
+            let mut at = 0;
+            while at < beginnings.len() {
+                let place = Beginnings::place(multiplier, *beginnings[at]);
+                if places[place][0] != 0 {
+                    multiplier = multiplier.wrapping_add(2);
+                    continue 'tried;
+                }
+                places[place] = *beginnings[at];
+                at += 1;
+            }
+            return Beginnings { multiplier, places };
+        }
+    }
+
+    const fn place(multiplier: u32, first: [u8; 4]) -> usize {
+        (u32::from_le_bytes(first).wrapping_mul(multiplier) >> 23) as usize
+    }
+
+    #[inline]
+    fn has(&self, first: [u8; 4]) -> bool {
+        self.places.get(Beginnings::place(self.multiplier, first)) == Some(&first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_line_begins_as_it_is_known_to() {
+        for line in [
+            "tcpserver: status: 0/40",
+            "CHKUSER x",
+            "end msg 7",
+            "8155 < EHLO x",
+            "vchkpw-smtp: x",
+            "warning: x",
+        ] {
+            assert!(Record::may_begin(line.as_bytes()), "{line}");
+        }
+        for line in ["", "end", "connect from x", "spaw", "Accepted x", "/var"] {
+            assert!(!Record::may_begin(line.as_bytes()), "{line}");
         }
     }
 }

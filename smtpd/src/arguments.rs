@@ -59,6 +59,15 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which
+        shell: clap_complete::Shell,
+    },
+    /// The manual page
+    #[command(hide = true)]
+    Man,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,8 @@
 //! [`Session`](session::Session) is the server's mind: it takes bytes and answers and says what to reply, log and ask.
 //! Everything else carries that out.
 
+pub mod activation;
+pub mod alive;
 pub mod blocklist;
 pub mod cdb;
 mod clock;
@@ -20,6 +22,7 @@ pub mod journal;
 pub mod karma;
 pub mod load;
 pub mod mailbox;
+pub mod manual;
 pub mod metrics;
 pub mod names;
 pub mod pace;

@@ -2,13 +2,14 @@
 
 mod arguments;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use smtpd::command::{self, Answer, Failure, Look, StdioArguments};
 use smtpd::config::{Config, ConfigError, FILE};
+use smtpd::manual;
 use smtpd::queue::Order;
 
 use arguments::{Arguments, Command, QueueCommand, UserCommand, print};
@@ -50,7 +51,16 @@ fn carry_out(arguments: Arguments) -> Result<Answer, Failure> {
             command::dns(&config()?, &domain, look, print(json))
         }
         Command::Dnsbl { address, json } => command::dnsbl(&config()?, address, print(json)),
+        Command::Completions { shell } => show(&manual::completions(Arguments::command(), shell)),
+        Command::Man => show(&manual::page(Arguments::command(), EXIT_STATUS).map_err(Failure::Terminal)?),
     }
+}
+
+const EXIT_STATUS: &str = "0 yes, or done; 1 no; 2 it could not be done; 78 the configuration is wrong.";
+
+fn show(text: &[u8]) -> Result<Answer, Failure> {
+    std::io::stdout().write_all(text).map_err(Failure::Terminal)?;
+    Ok(Answer::Yes)
 }
 
 /// `RUST_LOG` as usual; otherwise what an administrator wants to know.

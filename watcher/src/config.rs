@@ -3,6 +3,7 @@
 mod exempt;
 mod firewall;
 mod hook;
+mod page;
 mod source;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use settings::{Document, Mistake, Mistakes, Table, TimeOfDay, Value, one_of};
 use toml::de::DeValue;
 
 pub use firewall::{FirewallKind, OnStop};
+pub use page::Token;
 pub use source::{Origin, Source};
 
 use crate::filter::Filters;
@@ -62,6 +64,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// `listen`: where `/metrics` and `/healthz` are.
     pub listen: SocketAddr,
+    /// `page.token_file`: who knows it may lift a ban from the page; nobody may without.
+    pub page_token: Option<Token>,
     /// `jails`: all that are shipped or stand in `jails/`, unless some are named.
     pub jails: Jails,
     /// The filters that are shipped or stand in `filters/`.
@@ -121,6 +125,7 @@ impl Config {
         let database = absolute(root.path("database").unwrap_or_else(|| default::DATABASE.into()));
         let socket = absolute(root.path("socket").unwrap_or_else(|| default::SOCKET.into()));
         let listen = root.get_or("listen", default::LISTEN);
+        let page_token = page::token(&root.table_or_empty("page"));
         let chosen = root.get::<Vec<String>>("jails");
         let exempt = root.table_or_empty("exempt");
         let networks = exempt.get_or::<Vec<IpNet>>("networks", Vec::new());
@@ -168,6 +173,7 @@ impl Config {
             database,
             socket,
             listen,
+            page_token,
             jails,
             filters,
             exempt,

@@ -187,6 +187,12 @@ impl Connections {
         }
     }
 
+    /// Whoever saves has lost what he had: every open session is a change again.
+    pub fn everything_changed(&mut self) {
+        self.stored.clear();
+        self.changed = self.open.keys().copied().collect();
+    }
+
     /// Sessions that opened or ended since this was asked last, with what is known of them now.
     pub fn take_changes(&mut self) -> Vec<(SessionId, Option<Session>)> {
         let mut changed = std::mem::take(&mut self.changed);

@@ -15,6 +15,7 @@ mod read;
 mod routes;
 mod server;
 mod wake;
+mod web;
 
 pub(crate) use peer::group;
 

@@ -206,7 +206,7 @@ impl Engine {
     }
 
     /// What the kernel must hold: each network, on which ports, until when.
-    pub fn enforced(&self, now: Timestamp) -> Vec<(Network, Ports, Timestamp)> {
+    pub fn enforced(&self, now: Timestamp) -> impl Iterator<Item = (Network, Ports, Timestamp)> {
         self.bans.enforced(now)
     }
 
@@ -310,7 +310,7 @@ impl Engine {
         let ended = out.len();
         match release {
             Release::Subject(wanted) => {
-                let touched = wanted.network().map_or_else(|| vec![wanted.clone()], Network::and_around);
+                let touched = release.touches().unwrap_or_default();
                 self.bans.lift_on(&touched, now, |subject, lease| releases(wanted, subject, lease), out);
                 // Who is let in begins anew: one more failure must not bring the ban back.
                 self.forget(wanted);

@@ -4,14 +4,14 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use settings::Mistakes;
 use watcher::config::Config;
-use watcher::{commands, run};
+use watcher::{commands, manual, run};
 
 /// Reads mail logs, counts offences by the rules of its jails, and bans offenders in the kernel.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(name = "postern-watcher", version, about)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -38,6 +38,15 @@ enum Command {
     /// The jails and filters of a fail2ban installation, as configuration of this.
     #[command(name = "import-fail2ban")]
     ImportFail2ban(commands::ImportFail2ban),
+    /// Completions for a shell.
+    #[command(hide = true)]
+    Completions {
+        /// Which.
+        shell: clap_complete::Shell,
+    },
+    /// The manual page.
+    #[command(hide = true)]
+    Man,
 }
 
 #[derive(clap::Args)]
@@ -49,6 +58,9 @@ struct Configured {
 
 /// The configuration is wrong (sysexits.h: EX_CONFIG).
 const CONFIG: u8 = 78;
+
+const EXIT_STATUS: &str =
+    "0 yes, or done; 1 asked, and the answer is no; 2 it could not be done; 78 the configuration is wrong.";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -73,6 +85,10 @@ fn main() -> ExitCode {
         Command::Report(report) => report.run(),
         Command::Match(lines) => lines.run(),
         Command::ImportFail2ban(import) => import.run(),
+        Command::Completions { shell } => print(&manual::completions(Arguments::command(), shell)),
+        Command::Man => {
+            manual::page(Arguments::command(), EXIT_STATUS).map_err(Into::into).and_then(|page| print(&page))
+        }
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     let mut stderr = std::io::stderr();
@@ -83,4 +99,8 @@ fn main() -> ExitCode {
     }
     let _ = writeln!(stderr, "postern-watcher: {error:#}");
     ExitCode::from(2)
+}
+
+fn print(text: &[u8]) -> anyhow::Result<()> {
+    Ok(std::io::stdout().write_all(text)?)
 }

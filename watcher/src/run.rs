@@ -1,6 +1,7 @@
 //! The daemon: opens everything, then lets one thread carry lines to the engine and its decisions to the kernel. It owns
 //! the files, the clock and the netlink socket, and decides nothing.
 
+mod alive;
 mod answer;
 pub(crate) mod confine;
 mod daemon;
@@ -36,6 +37,7 @@ use crate::store::{Saved, Store};
 use crate::tail::{SourceId, Tailer};
 use crate::watch::Watch;
 
+use alive::Alive;
 use daemon::Daemon;
 use desk::Desk;
 use enforcer::Enforcer;
@@ -60,8 +62,8 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     let mut hooks = Hooks::start(&config.hooks);
     confine::confine(&config);
     hooks.attend();
-    let server = Server::bind(&config.socket, config.listen)?;
-    let (store, saved) = Store::open(&config.database)?;
+    let server = Server::bind(&config.socket, config.listen, config.page_token.clone())?;
+    let (store, mut saved) = Store::open(&config.database)?;
     let metrics = Arc::new(Metrics::new());
     let now = clock();
     let surroundings = Surroundings::look(&config, &Surroundings::default());
@@ -75,7 +77,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
     watch.foreign = config.sources.iter().map(|source| Foreign::new(&source.fail2ban)).collect();
     let mut tailer = Tailer::new().context("cannot watch files (inotify)")?;
     let mut sources = Sources::new();
-    restore(&mut watch, &config, &saved, now);
+    restore(&mut watch, &config, &mut saved, now);
     for (id, source) in (0..).zip(&config.sources) {
         sources.follow(&mut tailer, SourceId(id), source, &saved);
         metrics.sources.prepare(&source.name);
@@ -111,6 +113,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         started: now,
         read_again: None,
         pace: Pace::default(),
+        alive: Alive::new(),
     };
     let ended = daemon.run(&signals);
     stop.notify_one();
@@ -142,19 +145,22 @@ fn interpreters(config: &Config) -> Vec<Interpreter> {
 }
 
 /// Takes up where the last run was: bans, counters in flight, open sessions.
-fn restore(watch: &mut Watch, config: &Config, saved: &Saved, now: Timestamp) {
+fn restore(watch: &mut Watch, config: &Config, saved: &mut Saved, now: Timestamp) {
     // Exemptions by hand come before the bans that they keep from coming back.
     for (key, row) in &saved.state {
         watch.engine.restore_state(key, row);
     }
-    for (subject, lease) in &saved.bans {
+    // They may be a million: what was taken over is kept no second time.
+    let bans = std::mem::take(&mut saved.bans);
+    watch.engine.expect_bans(bans.len());
+    for (subject, lease) in bans {
         let exempt = subject.network().is_some_and(|network| watch.engine.exemption(network, now).is_some());
         if !exempt {
-            watch.engine.restore_ban(now, subject.clone(), lease.clone());
+            watch.engine.restore_ban(now, subject, lease);
         }
     }
-    for (key, row) in &saved.counters {
-        watch.engine.restore_counter(key, row.clone());
+    for (key, row) in std::mem::take(&mut saved.counters) {
+        watch.engine.restore_counter(&key, row);
     }
     for (name, pid, session) in &saved.sessions {
         let index = config.sources.iter().position(|source| source.name == *name);

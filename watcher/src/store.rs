@@ -3,6 +3,7 @@
 //! A [`Batch`] is one transaction, so that after a kill the cursor and all that followed from the lines before it agree.
 //! The store has a thread of its own: a slow disk delays no ban.
 
+mod file;
 mod query;
 mod schema;
 mod worker;
@@ -74,6 +75,16 @@ pub struct Saved {
 }
 
 impl Saved {
+    /// True where nothing was saved.
+    pub fn is_empty(&self) -> bool {
+        let Saved { bans, counters, state, sessions, cursors } = self;
+        bans.is_empty()
+            && counters.is_empty()
+            && state.is_empty()
+            && sessions.is_empty()
+            && cursors.is_empty()
+    }
+
     /// What the engine's hashes begin with: the one that was saved, or a new one.
     pub fn seed(&self) -> u64 {
         let saved = self.state.iter().find(|(key, _)| key == SEED);

@@ -96,8 +96,11 @@ fn is_status(text: &[u8]) -> bool {
 /// only in the report of a delivery to programs alone. A header can hold all of these words, but it stands in no place
 /// where an address is looked for.
 pub fn header_message_id(report: &[u8]) -> Option<&[u8]> {
-    let (_, tail) = scan::rsplit_once(report.strip_suffix(b"/")?, b"/did_0+0+")?;
-    scan::number::<u32>(tail)?;
+    let told = report.strip_suffix(b"/")?;
+    let digits = told.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (told, programs) = told.split_at_checked(told.len() - digits)?;
+    told.strip_suffix(b"/did_0+0+")?;
+    scan::number::<u32>(programs)?;
     let (_, after) = scan::split_once(report, b"Message-ID:_<")?;
     let end = memmem::find(after, b">/")?;
     after.get(..end)

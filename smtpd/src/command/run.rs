@@ -8,6 +8,8 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::activation::Opened;
+use crate::alive;
 use crate::blocklist::Bureau;
 use crate::command::{Answer, Failure, fingerprint_key, karma, telemetry};
 use crate::config::Config;
@@ -42,10 +44,12 @@ struct Sockets {
 /// # Errors
 /// Where it cannot start; once it runs it stops only when it is told to.
 pub fn run(config: &Config) -> Result<Answer, Failure> {
+    let mut opened = Opened::take();
     let sockets = Sockets {
-        listen: config.listen.iter().map(|listen| server::bind(listen.address)).collect::<Result<_, _>>()?,
+        listen: config.listen.iter().map(|listen| opened.listen(listen.address)).collect::<Result<_, _>>()?,
         metrics: config.metrics.map(server::bind).transpose()?,
     };
+    opened.warn_of_rest();
     std::fs::create_dir_all(&config.state).map_err(|cause| Failure::File {
         path: config.state.clone(),
         what: "it is the state directory; make it and give it to this user",
@@ -149,6 +153,7 @@ async fn serve(
         }
     });
     drop(alive);
+    tokio::spawn(alive::tell(Arc::clone(&shared), stop.clone()));
     notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!("ready");
     signals.until_stop(&shared).await;

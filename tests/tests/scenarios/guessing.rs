@@ -9,6 +9,15 @@ use e2e::site::{Site, USERS, WATCHER, WRONG};
 use e2e::wait;
 use rustix::process::Signal;
 
+/// A session of five wrong passwords, as a mail server logs it: enough for a ban.
+pub(crate) fn session(pid: u32, address: &str) -> String {
+    let guess = |n: u32| {
+        format!("qmail-smtpd[{pid}]: auth: auth-failed type=plain user=<user{pid}> fingerprint={n:04x}\n")
+    };
+    let guesses: String = (0..5).map(guess).collect();
+    format!("tcpserver: pid {pid} from {address}\n{guesses}tcpserver: end {pid} status 0\n")
+}
+
 /// An attacker with five wrong passwords is banned as `subject` and kept out of every port; who comes as `good` is not.
 #[track_caller]
 fn check_ban(attacker: &str, subject: &str, neighbour: Option<&str>, good: &str) {

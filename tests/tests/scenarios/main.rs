@@ -7,6 +7,10 @@ mod banctl;
 #[cfg(test)]
 mod blocklist;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod envelopes;

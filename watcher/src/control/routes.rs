@@ -9,10 +9,11 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{MethodRouter, get, post};
 
+use crate::config::Token;
 use crate::control::api::Message;
 use crate::control::command::Busy;
 use crate::control::server::Shared;
-use crate::control::{change, read};
+use crate::control::{change, read, web};
 
 /// A request's body may be so large: more than 100,000 networks.
 const BODY_BYTES_MAX: usize = 8 << 20;
@@ -58,10 +59,10 @@ pub(super) fn control(shared: Shared) -> Router {
     finished(all.fold(Router::new(), |router, (path, answer)| router.route(path, answer)), shared)
 }
 
-/// For whoever reaches the port: nothing can be changed there.
-pub(super) fn public(shared: Shared) -> Router {
+/// For whoever reaches the port: nothing can be changed there, but by who knows the page's token.
+pub(super) fn public(shared: Shared, token: Option<Token>) -> Router {
     let router = reads().into_iter().fold(Router::new(), |router, (path, answer)| router.route(path, answer));
-    finished(router.layer(from_fn(meant)), shared)
+    finished(router.merge(web::routes(token)).layer(from_fn(meant)), shared)
 }
 
 /// For whoever may not.

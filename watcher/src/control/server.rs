@@ -12,6 +12,7 @@ use axum::Router;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use crate::config::Token;
 use crate::control::connection::{self, CONNECTIONS_MAX};
 use crate::control::{Commands, Live, peer, routes};
 use crate::metrics::Metrics;
@@ -25,6 +26,8 @@ pub struct Server {
     control: std::os::unix::net::UnixListener,
     metrics: std::net::TcpListener,
     socket: PathBuf,
+    /// Who knows it may lift a ban from the page.
+    token: Option<Token>,
 }
 
 /// Why a listener cannot be had.
@@ -67,7 +70,7 @@ impl Server {
     ///
     /// # Errors
     /// One of them cannot be had.
-    pub fn bind(socket: &Path, listen: SocketAddr) -> Result<Server, ServerError> {
+    pub fn bind(socket: &Path, listen: SocketAddr, token: Option<Token>) -> Result<Server, ServerError> {
         let failed = |source| ServerError::Socket { path: socket.to_owned(), source };
         if std::os::unix::net::UnixStream::connect(socket).is_ok() {
             return Err(ServerError::Running(socket.to_owned()));
@@ -90,7 +93,7 @@ impl Server {
             .map_err(|source| ServerError::Port { address: listen, source })?;
         control.set_nonblocking(true).map_err(failed)?;
         metrics.set_nonblocking(true).map_err(|source| ServerError::Port { address: listen, source })?;
-        Ok(Server { control, metrics, socket: socket.to_owned() })
+        Ok(Server { control, metrics, socket: socket.to_owned(), token })
     }
 
     /// Serves on a thread of its own until `stop` is notified.
@@ -117,7 +120,7 @@ impl Server {
     async fn serve(self, shared: Shared, stop: &Notify) -> io::Result<()> {
         let control = UnixListener::from_std(self.control)?;
         let port = TcpListener::from_std(self.metrics)?;
-        let (ours, everybodys) = (routes::control(shared.clone()), routes::public(shared));
+        let (ours, everybodys) = (routes::control(shared.clone()), routes::public(shared, self.token));
         tokio::select! {
             () = take_local(&control, &ours) => {}
             () = take_remote(&port, &everybodys) => {}

@@ -76,6 +76,10 @@ impl Questions {
         self.retain(|asked| asked.lease.from + ASKED_FOR > now, saving);
     }
 
+    pub(super) fn everything_changed(&mut self) {
+        self.changed = self.waiting.keys().cloned().collect();
+    }
+
     pub(super) fn take_changes(&mut self) -> Vec<(String, Option<String>)> {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort();

@@ -111,10 +111,12 @@ impl Bans {
             || (family == 1 && self.full && kept_out(&Subject::Network(Network::host(address))))
     }
 
+    pub(super) fn leases(&self) -> impl Iterator<Item = (&Subject, &Lease)> {
+        self.table.iter().flat_map(|(subject, leases)| leases.iter().map(move |lease| (subject, lease)))
+    }
+
     pub(super) fn active(&self, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
-        let all =
-            self.table.iter().flat_map(|(subject, leases)| leases.iter().map(move |lease| (subject, lease)));
-        all.filter(move |(_, lease)| lease.until > now)
+        self.leases().filter(move |(_, lease)| lease.until > now)
     }
 
     pub(super) fn active_on<'s>(
@@ -127,20 +129,31 @@ impl Bans {
         subjects.iter().flat_map(leases).filter(|(_, lease)| lease.until > now).collect()
     }
 
-    pub(super) fn enforced(&self, now: Timestamp) -> Vec<(Network, Ports, Timestamp)> {
-        let mut longest: HashMap<(Network, &Ports), Timestamp, foldhash::fast::RandomState> =
-            HashMap::default();
-        for (subject, lease) in self.active(now).filter(|(_, lease)| lease.mode == Mode::Enforce) {
-            if let Subject::Network(network) = subject {
-                let until = longest.entry((*network, &lease.ports)).or_insert(lease.until);
-                *until = lease.until.max(*until);
+    /// What the kernel must hold of each network: on which ports, and until when; where several bans close the same ports,
+    /// the longest of them.
+    pub(super) fn enforced(&self, now: Timestamp) -> impl Iterator<Item = (Network, Ports, Timestamp)> {
+        let of = move |(subject, leases): (&Subject, &Vec<Lease>)| {
+            let mut longest: Vec<(Network, Ports, Timestamp)> = Vec::new();
+            let network = subject.network()?;
+            for lease in leases.iter().filter(|lease| lease.mode == Mode::Enforce && lease.until > now) {
+                match longest.iter_mut().find(|(_, ports, _)| *ports == lease.ports) {
+                    Some((_, _, until)) => *until = lease.until.max(*until),
+                    None => longest.push((network, lease.ports.clone(), lease.until)),
+                }
             }
-        }
-        longest.into_iter().map(|((network, ports), until)| (network, ports.clone(), until)).collect()
+            Some(longest)
+        };
+        self.table.iter().filter_map(of).flatten()
     }
 
     pub(super) fn next_end(&self) -> Option<Timestamp> {
         self.ends.peek().map(|Reverse((until, ..))| *until)
+    }
+
+    /// Makes room for so many more at once, instead of by and by.
+    pub(super) fn expect(&mut self, count: usize) {
+        self.table.reserve(count);
+        self.ends.reserve(count);
     }
 
     /// A saved ban comes back. One that has ended since is remembered as such; nobody is told again.
@@ -258,7 +271,8 @@ impl Bans {
         if lease.until > now {
             self.ends.push(Reverse((lease.until, subject.clone(), lease.jail.clone())));
         }
-        self.table.entry(subject).or_default().push(lease);
+        // Most have one: a vector that grows by itself would make room for four.
+        self.table.entry(subject).or_insert_with(|| Vec::with_capacity(1)).push(lease);
         self.len += 1;
     }
 

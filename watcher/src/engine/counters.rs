@@ -249,6 +249,25 @@ impl Counters {
         rows
     }
 
+    /// All counters are changes again.
+    pub(super) fn everything_changed(&mut self) {
+        if !self.saving {
+            return;
+        }
+        for tally in &mut self.tallies {
+            for what in [What::Offence, What::Member] {
+                let Counted { table, changed, gone } = tally.of_mut(what);
+                gone.clear();
+                *changed = table.keys().collect();
+                for key in changed {
+                    if let Some(handle) = table.find(*key) {
+                        table.noted(handle, false);
+                    }
+                }
+            }
+        }
+    }
+
     /// A counter that was saved comes back.
     pub(super) fn restore(
         &mut self,

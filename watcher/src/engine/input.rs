@@ -70,6 +70,21 @@ pub enum Release {
     All,
 }
 
+impl Release {
+    /// Every subject of which a ban may go with it; none where these are not all.
+    pub fn touches(&self) -> Option<Vec<Subject>> {
+        match self {
+            Release::Subject(subject) => {
+                // A jail bans the network around an IPv6 address.
+                let around =
+                    subject.network().filter(|network| network.is_host() && network.net().addr().is_ipv6());
+                Some(around.map_or_else(|| vec![subject.clone()], Network::and_around))
+            }
+            Release::Jail(_) | Release::All => None,
+        }
+    }
+}
+
 /// Everything that the engine wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {

@@ -157,6 +157,10 @@ impl Known {
         self.clients.len()
     }
 
+    pub(super) fn everything_changed(&mut self) {
+        self.changed = self.clients.keys().copied().collect();
+    }
+
     pub(super) fn take_changes(&mut self) -> Vec<(String, Option<String>)> {
         self.changed.sort_unstable();
         self.changed.dedup();

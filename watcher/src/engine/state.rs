@@ -27,9 +27,28 @@ impl Engine {
         }
     }
 
+    /// So many bans will come back.
+    pub fn expect_bans(&mut self, count: usize) {
+        self.bans.expect(count);
+    }
+
     /// A ban that was saved comes back: in force, or as the memory of a former one.
     pub fn restore_ban(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
         self.bans.restore(now, subject, lease);
+    }
+
+    /// Whoever saves has lost what he had: all of it is a change again.
+    pub fn everything_changed(&mut self) {
+        self.counters.everything_changed();
+        self.known.everything_changed();
+        self.questions.everything_changed();
+        self.book.everything_changed();
+        self.allowed_changes = self.exemptions.allowed().map(|(network, _)| *network).collect();
+    }
+
+    /// Every ban that is known, in force or remembered.
+    pub fn leases(&self) -> impl Iterator<Item = (&Subject, &Lease)> {
+        self.bans.leases()
     }
 
     /// Rows that changed since this was asked last; none for one that is gone.

@@ -16,6 +16,13 @@ impl ByteSet {
             HirKind::Class(Class::Bytes(bytes)) => {
                 bytes.iter().flat_map(|range| range.start()..=range.end()).for_each(|byte| set.add(byte));
             }
+            // `a|b` is read as a class of characters, also where nothing asks for any.
+            HirKind::Class(Class::Unicode(characters)) if characters.is_ascii() => {
+                let ranges = characters.iter().map(|range| (range.start(), range.end()));
+                for character in ranges.flat_map(|(start, end)| start..=end) {
+                    set.add(u8::try_from(character).ok()?);
+                }
+            }
             HirKind::Literal(literal) if literal.0.len() == 1 => {
                 literal.0.iter().for_each(|byte| set.add(*byte));
             }

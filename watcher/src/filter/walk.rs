@@ -14,8 +14,15 @@ const LOOKS_MAX: usize = 16;
 /// A pattern as steps.
 #[derive(Debug)]
 pub(super) struct Walk {
-    steps: Vec<Step>,
+    steps: Vec<Stage>,
     slots: usize,
+}
+
+/// A step, and the one behind it.
+#[derive(Debug)]
+struct Stage {
+    step: Step,
+    then: usize,
 }
 
 #[derive(Debug)]
@@ -27,12 +34,13 @@ enum Step {
     /// This text.
     Text(Box<[u8]>),
     /// Bytes of a class.
-    Run(Run),
+    Run(Box<Run>),
     /// A group begins or ends here.
     Save(usize),
     /// Any of these ways, the preferred one first.
     Split(Box<[Way]>),
-    Jump(usize),
+    /// Nothing; it stands where another step has yet to say what is behind it.
+    Pass,
     Done,
 }
 
@@ -137,6 +145,8 @@ impl Trail {
 
     /// The preferred way on; the others that a byte leaves open are kept for later.
     fn choose(&mut self, ways: &[Way], rest: &[u8], at: usize) -> Option<usize> {
+        // A loop comes here each time it goes round.
+        self.looks = self.looks.saturating_sub(1);
         let byte = rest.first();
         let mut open = ways.iter().filter(|way| way.first.may_be(byte) && begins(rest, &way.text));
         let preferred = open.next()?;
@@ -157,48 +167,32 @@ impl Walk {
         let (mut step, mut at) = (0, 0);
         loop {
             let rest = text.get(at..).unwrap_or_default();
-            match self.steps.get(step) {
-                Some(Step::Text(wanted)) if begins(rest, wanted) => {
-                    (step, at) = (step + 1, at + wanted.len());
-                    continue;
-                }
-                Some(Step::Run(run)) => {
+            let Some(Stage { step: here, then }) = self.steps.get(step) else { return Outcome::Left };
+            let on = match here {
+                Step::Text(wanted) => begins(rest, wanted).then_some((*then, at + wanted.len())),
+                Step::Run(run) => {
                     let length = run.class.length(rest.get(..run.max).unwrap_or(rest));
                     trail.looks = trail.looks.saturating_sub(length);
                     if let Some(slot) = run.group {
                         trail.keep(slot + 1);
                         trail.save(slot, at);
                     }
-                    if let Some(end) = run.end(step, at.saturating_add(run.min), at + length, text, trail) {
-                        (step, at) = (step + 1, end);
-                        continue;
-                    }
+                    let end = run.end(step, at.saturating_add(run.min), at + length, text, trail);
+                    end.map(|end| (*then, end))
                 }
-                Some(Step::Save(slot)) => {
+                Step::Save(slot) => {
                     trail.save(*slot, at);
-                    step += 1;
-                    continue;
+                    Some((*then, at))
                 }
-                Some(Step::Split(ways)) => {
-                    if let Some(to) = trail.choose(ways, rest, at) {
-                        step = to;
-                        continue;
-                    }
-                }
-                Some(Step::Jump(to)) => {
-                    step = *to;
-                    continue;
-                }
-                Some(Step::Begin) if at == 0 => {
-                    step += 1;
-                    continue;
-                }
-                Some(Step::End) if rest.is_empty() => {
-                    step += 1;
-                    continue;
-                }
-                Some(Step::Done) => return Outcome::Found,
-                Some(Step::Text(_) | Step::Begin | Step::End) | None => {}
+                Step::Split(ways) => trail.choose(ways, rest, at).map(|to| (to, at)),
+                Step::Pass => Some((*then, at)),
+                Step::Begin => (at == 0).then_some((*then, at)),
+                Step::End => rest.is_empty().then_some((*then, at)),
+                Step::Done => return Outcome::Found,
+            };
+            if let Some(on) = on {
+                (step, at) = on;
+                continue;
             }
             let Some(on) = self.back(text, trail) else {
                 return if trail.looks == 0 { Outcome::Left } else { Outcome::Not };
@@ -217,10 +211,10 @@ impl Walk {
             match trail.back.pop()? {
                 Back::To(step, at) => return Some((step, at)),
                 Back::Run(step, low, high) => {
-                    if let Some(Step::Run(run)) = self.steps.get(step)
+                    if let Some(Stage { step: Step::Run(run), then }) = self.steps.get(step)
                         && let Some(end) = run.end(step, low, high, text, trail)
                     {
-                        return Some((step + 1, end));
+                        return Some((*then, end));
                     }
                 }
                 Back::Slot(slot, before) => {
@@ -235,16 +229,30 @@ impl Walk {
 
 impl Run {
     /// The preferred end of the run between two places, both included, behind which the walk can go on.
+    #[inline]
     fn end(&self, step: usize, low: usize, high: usize, text: &[u8], trail: &mut Trail) -> Option<usize> {
         if low > high {
             return None;
         }
-        let end = match &self.next {
-            Next::Another => return Some(self.ended(high, trail)),
-            Next::End => return (high == text.len()).then(|| self.ended(high, trail)),
-            Next::Some(first) => self.before_some(first, low, high, text),
-            Next::Text(wanted) => self.before(wanted, low, high, text),
-        };
+        match &self.next {
+            Next::Another => Some(self.ended(high, trail)),
+            Next::End => (high == text.len()).then(|| self.ended(high, trail)),
+            Next::Text(wanted) => self.end_at(step, low, high, self.before(wanted, low, high, text), trail),
+            Next::Some(first) => {
+                self.end_at(step, low, high, self.before_some(first, low, high, text), trail)
+            }
+        }
+    }
+
+    /// Ends the run there, and keeps the places that are left for later.
+    fn end_at(
+        &self,
+        step: usize,
+        low: usize,
+        high: usize,
+        end: Option<usize>,
+        trail: &mut Trail,
+    ) -> Option<usize> {
         let Some(end) = end else {
             trail.looks = trail.looks.saturating_sub(high - low);
             return None;

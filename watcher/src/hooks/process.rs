@@ -1,6 +1,8 @@
 //! The process of the hooks: reads what happened, and delivers it.
 
 use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -15,6 +17,9 @@ use crate::hooks::outbox::{Outbox, WAITING_MAX};
 use crate::hooks::{Delivery, FromHooks, Hook, Outcome, ToHooks, deliver};
 use crate::run::confine::give_up_the_firewall;
 
+/// Set for who has begun again.
+const AGAIN: &str = "POSTERN_HOOKS_AGAIN";
+
 /// When the watcher ends, what waits is tried once more, for so long.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -28,6 +33,7 @@ pub fn run() -> anyhow::Result<()> {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     if let Err(error) = give_up_the_firewall() {
+        begin_again();
         tracing::warn!("the hooks keep the right to change the firewall: {error}");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -35,6 +41,15 @@ pub fn run() -> anyhow::Result<()> {
     // A blocked look-up of a name is not waited for.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Where the call that drops a capability is refused, as under our unit: a program that is run anew by another than root has
+/// the ambient ones alone, and these were given up already. Returns where that is no way, or was gone already.
+fn begin_again() {
+    let is_root = rustix::process::geteuid().is_root();
+    let (Ok(own), false, None) = (std::env::current_exe(), is_root, std::env::var_os(AGAIN)) else { return };
+    let error = Command::new(own).args(std::env::args_os().skip(1)).env(AGAIN, "1").exec();
+    tracing::warn!("the hooks cannot begin again without the right to change the firewall: {error}");
 }
 
 async fn serve() -> io::Result<()> {

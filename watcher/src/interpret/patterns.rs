@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use logline::Text;
+use logline::{Record, Text};
 
 use super::facts::Place;
 use super::sieve::{Sieve, Simple};
@@ -18,6 +18,9 @@ use crate::filter::{Captures, Filter, GroupFinder, Matcher, Pattern, Rule};
 /// So many programs' names are kept in mind. Whoever may send to syslog can make up names; they are then forgotten, and
 /// looked up again.
 const PROGRAMS_MAX: usize = 256;
+
+/// A name that is longer is nobody's, and is looked up each time.
+const PROGRAM_BYTES_MAX: usize = 64;
 
 /// The patterns of some filters.
 #[derive(Debug)]
@@ -35,15 +38,23 @@ pub(super) struct Patterns {
 pub(super) struct Search {
     /// The sieves by program; and the one for lines of which nobody knows who wrote them.
     programs: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
-    unnamed: Option<usize>,
+    unnamed: Option<Author>,
     recent: Recent,
     runs: Vec<Run>,
     groups: GroupFinder,
 }
 
+/// What is known of a program, for one thread.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Author {
+    run: usize,
+    /// Whether its lines are records of which the envelope took the first word for its name.
+    pub(super) writes_records: bool,
+}
+
 /// Programs that were looked up of late, each where its name's length and ends put it: a few write most of a log.
 #[derive(Debug)]
-struct Recent([Option<(Box<[u8]>, usize)>; RECENT]);
+struct Recent([Option<(Box<[u8]>, Author)>; RECENT]);
 
 const RECENT: usize = 64;
 
@@ -95,16 +106,10 @@ impl Patterns {
     }
 
     /// The patterns of this program's that the message has the shape of.
-    pub(super) fn find<'a>(
-        &'a self,
-        search: &mut Search,
-        program: Option<&[u8]>,
-        message: &'a [u8],
-    ) -> Shapes<'a> {
-        let run = self.run_of(search, program);
+    pub(super) fn find<'a>(&'a self, search: &mut Search, author: Author, message: &'a [u8]) -> Shapes<'a> {
         let Search { runs, groups, .. } = search;
         let mut shapes = Shapes::new();
-        let Some(Run { together, sieve }) = runs.get_mut(run) else { return shapes };
+        let Some(Run { together, sieve }) = runs.get_mut(author.run) else { return shapes };
         if together.patterns.is_empty() {
             return shapes;
         }
@@ -143,9 +148,9 @@ impl Patterns {
 
     /// Whether the message has the shape of any pattern, whoever wrote it.
     pub(super) fn knows(&self, search: &mut Search, message: &[u8]) -> bool {
-        let run = self.run_of(search, None);
+        let author = self.author(search, None);
         let Search { runs, groups, .. } = search;
-        let Some(Run { together, sieve }) = runs.get_mut(run) else { return false };
+        let Some(Run { together, sieve }) = runs.get_mut(author.run) else { return false };
         let mut left = sieve.left(&together.simple, message).iter();
         left.any(|left| {
             together.pattern(self, *left).is_some_and(|(_, pattern)| groups.fit(pattern, message))
@@ -160,22 +165,24 @@ impl Patterns {
         }
     }
 
-    /// Which of the thread's sieves is the one for this program.
-    fn run_of(&self, search: &mut Search, program: Option<&[u8]>) -> usize {
+    /// Who writes the lines of this program.
+    pub(super) fn author(&self, search: &mut Search, program: Option<&[u8]>) -> Author {
         let known = match program {
             Some(program) => search.recent.of(program),
             None => search.unnamed,
         };
         known.unwrap_or_else(|| {
-            let run = self.look_up(search, program);
+            let writes_records = program.is_some_and(Record::is_written_by);
+            let author = Author { run: self.look_up(search, program), writes_records };
             match program {
-                None => search.unnamed = Some(run),
-                Some(program) => search.recent.keep(program, run),
+                None => search.unnamed = Some(author),
+                Some(program) => search.recent.keep(program, author),
             }
-            run
+            author
         })
     }
 
+    /// Which of the thread's sieves is the one for this program.
     fn look_up(&self, search: &mut Search, program: Option<&[u8]>) -> usize {
         let known = program.and_then(|program| search.programs.get(program).copied());
         known.unwrap_or_else(|| {
@@ -185,7 +192,7 @@ impl Patterns {
                 search.runs.push(Run { together, sieve: Sieve::default() });
                 search.runs.len() - 1
             });
-            if let Some(program) = program {
+            if let Some(program) = program.filter(|program| program.len() <= PROGRAM_BYTES_MAX) {
                 if search.programs.len() >= PROGRAMS_MAX {
                     search.programs.clear();
                 }
@@ -225,14 +232,17 @@ impl Default for Recent {
 }
 
 impl Recent {
-    fn of(&self, program: &[u8]) -> Option<usize> {
-        let (name, run) = self.0.get(Recent::place(program))?.as_ref()?;
-        (**name == *program).then_some(*run)
+    fn of(&self, program: &[u8]) -> Option<Author> {
+        let (name, author) = self.0.get(Recent::place(program))?.as_ref()?;
+        (**name == *program).then_some(*author)
     }
 
-    fn keep(&mut self, program: &[u8], run: usize) {
+    fn keep(&mut self, program: &[u8], author: Author) {
+        if program.len() > PROGRAM_BYTES_MAX {
+            return;
+        }
         if let Some(place) = self.0.get_mut(Recent::place(program)) {
-            *place = Some((program.into(), run));
+            *place = Some((program.into(), author));
         }
     }
 
@@ -244,8 +254,8 @@ impl Recent {
 
 impl Together {
     /// One of these patterns by its number, and where it stands.
-    fn pattern<'p>(&self, patterns: &'p Patterns, number: u16) -> Option<(Place, &'p Pattern)> {
-        patterns.pattern(*self.patterns.get(usize::from(number))?)
+    fn pattern<'p>(&self, patterns: &'p Patterns, number: u32) -> Option<(Place, &'p Pattern)> {
+        patterns.pattern(*self.patterns.get(usize::try_from(number).ok()?)?)
     }
 }
 

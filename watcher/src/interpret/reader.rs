@@ -121,12 +121,14 @@ impl Reader {
     /// What a message says.
     pub(crate) fn say<'a>(&'a self, scratch: &mut Scratch, opened: &Opened<'a>) -> Said<'a> {
         let Opened { program, pid, message, .. } = *opened;
+        let author = self.patterns.author(&mut scratch.search, program);
         let named = |program| Record::parse_of(program, pid.map(SessionId), message);
-        match program.and_then(named).or_else(|| Record::parse(message)) {
+        let record = program.filter(|_| author.writes_records).and_then(named);
+        match record.or_else(|| Record::parse(message)) {
             Some(record) => self.say_stated(scratch, opened, record),
             None if self.is_doubled(scratch, opened) => Said::Doubled,
             None => {
-                let shapes = self.patterns.find(&mut scratch.search, program, message);
+                let shapes = self.patterns.find(&mut scratch.search, author, message);
                 if shapes.is_empty() { Said::Unknown } else { Said::Shape(shapes) }
             }
         }
@@ -143,7 +145,10 @@ impl Reader {
             return Said::Doubled;
         }
         let is_foreign = view.is_foreign();
-        let said = self.state(record, program, || self.patterns.find(&mut scratch.search, program, message));
+        let said = self.state(record, program, || {
+            let author = self.patterns.author(&mut scratch.search, program);
+            self.patterns.find(&mut scratch.search, author, message)
+        });
         let is_ruled = matches!(&said, Said::Fact(stated) if !stated.held.is_empty());
         if is_foreign && !is_ruled && self.is_doubled(scratch, opened) { Said::Doubled } else { said }
     }

@@ -13,8 +13,11 @@ use foldhash::fast::RandomState;
 
 pub(super) use shapes::Simple;
 
-/// So many states are kept; beyond, all are forgotten and made anew. With their rows they take 2 MiB at most.
+/// So many states are kept; beyond, all are forgotten and made anew. Their rows take 2 MiB at most.
 const NODES_MAX: usize = 2048;
+
+/// So many places are kept in them, each twice, which is 2 MiB more.
+const PLACES_MAX: usize = 1 << 18;
 
 /// So many different sets of patterns, for the same reason.
 const LEFT_MAX: usize = 4096;
@@ -27,10 +30,12 @@ pub(super) struct Sieve {
     /// For each state, where each class of bytes leads.
     rows: Vec<Entry>,
     nodes: Vec<Node>,
+    /// How many places the states have together.
+    places: usize,
     known: HashMap<Place, Entry, RandomState>,
     /// Sets of patterns, the first one first.
-    left: Vec<Box<[u16]>>,
-    left_known: HashMap<Box<[u16]>, Entry, RandomState>,
+    left: Vec<Box<[u32]>>,
+    left_known: HashMap<Box<[u32]>, Entry, RandomState>,
 }
 
 /// Where a byte leads: to the state whose row begins there, or, with the highest bit, to an end with that set of patterns;
@@ -42,7 +47,7 @@ const END: Entry = 1 << 31;
 
 /// Where so few are left, no more than [`PATIENCE`] bytes are read to tell them apart: to try them takes less time.
 const FEW: usize = 3;
-const PATIENCE: u32 = 40;
+const PATIENCE: u32 = 100;
 
 /// Where in the patterns a message may be, and how many more bytes are read for so few.
 type Place = (Box<[u32]>, u32);
@@ -56,7 +61,7 @@ struct Node {
 
 impl Sieve {
     /// The patterns that a message can have the shape of, the first one first.
-    pub(super) fn left<'s>(&'s mut self, simple: &Simple, message: &[u8]) -> &'s [u16] {
+    pub(super) fn left<'s>(&'s mut self, simple: &Simple, message: &[u8]) -> &'s [u32] {
         if self.start == UNKNOWN {
             self.begin(simple);
         }
@@ -75,7 +80,7 @@ impl Sieve {
         self.end(ended)
     }
 
-    fn end(&self, entry: Entry) -> &[u16] {
+    fn end(&self, entry: Entry) -> &[u32] {
         let left = usize::try_from(entry & !END).ok().and_then(|at| self.left.get(at));
         left.map(|left| &**left).unwrap_or_default()
     }
@@ -87,6 +92,7 @@ impl Sieve {
     fn begin(&mut self, simple: &Simple) {
         self.rows.clear();
         self.nodes.clear();
+        self.places = 0;
         self.known.clear();
         self.left.clear();
         self.left_known.clear();
@@ -101,7 +107,7 @@ impl Sieve {
     fn lead(&mut self, simple: &Simple, node: Entry, byte: u8) -> Entry {
         let Some(from) = self.node_at(simple, node) else { return END };
         let (places, patience) = (simple.after(&from.place.0, byte), from.place.1);
-        if self.nodes.len() >= NODES_MAX || self.left.len() >= LEFT_MAX {
+        if self.nodes.len() >= NODES_MAX || self.places >= PLACES_MAX || self.left.len() >= LEFT_MAX {
             self.begin(simple);
             return self.enter(simple, places, patience);
         }
@@ -125,13 +131,14 @@ impl Sieve {
         }
         let ended = self.ending(simple.ended(&place.0));
         let entry = Entry::try_from(self.rows.len()).unwrap_or(END);
+        self.places += place.0.len();
         self.known.insert(place.clone(), entry);
         self.nodes.push(Node { place, ended });
         self.rows.resize(self.rows.len() + simple.stride(), UNKNOWN);
         entry
     }
 
-    fn ending(&mut self, left: Vec<u16>) -> Entry {
+    fn ending(&mut self, left: Vec<u32>) -> Entry {
         if let Some(known) = self.left_known.get(left.as_slice()) {
             return *known;
         }

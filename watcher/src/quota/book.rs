@@ -123,6 +123,11 @@ impl Book {
         }
     }
 
+    pub(crate) fn everything_changed(&mut self) {
+        self.zones.iter_mut().for_each(|zone| zone.changed = true);
+        self.overlap.everything_changed();
+    }
+
     pub(crate) fn take_changes(&mut self) -> Vec<(String, Option<String>)> {
         let mut rows = Vec::new();
         for zone in &mut self.zones {

@@ -65,6 +65,10 @@ impl Overlap {
         });
     }
 
+    pub(super) fn everything_changed(&mut self) {
+        self.changed = self.clients.keys().copied().collect();
+    }
+
     /// Clients that changed since this was asked last, with their zones; none for one that had to go.
     pub(super) fn take_changes(&mut self) -> Vec<(u128, Option<u32>)> {
         let mut changed = std::mem::take(&mut self.changed);

@@ -100,6 +100,9 @@ pub struct ZoneView {
     pub avoided: Avoided,
     /// Why no listing of it counts, if so.
     pub off: Option<String>,
+    /// Queries by the hour of this period: when the hour began, Unix seconds, and how many.
+    #[serde(default)]
+    pub hours: Vec<(i64, u32)>,
 }
 
 impl Zone {
@@ -196,6 +199,7 @@ impl Zone {
             errors,
             avoided,
             off,
+            hours: self.hours_of(start),
         }
     }
 
@@ -237,6 +241,12 @@ impl Zone {
         let used = if start == self.tally.start { self.tally.used } else { 0 };
         let limit = if self.is_limited() { self.quota.limit } else { 0 };
         forecast(&self.tally.hours, Period { end, now: seconds(now), used, limit })
+    }
+
+    /// The hours since then in which something was asked.
+    fn hours_of(&self, start: i64) -> Vec<(i64, u32)> {
+        let since = start.div_euclid(HOUR_SECONDS);
+        self.tally.hours.range(since..).map(|(hour, count)| (hour * HOUR_SECONDS, *count)).collect()
     }
 
     fn start(&self, at: Timestamp) -> i64 {

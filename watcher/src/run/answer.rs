@@ -139,6 +139,7 @@ impl Daemon {
                 | Output::Zone(_) => {}
             }
         }
+        self.write_down(&out);
         self.act(out, now);
         answer
     }
@@ -182,12 +183,9 @@ impl Daemon {
         let told = |(subject, lease): (&Subject, &Lease)| {
             ((subject.clone(), lease.jail.clone()), BanView::of(subject, lease, &[], now))
         };
-        match release {
-            Release::Subject(subject) => {
-                let around = subject.network().map_or_else(|| vec![subject.clone()], Network::and_around);
-                self.watch.engine.bans_on(&around, now).into_iter().map(told).collect()
-            }
-            Release::Jail(_) | Release::All => self.watch.engine.bans(now).map(told).collect(),
+        match release.touches() {
+            Some(touched) => self.watch.engine.bans_on(&touched, now).into_iter().map(told).collect(),
+            None => self.watch.engine.bans(now).map(told).collect(),
         }
     }
 

@@ -59,6 +59,9 @@ pub(crate) fn give_up_the_firewall() -> std::io::Result<()> {
         remove_capability_from_bounding_set(CapabilitySet::NET_ADMIN)?;
     }
     clear_ambient_capability_set()?;
+    if !sets.permitted.contains(CapabilitySet::NET_ADMIN) {
+        return Ok(());
+    }
     for set in [&mut sets.effective, &mut sets.permitted, &mut sets.inheritable] {
         set.remove(CapabilitySet::NET_ADMIN);
     }
@@ -80,6 +83,11 @@ fn drop_capabilities() -> Result<(), String> {
         }
         let kept = has.permitted & wanted;
         clear_ambient_capability_set()?;
+        // A unit that gives no more than is needed leaves nothing to drop, and need not allow the call. What may be
+        // inherited is nothing then: no program that is run carries capabilities of its own.
+        if (has.effective, has.permitted) == (kept, kept) {
+            return Ok(());
+        }
         set_capabilities(
             None,
             CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() },

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use logline::Timestamp;
@@ -16,9 +16,10 @@ use crate::feed::{Arrival, Feed};
 use crate::interpret::Reading;
 use crate::jail::Mode;
 use crate::metrics::Metrics;
-use crate::news::{Item, Topic};
+use crate::news::{self, AT_ONCE_MAX, Item, Topic};
 use crate::pace::Pace;
 use crate::quota::Notice;
+use crate::run::alive::Alive;
 use crate::run::clock;
 use crate::run::desk::Desk;
 use crate::run::enforcer::Enforcer;
@@ -35,6 +36,9 @@ const READ_BYTES: usize = 4 << 20;
 
 /// The addresses of this machine, and who is logged in to it, are looked up again so often.
 const OWN_ADDRESSES: Duration = Duration::from_secs(60);
+
+/// A ban by hand waits so long for the disk, and the log with it.
+const WRITTEN_IN: Duration = Duration::from_millis(50);
 
 /// A log that could not be read is tried again so often.
 const READ_AGAIN: Duration = Duration::from_secs(1);
@@ -61,6 +65,8 @@ pub(super) struct Daemon {
     pub(super) read_again: Option<Instant>,
     /// How often lines may wake the loop.
     pub(super) pace: Pace,
+    /// Who is told that the loop is alive.
+    pub(super) alive: Alive,
 }
 
 impl Daemon {
@@ -72,6 +78,7 @@ impl Daemon {
         let mut more = true;
         let mut addresses_due = Instant::now() + OWN_ADDRESSES;
         while !signals.stop() {
+            self.alive.beat(Instant::now());
             if !more {
                 self.wait(signals, addresses_due)?;
             }
@@ -145,7 +152,14 @@ impl Daemon {
     fn due(&self, now: Instant, addresses_due: Instant) -> Instant {
         let end = self.watch.engine.next_end().map(|end| now + end.since(clock()));
         let look_at = Some(self.sources.look_at);
-        let deadlines = [end, look_at, self.saver.due_at(), self.enforcer.retry_at(), self.read_again];
+        let deadlines = [
+            end,
+            look_at,
+            self.alive.due_at(),
+            self.saver.due_at(),
+            self.enforcer.retry_at(),
+            self.read_again,
+        ];
         let feeds = self.sources.feeds.values().filter_map(Feed::due);
         deadlines.into_iter().flatten().chain(feeds).min().map_or(addresses_due, |due| due.min(addresses_due))
     }
@@ -287,6 +301,17 @@ impl Daemon {
         act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, None);
     }
 
+    /// What a person ordered stands in no log: it is written before it is done, so that a kill in between leaves no ban
+    /// in the kernel that nobody knows of.
+    pub(super) fn write_down(&mut self, ordered: &[Output]) {
+        self.saver.note(ordered.to_vec());
+        self.save();
+        let (done, written) = sync_channel(1);
+        self.saver.flush(done);
+        // A disk that is slower than that holds up nothing.
+        let _ = written.recv_timeout(WRITTEN_IN);
+    }
+
     pub(super) fn save(&mut self) {
         let sources = (0..).zip(&self.config.sources);
         let cursors =
@@ -340,9 +365,12 @@ fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Opt
             }
         }
     }
-    for output in out.iter() {
-        metrics.bans.note(output);
-        tell(output);
+    out.iter().for_each(|output| metrics.bans.note(output));
+    if out.len() <= AT_ONCE_MAX {
+        out.iter().for_each(tell);
+    } else {
+        // A file of a hundred thousand addresses is one line in the log, and not a second's work.
+        news::of_outputs(out, now).iter().for_each(|item| tracing::info!("{}", item.news.text));
     }
     desk.outputs(out, now);
     saver.note(std::mem::take(out));

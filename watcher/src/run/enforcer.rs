@@ -154,8 +154,8 @@ impl Enforcer {
         }
         let mut repair = Repair::default();
         if damaged {
-            for (network, ports, _) in engine.enforced(now).iter().take(DRIFT_LOOKS_MAX) {
-                let held = self.firewall.holds(network.net(), ports);
+            for (network, ports, _) in engine.enforced(now).take(DRIFT_LOOKS_MAX) {
+                let held = self.firewall.holds(network.net(), &ports);
                 repair.missing += usize::from(held.is_ok_and(|held| !held));
             }
         }
@@ -170,7 +170,7 @@ impl Enforcer {
     }
 
     fn restore(&mut self, engine: &Engine, now: Timestamp) {
-        let leases = engine.enforced(now).into_iter().map(|(network, ports, until)| Lease {
+        let leases = engine.enforced(now).map(|(network, ports, until)| Lease {
             network: network.net(),
             ports,
             remaining: until.since(now),

@@ -45,6 +45,7 @@ impl Daemon {
             ("database", self.config.database != config.database),
             ("socket", self.config.socket != config.socket),
             ("listen", self.config.listen != config.listen),
+            ("page", self.config.page_token != config.page_token),
             ("hook", !self.desk.hooks.configure(&config.hooks)),
         ];
         let fixed: Vec<&str> =

@@ -1,11 +1,16 @@
 //! Gathers what is to be remembered and hands it to the store, in one transaction with the cursors.
 
+use std::collections::HashSet;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
+use logline::Timestamp;
+
 use crate::config::{Origin, Source};
-use crate::engine::Output;
+use crate::engine::{Ban, Lease, Output};
+use crate::jail::JailName;
 use crate::store::{BanChange, Batch, Position, SEED, Store};
+use crate::subject::Subject;
 use crate::watch::Watch;
 
 /// So long what happened is gathered before it is written, where there is a ban in it or a source that cannot be read
@@ -20,6 +25,7 @@ const GATHER_TIMES: u32 = 20;
 
 pub(super) struct Saver {
     store: Store,
+    seed: u64,
     pending: Batch,
     due: Option<Instant>,
     gather: Duration,
@@ -27,9 +33,8 @@ pub(super) struct Saver {
 
 impl Saver {
     pub(super) fn new(store: Store, seed: u64) -> Self {
-        let state = vec![(SEED.to_owned(), Some(seed.to_string()))];
-        let pending = Batch { state, ..Batch::default() };
-        Saver { store, pending, due: None, gather: GATHER_MIN }
+        let pending = Batch { state: vec![seed_row(seed)], ..Batch::default() };
+        Saver { store, seed, pending, due: None, gather: GATHER_MIN }
     }
 
     /// Something happened that is to be remembered.
@@ -65,7 +70,7 @@ impl Saver {
     }
 
     pub(super) fn is_due(&self) -> bool {
-        self.due.is_some_and(|due| due <= Instant::now())
+        self.due.is_some_and(|due| due <= Instant::now()) || self.store.wants_all()
     }
 
     /// Hands everything over. Where the disk does not keep up, it is kept and goes with the next.
@@ -76,6 +81,9 @@ impl Saver {
         sources: &[Source],
     ) {
         let began = Instant::now();
+        if self.store.take_wants_all() {
+            self.tell_all(watch);
+        }
         let mut batch = std::mem::take(&mut self.pending);
         batch.counters.extend(watch.engine.take_counter_changes());
         batch.state.extend(watch.engine.take_state_changes());
@@ -102,6 +110,24 @@ impl Saver {
         }
     }
 
+    /// The database is a new one, or could not be written for long: it gets all that is known.
+    fn tell_all(&mut self, watch: &mut Watch) {
+        tracing::info!("the database can be written again, and gets all that is known");
+        let made = |(subject, lease): (&Subject, &Lease)| {
+            BanChange::Made(Ban { subject: subject.clone(), lease: lease.clone(), evidence: Vec::new() })
+        };
+        let bans = std::mem::take(&mut self.pending.bans);
+        let known: HashSet<(Subject, JailName, Timestamp)> = bans.iter().filter_map(identity).collect();
+        // A ban that was just made comes with its lines.
+        let rest = watch.engine.leases().map(made);
+        self.pending.bans =
+            rest.filter(|ban| identity(ban).is_none_or(|ban| !known.contains(&ban))).collect();
+        self.pending.bans.extend(bans);
+        self.pending.state.push(seed_row(self.seed));
+        watch.engine.everything_changed();
+        watch.interpreters.iter_mut().for_each(|interpreter| interpreter.connections.everything_changed());
+    }
+
     /// Asks the store to answer when all that was handed over is written.
     pub(super) fn flush(&self, done: SyncSender<()>) {
         self.store.flush(done);
@@ -109,6 +135,19 @@ impl Saver {
 
     pub(super) fn failures(&self) -> u64 {
         self.store.failures()
+    }
+}
+
+fn seed_row(seed: u64) -> (String, Option<String>) {
+    (SEED.to_owned(), Some(seed.to_string()))
+}
+
+fn identity(change: &BanChange) -> Option<(Subject, JailName, Timestamp)> {
+    match change {
+        BanChange::Made(Ban { subject, lease, .. }) => {
+            Some((subject.clone(), lease.jail.clone(), lease.from))
+        }
+        BanChange::Ended { .. } => None,
     }
 }
 

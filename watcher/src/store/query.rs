@@ -2,14 +2,17 @@
 
 mod record;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use logline::{SessionId, Timestamp};
 use rusqlite::{Connection, OpenFlags, Row, params};
 use serde::de::DeserializeOwned;
 
-use crate::engine::{End, Evidence, Lease, MEMORY};
-use crate::store::{Saved, StoreError};
+use crate::connections::Session;
+use crate::engine::{CounterKey, CounterRow, End, Evidence, Lease, MEMORY};
+use crate::jail::{JailName, Mode, Ports};
+use crate::store::{Position, Saved, StoreError};
 use crate::subject::Subject;
 
 pub use record::RecordFilter;
@@ -82,33 +85,99 @@ impl Reader {
     }
 }
 
+/// All that was saved.
 pub(super) fn saved(connection: &Connection) -> rusqlite::Result<Saved> {
-    let mut saved = Saved::default();
-    let now = Timestamp::from(std::time::SystemTime::now());
-    let mut bans = connection.prepare(
-        "SELECT subject, jail, mode, start, until, before, ports, reason FROM ban
-         WHERE (ended IS NULL OR why = '\"expired\"') AND until > ?1 ORDER BY id",
-    )?;
-    for row in bans.query_map([(now - MEMORY).nanos()], ban)? {
-        saved.bans.push(row?);
+    let mut terms = Terms::default();
+    Ok(Saved {
+        bans: without_lifted(rows(connection, &bans(), |row| Ok((terms.ban(row)?, row.get(8)?)))?),
+        counters: rows(connection, COUNTERS, counter)?,
+        state: rows(connection, STATE, state)?,
+        sessions: rows(connection, SESSIONS, session)?,
+        cursors: rows(connection, CURSORS, cursor)?,
+    })
+}
+
+/// What can be read of a damaged file: of each table the rows before the first that cannot be had, without those that
+/// make no sense.
+pub(super) fn salvaged(connection: &Connection) -> Saved {
+    fn readable<T>(
+        connection: &Connection,
+        sql: &str,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Vec<T> {
+        let mut found = Vec::new();
+        let Ok(mut statement) = connection.prepare(sql) else { return found };
+        let Ok(mut rows) = statement.query([]) else { return found };
+        while let Ok(Some(row)) = rows.next() {
+            found.extend(read(row));
+        }
+        found
     }
-    let mut counters = connection.prepare("SELECT key, hits FROM counter")?;
-    for row in counters.query_map([], |row| Ok((json(row, 0)?, json(row, 1)?)))? {
-        saved.counters.push(row?);
+    let mut terms = Terms::default();
+    Saved {
+        bans: without_lifted(readable(connection, &bans(), |row| Ok((terms.ban(row)?, row.get(8)?)))),
+        counters: readable(connection, COUNTERS, counter),
+        state: readable(connection, STATE, state),
+        sessions: readable(connection, SESSIONS, session),
+        cursors: readable(connection, CURSORS, cursor),
     }
-    let mut state = connection.prepare("SELECT key, value FROM state")?;
-    for row in state.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))? {
-        saved.state.push(row?);
+}
+
+/// What is left of the bans when those that were lifted are gone, and with each what it had taken the place of: the
+/// engine forgot that too.
+fn without_lifted(rows: Vec<((Subject, Lease), bool)>) -> Vec<(Subject, Lease)> {
+    let mut lifted: HashMap<(Subject, JailName), usize> = HashMap::new();
+    for (n, ((subject, lease), is_lifted)) in rows.iter().enumerate() {
+        if *is_lifted {
+            lifted.insert((subject.clone(), lease.jail.clone()), n);
+        }
     }
-    let mut sessions = connection.prepare("SELECT source, pid, session FROM session")?;
-    for row in sessions.query_map([], |row| Ok((row.get(0)?, SessionId(row.get(1)?), json(row, 2)?)))? {
-        saved.sessions.push(row?);
-    }
-    let mut cursors = connection.prepare("SELECT source, position FROM cursor ORDER BY source, n")?;
-    for row in cursors.query_map([], |row| Ok((row.get(0)?, json(row, 1)?)))? {
-        saved.cursors.push(row?);
-    }
-    Ok(saved)
+    let stays = |n: usize, (subject, lease): &(Subject, Lease)| {
+        lifted.is_empty()
+            || lifted.get(&(subject.clone(), lease.jail.clone())).is_none_or(|lifted| *lifted < n)
+    };
+    let rows = rows.into_iter().enumerate();
+    rows.filter(|(n, (ban, _))| stays(*n, ban)).map(|(_, (ban, _))| ban).collect()
+}
+
+/// Bans in force, former ones that make a later one longer, and, marked, those that were lifted.
+fn bans() -> String {
+    let since = Timestamp::from(std::time::SystemTime::now()) - MEMORY;
+    format!(
+        "SELECT subject, jail, mode, start, until, before, ports, reason,
+                coalesce(why <> '\"expired\"', 0)
+         FROM ban WHERE +until > {} ORDER BY id",
+        since.nanos()
+    )
+}
+
+const COUNTERS: &str = "SELECT key, hits FROM counter";
+const STATE: &str = "SELECT key, value FROM state";
+const SESSIONS: &str = "SELECT source, pid, session FROM session";
+const CURSORS: &str = "SELECT source, position FROM cursor ORDER BY source, n";
+
+fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare(sql)?.query_map([], |row| read(row))?.collect()
+}
+
+fn counter(row: &Row<'_>) -> rusqlite::Result<(CounterKey, CounterRow)> {
+    Ok((json(row, 0)?, json(row, 1)?))
+}
+
+fn state(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+fn session(row: &Row<'_>) -> rusqlite::Result<(String, SessionId, Session)> {
+    Ok((row.get(0)?, SessionId(row.get(1)?), json(row, 2)?))
+}
+
+fn cursor(row: &Row<'_>) -> rusqlite::Result<(String, Position)> {
+    Ok((row.get(0)?, json(row, 1)?))
 }
 
 /// A ban without its evidence, and its number.
@@ -120,24 +189,57 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<(StoredBan, i64)> {
 }
 
 fn ban(row: &Row<'_>) -> rusqlite::Result<(Subject, Lease)> {
-    let subject: String = row.get(0)?;
-    let subject = subject.parse().map_err(|error: String| malformed(0, error.into()))?;
-    let jail: String = row.get(1)?;
-    let lease = Lease {
-        jail: jail.into(),
-        mode: json(row, 2)?,
-        from: Timestamp::from_nanos(row.get(3)?),
-        until: Timestamp::from_nanos(row.get(4)?),
-        before: row.get(5)?,
-        ports: json(row, 6)?,
-        reason: row.get(7)?,
-    };
-    Ok((subject, lease))
+    Terms::default().ban(row)
+}
+
+/// What the rows of many bans have in common: it is read once, as long as it stays the same.
+#[derive(Default)]
+struct Terms {
+    known: Option<Known>,
+}
+
+/// Jail, mode and ports as they stand in a row, and what they mean.
+struct Known {
+    text: [String; 3],
+    jail: JailName,
+    mode: Mode,
+    ports: Ports,
+}
+
+impl Terms {
+    fn ban(&mut self, row: &Row<'_>) -> rusqlite::Result<(Subject, Lease)> {
+        let subject: Subject = text(row, 0)?.parse().map_err(|error: String| malformed(0, error.into()))?;
+        let stands = [text(row, 1)?, text(row, 2)?, text(row, 6)?];
+        let known = match self.known.take().filter(|known| known.text == stands) {
+            Some(known) => known,
+            None => Known {
+                text: stands.map(str::to_owned),
+                jail: stands[0].into(),
+                mode: json(row, 2)?,
+                ports: json(row, 6)?,
+            },
+        };
+        let lease = Lease {
+            jail: known.jail.clone(),
+            mode: known.mode,
+            from: Timestamp::from_nanos(row.get(3)?),
+            until: Timestamp::from_nanos(row.get(4)?),
+            before: row.get(5)?,
+            ports: known.ports.clone(),
+            reason: row.get(7)?,
+        };
+        self.known = Some(known);
+        Ok((subject, lease))
+    }
+}
+
+/// A text, where it stands.
+fn text<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r str> {
+    row.get_ref(column)?.as_str().map_err(|error| malformed(column, error.into()))
 }
 
 fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
-    let text: String = row.get(column)?;
-    serde_json::from_str(&text).map_err(|error| malformed(column, error.into()))
+    serde_json::from_str(text(row, column)?).map_err(|error| malformed(column, error.into()))
 }
 
 fn malformed(column: usize, error: Box<dyn std::error::Error + Send + Sync>) -> rusqlite::Error {

@@ -120,6 +120,28 @@ fn a_lifted_ban_does_not_come_back_and_an_ended_one_is_remembered() {
 }
 
 #[test]
+fn what_a_lifted_ban_had_taken_the_place_of_does_not_come_back_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("watcher.db");
+    let from = now();
+    let bans = ["192.0.2.7", "192.0.2.8"].into_iter().flat_map(|subject| {
+        let subjects = [made(subject, from, 3 * HOUR), made(subject, from + HOUR / 60, 2 * HOUR)];
+        let lifted = BanChange::Ended {
+            subject: subject.parse().unwrap(),
+            jail: "j".into(),
+            why: End::Lifted,
+            at: from + HOUR / 30,
+        };
+        subjects.into_iter().chain([lifted])
+    });
+    let again = made("192.0.2.8", from + HOUR / 20, HOUR);
+    write(&path, Batch { bans: bans.chain([again]).collect(), ..Batch::default() });
+    let (_store, saved) = Store::open(&path).unwrap();
+    let found: Vec<_> = saved.bans.iter().map(|(subject, lease)| (subject.to_string(), lease.from)).collect();
+    assert_eq!(found, [("192.0.2.8".to_owned(), from + HOUR / 20)]);
+}
+
+#[test]
 fn flushing_answers_after_what_came_before() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("watcher.db");
@@ -158,4 +180,66 @@ fn a_ban_that_ended_long_ago_is_removed_with_its_evidence() {
         connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
     };
     assert_eq!((count("ban"), count("evidence")), (1, 1));
+}
+
+/// A database with so many bans, after `damage` was done to its bytes; what is saved of it, and whether all is wanted.
+#[track_caller]
+fn check_damage(bans: usize, damage: impl Fn(&mut Vec<u8>)) -> (Saved, bool) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("watcher.db");
+    let made = |n: usize| made(&format!("198.18.{}.{}", n / 256, n % 256), now(), HOUR);
+    write(&path, Batch { bans: (0..bans).map(made).collect(), ..Batch::default() });
+    let mut bytes = std::fs::read(&path).unwrap();
+    damage(&mut bytes);
+    std::fs::write(&path, bytes).unwrap();
+    let (store, saved) = Store::open(&path).unwrap();
+    let (done, begun) = sync_channel(1);
+    store.flush(done);
+    begun.recv().unwrap();
+    let wants_all = store.wants_all();
+    assert_eq!(directory.path().join("watcher.db.damaged").exists(), wants_all);
+    // It can be used again, and what it is given comes back.
+    store
+        .write(Batch { bans: vec![BanChange::Made(ban("192.0.2.7", now(), HOUR))], ..Batch::default() })
+        .unwrap();
+    drop(store);
+    let (_store, again) = Store::open(&path).unwrap();
+    assert!(again.bans.iter().any(|(subject, _)| subject.to_string() == "192.0.2.7"));
+    (saved, wants_all)
+}
+
+#[test]
+fn a_file_that_is_no_database_is_moved_aside_and_all_is_wanted_again() {
+    let (saved, wants_all) = check_damage(10, |bytes| bytes.fill(0x5a));
+    assert!(saved.is_empty() && wants_all);
+    let (saved, wants_all) = check_damage(10, |_| ());
+    assert_eq!((saved.bans.len(), wants_all), (10, false));
+}
+
+#[test]
+fn of_a_damaged_file_what_can_be_read_comes_back() {
+    let (saved, wants_all) = check_damage(2000, |bytes| {
+        let half = bytes.len() / 2;
+        bytes[half..].fill(0x5a);
+    });
+    assert!(wants_all && !saved.bans.is_empty() && saved.bans.len() < 2000, "{}", saved.bans.len());
+}
+
+#[test]
+fn one_row_that_makes_no_sense_costs_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("watcher.db");
+    write(
+        &path,
+        Batch {
+            bans: vec![made("192.0.2.7", now(), HOUR), made("192.0.2.8", now(), HOUR)],
+            ..Batch::default()
+        },
+    );
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute("UPDATE ban SET mode = 'nonsense' WHERE subject = '192.0.2.7'", []).unwrap();
+    drop(connection);
+    let (_store, saved) = Store::open(&path).unwrap();
+    let subjects: Vec<String> = saved.bans.iter().map(|(subject, _)| subject.to_string()).collect();
+    assert_eq!(subjects, ["192.0.2.8"]);
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -12,7 +12,8 @@ use logline::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 
 use crate::engine::{Ban, MEMORY};
-use crate::store::{BanChange, Batch, Saved, StoreError, query, schema};
+use crate::store::file::{self, Opened};
+use crate::store::{BanChange, Batch, Saved, StoreError};
 
 /// So many batches may wait for a slow disk; then whoever brings the next one keeps it and adds to it.
 const WAITING_MAX: usize = 64;
@@ -46,31 +47,32 @@ pub struct Store {
     failures: Arc<AtomicU64>,
     /// How long the last batch took to write, in microseconds.
     took: Arc<AtomicU64>,
+    wants_all: Arc<AtomicBool>,
     path: PathBuf,
 }
 
 impl Store {
-    /// Opens the database, making it where it is absent, and gives what was saved in it.
+    /// Opens the database, making it where it is absent, and gives what was saved in it. A damaged one is moved aside,
+    /// and what can be read of it is given; where the disk is full, it is opened later.
     ///
     /// # Errors
-    /// The database cannot be used.
+    /// The database can never be used: it is a newer version's, or stands where it may not be written.
     pub fn open(path: &Path) -> Result<(Store, Saved), StoreError> {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)
                 .map_err(|source| StoreError::Directory { path: path.to_owned(), source })?;
         }
-        let failed = |source| StoreError::Database { path: path.to_owned(), source };
-        let mut connection = Connection::open(path).map_err(failed)?;
-        if let Err(found) = schema::prepare(&mut connection).map_err(failed)? {
-            return Err(StoreError::Newer { path: path.to_owned(), found, known: schema::LAYOUT });
-        }
-        let saved = query::saved(&connection).map_err(failed)?;
+        let Opened { connection, saved, renewed } = file::open(path)?;
         let (orders, received) = sync_channel(WAITING_MAX);
         let failures = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&failures);
         let took = Arc::new(AtomicU64::new(0));
+        let wants_all = Arc::new(AtomicBool::new(false));
         let worker = Worker {
+            path: path.to_owned(),
             connection,
+            is_incomplete: renewed,
+            wants_all: Arc::clone(&wants_all),
             refused: VecDeque::new(),
             failures: counted,
             took: Arc::clone(&took),
@@ -78,7 +80,7 @@ impl Store {
         };
         let work = move || worker.run(&received);
         let thread = std::thread::Builder::new().name("store".into()).spawn(work).ok();
-        Ok((Store { orders: Some(orders), thread, failures, took, path: path.to_owned() }, saved))
+        Ok((Store { orders: Some(orders), thread, failures, took, wants_all, path: path.to_owned() }, saved))
     }
 
     /// Hands a batch over. Gives it back where the disk does not keep up: the next one is then to hold both.
@@ -99,8 +101,8 @@ impl Store {
     /// Asks for an answer when all that was handed over is written.
     pub fn flush(&self, done: SyncSender<()>) {
         if let Some(orders) = &self.orders {
-            // The thread only ends with this value, and answers late rather than never.
-            let _ = orders.send(Order::Flush(done));
+            // Behind so many batches nobody should wait; who asked sees that there will be no answer.
+            let _ = orders.try_send(Order::Flush(done));
         }
     }
 
@@ -112,6 +114,16 @@ impl Store {
     /// How long the last batch took to write.
     pub fn last_write(&self) -> Duration {
         Duration::from_micros(self.took.load(Ordering::Relaxed))
+    }
+
+    /// Whether the database lacks what it was given: the next batch is to hold everything.
+    pub fn wants_all(&self) -> bool {
+        self.wants_all.load(Ordering::Acquire)
+    }
+
+    /// The same, and from now on it holds all that is written.
+    pub fn take_wants_all(&self) -> bool {
+        self.wants_all.swap(false, Ordering::AcqRel)
     }
 
     /// The database file.
@@ -131,7 +143,12 @@ impl Drop for Store {
 }
 
 struct Worker {
-    connection: Connection,
+    path: PathBuf,
+    /// None while the file cannot be opened.
+    connection: Option<Connection>,
+    /// Whether something that was to be in the file is not: it is asked for once the file is there.
+    is_incomplete: bool,
+    wants_all: Arc<AtomicBool>,
     refused: VecDeque<Batch>,
     failures: Arc<AtomicU64>,
     took: Arc<AtomicU64>,
@@ -141,6 +158,7 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, orders: &Receiver<Order>) {
+        self.ask_for_all();
         loop {
             let order = if self.refused.is_empty() {
                 orders.recv().map_err(|_| true)
@@ -174,25 +192,51 @@ impl Worker {
     fn write_all(&mut self) {
         while let Some(batch) = self.refused.front() {
             let began = Instant::now();
-            let written = write(&mut self.connection, batch);
+            let written = match &mut self.connection {
+                Some(connection) => write(connection, batch),
+                None => file::connect(&self.path)
+                    .unwrap_or_else(|newer| Err(never(&newer)))
+                    .and_then(|new| write(self.connection.insert(new), batch)),
+            };
             let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.took.store(took, Ordering::Relaxed);
-            if let Err(error) = written {
-                if self.failures.fetch_add(1, Ordering::Relaxed).is_multiple_of(60) {
-                    tracing::error!(
-                        "the database refuses what is to be saved; bans go on in memory: {error}"
-                    );
-                }
-                if self.refused.len() > REFUSED_MAX {
-                    self.refused.pop_front();
-                }
-                return;
+            match written {
+                Ok(()) => drop(self.refused.pop_front()),
+                Err(error) => return self.refuse(&error),
             }
-            self.refused.pop_front();
         }
+        self.ask_for_all();
+        self.purge();
+    }
+
+    /// What was to be written is tried again, or given up.
+    fn refuse(&mut self, error: &rusqlite::Error) {
+        let before = self.failures.fetch_add(1, Ordering::Relaxed);
+        if file::is_damage(error) {
+            self.connection = None;
+            self.is_incomplete = true;
+            // Where it cannot be moved, it is tried again as it is.
+            file::move_aside(&self.path, error);
+        } else if before.is_multiple_of(60) {
+            tracing::error!("the database refuses what is to be saved; bans go on in memory: {error}");
+        }
+        if self.refused.len() > REFUSED_MAX {
+            self.refused.pop_front();
+            self.is_incomplete = true;
+        }
+    }
+
+    fn ask_for_all(&mut self) {
+        if self.connection.is_some() && std::mem::take(&mut self.is_incomplete) {
+            self.wants_all.store(true, Ordering::Release);
+        }
+    }
+
+    fn purge(&mut self) {
+        let Some(connection) = &mut self.connection else { return };
         if self.purged.is_none_or(|purged| purged.elapsed() > PURGE_EVERY) {
             let now = Timestamp::from(SystemTime::now());
-            match purge(&mut self.connection, now - KEPT) {
+            match purge(connection, now - KEPT) {
                 // There may be more: they go with the next batch.
                 Ok(gone) if gone == PURGED_AT_ONCE as usize => {}
                 Ok(_) => self.purged = Some(Instant::now()),
@@ -203,6 +247,12 @@ impl Worker {
             }
         }
     }
+}
+
+/// A newer version has taken the file over while we ran.
+fn never(newer: &StoreError) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
+    rusqlite::Error::SqliteFailure(code, Some(newer.to_string()))
 }
 
 /// Removes bans that ended before then, with their evidence; how many.

@@ -3,7 +3,7 @@
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Hir, HirKind, Look};
 
-use super::{ByteSet, Class, First, Next, Run, Step, Walk, Way};
+use super::{ByteSet, Class, First, Next, Run, Stage, Step, Walk, Way};
 
 /// A pattern that needs more steps than this is not walked.
 const STEPS_MAX: usize = 2048;
@@ -18,6 +18,7 @@ impl Walk {
         let mut walk = Walk { steps: Vec::new(), slots: 0 };
         walk.add(&hir)?;
         walk.push(Step::Done)?;
+        walk.pass_over();
         for at in 0..walk.steps.len() {
             walk.look_ahead(at);
         }
@@ -25,8 +26,40 @@ impl Walk {
     }
 
     fn push(&mut self, step: Step) -> Option<usize> {
-        self.steps.push(step);
+        self.steps.push(Stage { step, then: self.steps.len() + 1 });
         (self.steps.len() <= STEPS_MAX).then_some(self.steps.len() - 1)
+    }
+
+    fn step(&self, at: usize) -> Option<&Step> {
+        self.steps.get(at).map(|stage| &stage.step)
+    }
+
+    fn put(&mut self, at: usize, step: Step) -> Option<()> {
+        self.steps.get_mut(at)?.step = step;
+        Some(())
+    }
+
+    /// Lets each step lead to one at which there is something to do.
+    fn pass_over(&mut self) {
+        for at in 0..self.steps.len() {
+            let end = |mut to: usize| {
+                while let Some(Stage { step: Step::Pass, then }) = self.steps.get(to) {
+                    to = *then;
+                }
+                to
+            };
+            let then = self.steps.get(at).map(|stage| end(stage.then));
+            let ways = match self.step(at) {
+                Some(Step::Split(ways)) => Some(ways.iter().map(|way| end(way.to)).collect::<Vec<_>>()),
+                _ => None,
+            };
+            if let (Some(stage), Some(then)) = (self.steps.get_mut(at), then) {
+                stage.then = then;
+            }
+            if let Some(ways) = ways {
+                self.put(at, split_between(&ways));
+            }
+        }
     }
 
     fn add(&mut self, hir: &Hir) -> Option<()> {
@@ -61,21 +94,21 @@ impl Walk {
     }
 
     fn run(&mut self, run: Run) -> Option<()> {
-        self.push(Step::Run(run))?;
+        self.push(Step::Run(Box::new(run)))?;
         Some(())
     }
 
     fn either(&mut self, subs: &[Hir]) -> Option<()> {
-        let split = self.push(Step::Jump(0))?;
+        let split = self.push(Step::Pass)?;
         let (mut ways, mut ends) = (Vec::new(), Vec::new());
         for sub in subs {
             ways.push(self.steps.len());
             self.add(sub)?;
-            ends.push(self.push(Step::Jump(0))?);
+            ends.push(self.push(Step::Pass)?);
         }
         let out = self.steps.len();
-        *self.steps.get_mut(split)? = split_between(&ways);
-        ends.into_iter().try_for_each(|end| self.steps.get_mut(end).map(|step| *step = Step::Jump(out)))
+        self.put(split, split_between(&ways))?;
+        ends.into_iter().try_for_each(|end| self.steps.get_mut(end).map(|stage| stage.then = out))
     }
 
     fn again(&mut self, sub: &Hir, min: usize, max: Option<usize>, greedy: bool) -> Option<()> {
@@ -89,44 +122,43 @@ impl Walk {
         let way =
             |inside, outside| split_between(&if greedy { [inside, outside] } else { [outside, inside] });
         let Some(max) = max else {
-            let split = self.push(Step::Jump(0))?;
+            let split = self.push(Step::Pass)?;
             self.add(sub)?;
-            self.push(Step::Jump(split))?;
-            *self.steps.get_mut(split)? = way(split + 1, self.steps.len());
-            return Some(());
+            let last = self.push(Step::Pass)?;
+            self.steps.get_mut(last)?.then = split;
+            return self.put(split, way(split + 1, self.steps.len()));
         };
         let mut splits = Vec::new();
         for _ in min..max {
-            splits.push(self.push(Step::Jump(0))?);
+            splits.push(self.push(Step::Pass)?);
             self.add(sub)?;
         }
         let out = self.steps.len();
-        splits.into_iter().try_for_each(|at| self.steps.get_mut(at).map(|step| *step = way(at + 1, out)))
+        splits.into_iter().try_for_each(|at| self.put(at, way(at + 1, out)))
     }
 
     /// Notes at a step what can follow it.
     fn look_ahead(&mut self, at: usize) {
-        match self.steps.get(at) {
-            Some(Step::Run(run)) => {
-                let (class, follows) = (run.class.bytes(), self.first(at + 1));
+        let Some(Stage { step, then }) = self.steps.get(at) else { return };
+        match step {
+            Step::Run(run) => {
+                let (class, follows) = (run.class.bytes(), self.first(*then));
                 let next =
-                    if class.meets(&follows.bytes) { self.next(at + 1, follows) } else { Next::Another };
-                if let Some(Step::Run(run)) = self.steps.get_mut(at) {
+                    if class.meets(&follows.bytes) { self.next(*then, follows) } else { Next::Another };
+                if let Some(Stage { step: Step::Run(run), .. }) = self.steps.get_mut(at) {
                     run.next = next;
                 }
             }
-            Some(Step::Split(ways)) => {
+            Step::Split(ways) => {
                 let ways = ways.iter().map(|way| self.way(way.to)).collect();
-                if let Some(step) = self.steps.get_mut(at) {
-                    *step = Step::Split(ways);
-                }
+                self.put(at, Step::Split(ways));
             }
-            _ => {}
+            Step::Begin | Step::End | Step::Text(_) | Step::Save(_) | Step::Pass | Step::Done => {}
         }
     }
 
     fn way(&self, to: usize) -> Way {
-        let text = match self.steps.get(to) {
+        let text = match self.step(to) {
             Some(Step::Text(text)) => text.clone(),
             _ => Box::default(),
         };
@@ -137,9 +169,9 @@ impl Walk {
     fn next(&self, mut at: usize, follows: First) -> Next {
         loop {
             match self.steps.get(at) {
-                Some(Step::Save(_)) => at += 1,
-                Some(Step::Text(text)) => return Next::Text(text.clone()),
-                Some(Step::End) => return Next::End,
+                Some(Stage { step: Step::Save(_), then }) => at = *then,
+                Some(Stage { step: Step::Text(text), .. }) => return Next::Text(text.clone()),
+                Some(Stage { step: Step::End, .. }) => return Next::End,
                 _ => return Next::Some(follows),
             }
         }
@@ -157,24 +189,24 @@ impl Walk {
             if seen.len() > FOLLOWED_MAX {
                 return anything;
             }
-            match self.steps.get(at) {
-                Some(Step::Begin | Step::Save(_)) => open.push(at + 1),
-                Some(Step::Jump(to)) => open.push(*to),
-                Some(Step::Split(ways)) => open.extend(ways.iter().map(|way| way.to)),
-                Some(Step::End) => first.end = true,
-                Some(Step::Text(text)) => match text.first() {
+            let Some(Stage { step, then }) = self.steps.get(at) else { return anything };
+            match step {
+                Step::Begin | Step::Save(_) | Step::Pass => open.push(*then),
+                Step::Split(ways) => open.extend(ways.iter().map(|way| way.to)),
+                Step::End => first.end = true,
+                Step::Text(text) => match text.first() {
                     Some(byte) => first.bytes.add(*byte),
-                    None => open.push(at + 1),
+                    None => open.push(*then),
                 },
-                Some(Step::Run(run)) => {
+                Step::Run(run) => {
                     if run.max > 0 {
                         first = first.or(First { bytes: run.class.bytes(), end: false });
                     }
                     if run.min == 0 {
-                        open.push(at + 1);
+                        open.push(*then);
                     }
                 }
-                Some(Step::Done) | None => return anything,
+                Step::Done => return anything,
             }
         }
         first

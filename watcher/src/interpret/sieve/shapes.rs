@@ -32,7 +32,7 @@ pub(in crate::interpret) struct Simple {
 
 #[derive(Debug)]
 struct Place {
-    pattern: u16,
+    pattern: u32,
     what: What,
 }
 
@@ -95,18 +95,18 @@ impl Simple {
     }
 
     /// The patterns that are at these places.
-    pub(super) fn patterns(&self, places: &[u32]) -> Vec<u16> {
+    pub(super) fn patterns(&self, places: &[u32]) -> Vec<u32> {
         distinct(places.iter().filter_map(|at| Some(self.state(*at)?.pattern)))
     }
 
     /// Those that may end there.
-    pub(super) fn ended(&self, places: &[u32]) -> Vec<u16> {
+    pub(super) fn ended(&self, places: &[u32]) -> Vec<u32> {
         let ends = |place: &&Place| matches!(place.what, What::Accept | What::Rest);
         distinct(places.iter().filter_map(|at| self.state(*at)).filter(ends).map(|place| place.pattern))
     }
 
     /// Whether the first of them takes whatever comes, so that more bytes tell nothing.
-    pub(super) fn is_told(&self, patterns: &[u16], places: &[u32]) -> bool {
+    pub(super) fn is_told(&self, patterns: &[u32], places: &[u32]) -> bool {
         let is_rest =
             |place: &Place| patterns.first() == Some(&place.pattern) && matches!(place.what, What::Rest);
         places.iter().filter_map(|at| self.state(*at)).any(is_rest)
@@ -135,8 +135,8 @@ impl Simple {
     }
 }
 
-fn distinct(patterns: impl Iterator<Item = u16>) -> Vec<u16> {
-    let mut patterns: Vec<u16> = patterns.collect();
+fn distinct(patterns: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut patterns: Vec<u32> = patterns.collect();
     patterns.sort_unstable();
     patterns.dedup();
     patterns
@@ -160,7 +160,7 @@ fn classes(places: &[Place]) -> (Box<[u8; 256]>, usize) {
 
 struct Builder {
     places: Vec<Place>,
-    pattern: u16,
+    pattern: u32,
 }
 
 impl Builder {

@@ -1,0 +1,227 @@
+//! The page, in a real browser, with real bans.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::client::Client;
+use e2e::http;
+use e2e::namespace::isolated;
+use e2e::process::bound;
+use e2e::site::{Site, WATCHER, WRONG};
+use serde_json::Value;
+
+const ATTACKER: &str = "198.51.100.66";
+const OTHER: &str = "203.0.113.9";
+
+/// A name that a page must show and not obey.
+const HOSTILE: &str = "<img src=x onerror=document.title='owned'>";
+
+/// Resolves once the expression behind it is true.
+const UNTIL: &str = "(async (f) => { for (let n = 0; n < 1500; n++) { if (f()) return true; \
+await new Promise((r) => setTimeout(r, 10)); } return false; })";
+
+/// A browser that shows the page.
+struct Browser {
+    child: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Browser {
+    fn open(size: (u32, u32), scheme: &str, picture: &std::path::Path) -> Result<Self> {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/browse.py");
+        let mut command = bound("python3");
+        command.arg(script).arg(format!("http://{WATCHER}/"));
+        command.args([size.0.to_string(), size.1.to_string(), scheme.to_owned()]).arg(picture);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let answers = BufReader::new(child.stdout.take().context("a pipe from it")?);
+        let orders = child.stdin.take();
+        let mut browser = Browser { child, orders, answers };
+        browser.until("document.body.dataset.ready === 'yes'")?;
+        Ok(browser)
+    }
+
+    /// The value of an expression.
+    fn value(&mut self, expression: &str) -> Result<Value> {
+        let orders = self.orders.as_mut().context("it is open")?;
+        writeln!(orders, "{expression}")?;
+        orders.flush()?;
+        self.answer()
+    }
+
+    /// Waits until it is so.
+    fn until(&mut self, condition: &str) -> Result<()> {
+        let found = self.value(&format!("{UNTIL}(() => {condition})"))?;
+        ensure!(found == true, "{condition}: {found}");
+        Ok(())
+    }
+
+    fn answer(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        serde_json::from_str(&line).with_context(|| format!("the browser says {line:?}"))
+    }
+
+    /// Takes the picture, and tells what the page asked for and what it complained of.
+    fn close(mut self) -> Result<Value> {
+        self.orders = None;
+        let answer = self.answer()?;
+        self.child.wait()?;
+        Ok(answer)
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The script ends its browser when its input ends.
+        self.orders = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// A host where somebody with a hostile name is banned, and a blocklist has a budget.
+fn site() -> Result<Site> {
+    let site = Site::new()?;
+    site.write("token", "a token that nobody guesses\n")?;
+    let more = "[page]\ntoken_file = \"token\"\n[quota.\"zen.example.org\"]\nlimit = 1000\n[[source]]";
+    site.change("watcher.toml", "[[source]]", more)?;
+    Ok(site)
+}
+
+fn live_a_little(site: &Site) -> Result<()> {
+    let attacker = Client::of(&site.network, ATTACKER);
+    attacker.guess(HOSTILE, &WRONG[..5])?;
+    site.await_ban(ATTACKER)?;
+    // Queries of the last hours, as a log tells them.
+    let now = jiff::Timestamp::now().as_second();
+    let mut lines = String::new();
+    for n in 0..300_u32 {
+        let at = logline::Timestamp::from_seconds(now - i64::from(300 - n) * 30).tai64n().to_string();
+        let rbl = format!("rbl: ip=198.51.100.7 query={n}.100.51.198.zen.example.org result=pass message=''");
+        lines.push_str(&format!("{at} tcpserver: pid {n} from 198.51.100.7\n{at} qmail-smtpd[{n}]: {rbl}\n"));
+    }
+    site.append("smtpd.log", lines.as_bytes())?;
+    e2e::wait::until_true("the queries to be counted", || {
+        http::metric(WATCHER, "watcher_dnsbl_quota_used{zone=\"zen.example.org\"}")
+            .is_ok_and(|used| used >= 100.0)
+    })
+}
+
+#[test]
+fn the_page_shows_what_is_so_and_obeys_no_attacker() {
+    isolated(|| {
+        let site = site()?;
+        let _smtpd = site.start_smtpd()?;
+        let _watcher = site.start_watcher()?;
+        live_a_little(&site)?;
+        let picture = site.path("page.png");
+        let mut page = Browser::open((1180, 1750), "light", &picture)?;
+        page.until(&format!("document.getElementById('bans-rows').textContent.includes('{ATTACKER}')"))?;
+        page.until("document.getElementById('live').textContent === 'live'")?;
+        ensure!(page.value("document.getElementById('state').className")? == "good");
+        ensure!(page.value("document.querySelectorAll('#jails-rows tr').length > 5")? == true);
+        ensure!(page.value("document.querySelectorAll('#sources-rows tr').length")? == 1);
+        ensure!(page.value("document.querySelectorAll('.zone polyline.left').length")? == 1);
+
+        // What happens is told while it happens.
+        site.banctl(&format!("ban {OTHER} --reason <b>mine</b>"))?.yes()?;
+        page.until(&format!("document.getElementById('events').textContent.includes('{OTHER}')"))?;
+        page.until(&format!("document.getElementById('bans-rows').textContent.includes('{OTHER}')"))?;
+
+        // By keys alone to the lines that led to a ban, which are shown as they are.
+        page.value("document.dispatchEvent(new KeyboardEvent('keydown', { key: 'j', bubbles: true }))")?;
+        page.value("document.dispatchEvent(new KeyboardEvent('keydown', { key: 'j', bubbles: true }))")?;
+        ensure!(page.value("document.activeElement.dataset.subject")? == ATTACKER);
+        page.value("document.activeElement.click()")?;
+        page.until("document.querySelector('#why pre')?.textContent.includes('<img')")?;
+        ensure!(page.value("document.querySelectorAll('img, b:not(.figure b)').length")? == 0);
+        ensure!(page.value("document.title")? == "Postern");
+
+        // Only who knows the token lets somebody in.
+        let unban = "document.getElementById('unban').requestSubmit()";
+        ensure!(page.value("document.getElementById('unban').hidden")? == false);
+        page.value("document.getElementById('token').value = 'a guess that is long enough'")?;
+        page.value(unban)?;
+        page.until("document.getElementById('unban-said').textContent === 'the token is wrong'")?;
+        ensure!(site.banned()?.contains(ATTACKER));
+        page.value("document.getElementById('token').value = 'a token that nobody guesses'")?;
+        page.value(unban)?;
+        page.until("document.getElementById('unban-said').textContent === 'let in'")?;
+        ensure!(!site.banned()?.contains(ATTACKER));
+        page.value("document.getElementById('why').close()")?;
+        page.until(&format!("!document.getElementById('bans-rows').textContent.includes('{ATTACKER}')"))?;
+
+        let told = page.close()?;
+        let own = format!("http://{WATCHER}/");
+        let asked = told["asked"].as_array().context("what was asked")?;
+        ensure!(asked.iter().all(|url| url.as_str().is_some_and(|url| url.starts_with(&own))), "{asked:?}");
+        let complaints = told["complaints"].as_array().context("complaints")?;
+        let policy = complaints.iter().filter(|c| c.as_str().is_some_and(|c| c.contains("Security Policy")));
+        ensure!(policy.count() == 0, "{complaints:?}");
+        keep(&picture, "page.png")
+    });
+}
+
+#[test]
+fn the_page_fits_a_phone_in_the_dark() {
+    isolated(|| {
+        let site = site()?;
+        let _smtpd = site.start_smtpd()?;
+        let _watcher = site.start_watcher()?;
+        live_a_little(&site)?;
+        let picture = site.path("phone.png");
+        let mut page = Browser::open((390, 844), "dark", &picture)?;
+        page.until(&format!("document.getElementById('bans-rows').textContent.includes('{ATTACKER}')"))?;
+        let width = page.value("document.documentElement.scrollWidth")?;
+        ensure!(width.as_u64().is_some_and(|width| width <= 390), "it is {width} wide");
+        let colour = page.value("getComputedStyle(document.querySelector('header')).backgroundColor")?;
+        ensure!(colour != "rgb(255, 255, 255)", "it is dark: {colour}");
+        page.close()?;
+        keep(&picture, "page-phone.png")
+    });
+}
+
+#[test]
+fn without_a_token_nothing_can_be_changed_from_the_page() {
+    isolated(|| {
+        let site = Site::new()?;
+        site.append("smtpd.log", b"")?;
+        let _watcher = site.start_watcher()?;
+        let (status, body) = http::get(WATCHER, "/v1/page")?;
+        assert_eq!((status, body.as_str()), (200, "{\"unban\":false}"));
+        let mut curl = bound("curl");
+        curl.args([
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "-H",
+            "x-postern-token: ",
+            "-d",
+            "{\"all\":true}",
+        ]);
+        let output = curl.arg(format!("http://{WATCHER}/v1/unban")).output()?;
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "404");
+        let mut curl = bound("curl");
+        let output =
+            curl.args(["-s", "-D", "-", "-o", "/dev/null"]).arg(format!("http://{WATCHER}/")).output()?;
+        let head = String::from_utf8_lossy(&output.stdout).to_lowercase();
+        for line in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff"] {
+            assert!(head.contains(line), "{head}");
+        }
+        Ok(())
+    });
+}
+
+/// The pictures of the documentation are those of the tests; they are renewed on purpose.
+fn keep(picture: &std::path::Path, name: &str) -> Result<()> {
+    if std::env::var_os("UPDATE_PICTURES").is_some() {
+        let docs = crate::board::repository().join("docs/pictures");
+        std::fs::create_dir_all(&docs)?;
+        std::fs::copy(picture, docs.join(name))?;
+    }
+    Ok(())
+}
