@@ -138,7 +138,8 @@ impl Session {
         };
         let (sender, recipient) = self.envelope_texts(about);
         qlog.sender = sender;
-        qlog.recipients.extend(recipient);
+        // `<>` names nobody: the line has none.
+        qlog.recipients.extend(recipient.filter(|recipient| !recipient.is_empty()));
         match about {
             About::Session | About::Sender(_) => {}
             About::Recipient { ours, .. } => qlog.rcpthosts = ours,

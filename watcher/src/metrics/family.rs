@@ -82,7 +82,7 @@ families! {
     DROPPED_PACKETS = "watcher_dropped_packets_total" [] "Packets of the banned that the kernel dropped.";
     DROPPED_BYTES = "watcher_dropped_bytes_total" [] "Bytes of the banned that the kernel dropped.";
     DNSBL_QUERIES = "watcher_dnsbl_queries_total" ["zone"]
-        "Queries to DNS blocklists, as the log tells; like all of these for the zones of [quota].";
+        "Queries to DNS blocklists, as the log tells; like all of these for the zones of `[quota]`.";
     DNSBL_LISTINGS = "watcher_dnsbl_listings_total" ["zone"] "Listings by DNS blocklists.";
     DNSBL_ERRORS = "watcher_dnsbl_errors_total" ["zone"] "Errors of DNS blocklists instead of answers.";
     DNSBL_ALONE = "watcher_dnsbl_listed_alone" ["zone"]
