@@ -291,7 +291,7 @@ impl Stream {
         });
         // Those of files that have not been found yet are kept.
         let begun = self.beginning.iter().flat_map(|beginning| &beginning.cursors);
-        let waiting = begun.filter(|cursor| !self.generations.iter().any(|open| cursor.is_in(open.id)));
+        let waiting = begun.filter(|cursor| !self.is_known_better(cursor));
         // While older files wait, the live one must not look like the youngest that is known: then those that wait
         // would seem to be known too.
         let is_held_back =
@@ -370,6 +370,15 @@ impl Stream {
         }
         Ok(())
     }
+
+    /// Whether the file of a cursor that it began with has been taken up since: it is open, or was read to its end.
+    fn is_known_better(&self, cursor: &Cursor) -> bool {
+        let is_done = |(file, fate): (&FileId, &Fate)| matches!(fate, Fate::Done(_)) && cursor.is_in(*file);
+        self.generations.iter().any(|open| cursor.is_in(open.id))
+            || self.fates.iter().any(is_done)
+            || self.past.iter().any(|past| past.is_over && past.file() == cursor.file())
+    }
+
     /// Keeps in mind what a file held that is no more.
     fn remember(&mut self, cursor: Cursor) {
         self.past.retain(|past| past.file() != cursor.file());

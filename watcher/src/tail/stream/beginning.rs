@@ -92,7 +92,8 @@ impl Stream {
         let live = scene.live.iter().map(|found| &found.sibling);
         for sibling in scene.siblings.iter().chain(live) {
             let Some(cursor) = self.cursor_of(sibling.id).filter(|cursor| !cursor.is_over) else { continue };
-            if self.is_open(sibling.id) || (desk.is_elsewhere)(sibling.id) {
+            // Between two looks at a log whose names go on changing, a file may have been read to its end.
+            if self.has(sibling.id) || (desk.is_elsewhere)(sibling.id) {
                 continue;
             }
             match sibling.open()? {
