@@ -10,8 +10,11 @@ use settings::{Mistake, Mistakes};
 
 use crate::fail2ban::ini::{self, Entry, Ini, Section};
 
-/// Includes may lie in each other so deep, and so many files may come together.
+/// So many files may come together.
 const FILES_MAX: usize = 1000;
+
+/// Files may include each other so deep.
+const INCLUDES_MAX: usize = 50;
 
 /// Interpolations may lie in each other so deep, as in Python.
 const DEPTH_MAX: usize = 10;
@@ -281,7 +284,8 @@ impl Reading<'_> {
     fn with_local(&mut self, path: &Path, turns: &[PathBuf], above: &[PathBuf]) {
         self.file(path, above);
         let local = path.with_extension("local");
-        if local != path && !turns.contains(&local) {
+        // It may be the very file that includes this one.
+        if local != path && !turns.contains(&local) && !above.contains(&local) {
             self.file(&local, above);
         }
     }
@@ -303,6 +307,11 @@ impl Reading<'_> {
         };
         if self.layers.files.len() >= FILES_MAX {
             return;
+        }
+        if above.len() >= INCLUDES_MAX {
+            let message = format!("files include each other more than {INCLUDES_MAX} deep");
+            let file = path.to_owned();
+            return self.mistakes.merge(Err(Mistake { file, line: 1, column: 1, message }.into()));
         }
         let mut here = above.to_vec();
         here.push(path.to_owned());

@@ -117,3 +117,18 @@ fn what_holds_under_a_condition_alone_is_not_taken() {
         &["^y$"],
     );
 }
+
+#[test]
+fn a_local_file_that_includes_its_own_neighbour_is_read_once() {
+    let local = "[INCLUDES]\nbefore = x.other\n[Definition]\na = local\n";
+    check(&[("x.conf", "[Definition]\na = conf\n"), ("x.local", local), ("x.other", "")], Ok("local"));
+}
+
+#[test]
+fn files_that_include_each_other_too_deep_are_a_mistake() {
+    let names: Vec<String> =
+        (0..60).map(|n| if n == 0 { "x.conf".to_owned() } else { format!("{n}.conf") }).collect();
+    let texts: Vec<String> = (1..=60).map(|n| format!("[INCLUDES]\nbefore = {n}.conf\n")).collect();
+    let files: Vec<(&str, &str)> = names.iter().zip(&texts).map(|(name, text)| (&**name, &**text)).collect();
+    check(&files, Err("/f/50.conf:1:1: files include each other more than 50 deep"));
+}
