@@ -48,18 +48,22 @@ impl Daemon {
     /// # Errors
     /// It is not built, or does not start.
     pub fn start(pattern: &Path) -> Result<Daemon> {
-        Daemon::start_over(pattern, |_| Ok(()))
+        Daemon::start_over(pattern, "", |_| Ok(()))
     }
 
-    /// The same, in a directory that was made ready before.
+    /// The same with these settings besides, in a directory that was made ready before.
     ///
     /// # Errors
     /// It is not built, does not start, or the directory cannot be made ready.
-    pub fn start_over(pattern: &Path, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Daemon> {
+    pub fn start_over(
+        pattern: &Path,
+        settings: &str,
+        prepare: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Daemon> {
         let directory = tempfile::tempdir()?;
         let path = |name: &str| directory.path().join(name);
         let config = format!(
-            "database = \"watcher.db\"\nsocket = \"watcher.sock\"\n[[source]]\nfile = \"{}\"\n",
+            "database = \"watcher.db\"\nsocket = \"watcher.sock\"\n{settings}\n[[source]]\nfile = \"{}\"\n",
             pattern.display()
         );
         std::fs::write(path("watcher.toml"), config)?;
@@ -70,6 +74,21 @@ impl Daemon {
         let daemon = Daemon { running, directory };
         wait::until_true("the watcher to answer", || daemon.lines().is_ok())?;
         Ok(daemon)
+    }
+
+    /// Its database.
+    pub fn database(&self) -> std::path::PathBuf {
+        self.directory.path().join("watcher.db")
+    }
+
+    /// How long the thread that reads and bans had a processor.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn main_thread(&self) -> Result<Duration> {
+        let id = self.running.id();
+        let times = std::fs::read_to_string(format!("/proc/{id}/task/{id}/schedstat"))?;
+        Ok(Duration::from_nanos(times.split(' ').next().context("schedstat")?.parse()?))
     }
 
     /// How many lines it has read.

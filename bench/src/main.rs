@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{counting, day, fail2ban, latency, load, replay, restart, tailing, understanding, wake};
+use bench::{counting, day, fail2ban, latency, load, replay, restart, storm, tailing, understanding, wake};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -30,6 +30,8 @@ enum Figure {
     Replay,
     /// How long a watcher with a million bans is away, and in how much memory.
     Restart,
+    /// A million offenders at once, from their lines to the kernel and the database.
+    Storm,
     /// How fast a file that is there is split into lines, and their stamps read.
     Tailing,
     /// From a line's write to its reader, in a quiet log and at 100,000 lines a second.
@@ -57,6 +59,7 @@ fn main() -> Result<()> {
         Some(Figure::Fail2ban) => fail2ban::measure(),
         Some(Figure::Replay) => replay::measure(),
         Some(Figure::Restart) => restart::measure(),
+        Some(Figure::Storm) => storm::measure(),
         Some(Figure::Tailing) => tailing::measure(),
         Some(Figure::Wake) => wake::measure(),
         Some(Figure::Load) => load::measure(),
@@ -72,6 +75,7 @@ fn main() -> Result<()> {
             counting::measure()?;
             fail2ban::measure()?;
             restart::measure()?;
+            storm::measure()?;
             latency::measure()
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, Result, ensure};
 use logline::Timestamp;
 use serde_json::Value;
-use watcher::engine::{Ban, Evidence, Lease};
+use watcher::engine::{Ban, Evidence, Lease, Terms};
 use watcher::firewall::{Firewall as _, Nftables};
 use watcher::jail::{Mode, Ports};
 use watcher::store::{BanChange, Batch, Store};
@@ -68,7 +68,7 @@ fn restart(bans: u32) -> Result<(Duration, u64)> {
     let logs = tempfile::tempdir()?;
     let log = logs.path().join("log");
     std::fs::write(&log, "")?;
-    let daemon = Daemon::start_over(&log, |directory| {
+    let daemon = Daemon::start_over(&log, "", |directory| {
         fill(&directory.join("watcher.db"), bans)?;
         asked = Instant::now();
         Ok(())
@@ -102,15 +102,9 @@ fn fill(path: &Path, bans: u32) -> Result<()> {
 }
 
 fn ban(n: u32, now: Timestamp) -> BanChange {
-    let lease = Lease {
-        jail: "dnsbl-listed".into(),
-        mode: Mode::Enforce,
-        from: now,
-        until: now + Duration::from_secs(86_400),
-        before: 0,
-        ports: Ports::Tcp([25].into()),
-        reason: None,
-    };
+    let ports = Ports::Tcp([25].into());
+    let terms = Terms { jail: "dnsbl-listed".into(), mode: Mode::Enforce, ports, reason: None };
+    let lease = Lease { from: now, until: now + Duration::from_secs(86_400), terms: terms.into(), before: 0 };
     let line =
         format!("rblsmtpd: {} pid {n}: 451 https://www.spamhaus.org/query/ip/{}", offender(n), offender(n));
     let evidence = vec![Evidence { at: now, line }];
