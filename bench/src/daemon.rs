@@ -1,22 +1,27 @@
 //! The real `postern-watcher run`, and what the kernel says it costs.
 
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use e2e::banctl::Answer;
 use e2e::process::{Running, bound, ours};
-use e2e::wait;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// No start takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A watcher with its files in a directory that goes with this value.
 #[derive(Debug)]
 pub struct Daemon {
     running: Running,
     directory: TempDir,
+    /// From its exec to its word that all bans are in force.
+    pub started_in: Duration,
 }
 
 /// What a thread had used up at some time.
@@ -68,12 +73,18 @@ impl Daemon {
         );
         std::fs::write(path("watcher.toml"), config)?;
         prepare(directory.path())?;
+        let ready = UnixDatagram::bind(path("ready"))?;
+        ready.set_read_timeout(Some(PATIENCE))?;
         let mut command = bound(ours("postern-watcher")?);
-        command.args(["run", "--config"]).arg(path("watcher.toml"));
+        command.args(["run", "--config"]).arg(path("watcher.toml")).env("NOTIFY_SOCKET", path("ready"));
+        let start = Instant::now();
         let running = Running::start(&mut command, &path("watcher.err"))?;
-        let daemon = Daemon { running, directory };
-        wait::until_true("the watcher to answer", || daemon.lines().is_ok())?;
-        Ok(daemon)
+        let mut word = [0; 64];
+        let length =
+            ready.recv(&mut word).with_context(|| format!("it does not start: {}", running.said()))?;
+        let started_in = start.elapsed();
+        ensure!(word.get(..length).is_some_and(|word| word.starts_with(b"READY=1")), "another word");
+        Ok(Daemon { running, directory, started_in })
     }
 
     /// Its database.

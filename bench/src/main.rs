@@ -1,9 +1,14 @@
 //! `bench`: measures again every figure that is published.
 
+use std::net::{IpAddr, SocketAddr};
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{counting, day, fail2ban, latency, load, replay, restart, storm, tailing, understanding, wake};
+use bench::{
+    counting, day, dropped, fail2ban, latency, load, pressure, replay, restart, storm, tailing,
+    understanding, wake,
+};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -24,8 +29,12 @@ enum Figure {
     Counting,
     /// What a blocklist is asked in a day, with an old server and with ours.
     DayModel,
+    /// From a line's write to the first packet of a TCP client that is dropped.
+    Dropped,
     /// How fast fail2ban's filters run here, and with fail2ban itself.
     Fail2ban,
+    /// From a line's write to its ban with a million banned and 50,000 lines a second, beside fail2ban.
+    Pressure,
     /// How fast an old log is read.
     Replay,
     /// How long a watcher with a million bans is away, and in how much memory.
@@ -36,6 +45,14 @@ enum Figure {
     Tailing,
     /// From a line's write to its reader, in a quiet log and at 100,000 lines a second.
     Wake,
+    /// The client of `dropped`, on the other host.
+    #[command(hide = true)]
+    Talk {
+        /// His address.
+        from: IpAddr,
+        /// The server's.
+        to: SocketAddr,
+    },
     /// What reading and the whole watcher cost at 200,000 lines a second.
     Load,
     /// What 200 quiet logs cost.
@@ -56,7 +73,10 @@ fn main() -> Result<()> {
         Some(Figure::BanLatency) => latency::measure(),
         Some(Figure::Counting) => counting::measure(),
         Some(Figure::DayModel) => day::measure(),
+        Some(Figure::Dropped) => dropped::measure(),
+        Some(Figure::Talk { from, to }) => dropped::talk(from, to),
         Some(Figure::Fail2ban) => fail2ban::measure(),
+        Some(Figure::Pressure) => pressure::measure(),
         Some(Figure::Replay) => replay::measure(),
         Some(Figure::Restart) => restart::measure(),
         Some(Figure::Storm) => storm::measure(),
@@ -76,6 +96,8 @@ fn main() -> Result<()> {
             fail2ban::measure()?;
             restart::measure()?;
             storm::measure()?;
+            pressure::measure()?;
+            dropped::measure()?;
             latency::measure()
         }
     }

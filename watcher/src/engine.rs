@@ -28,7 +28,7 @@ use std::time::Duration;
 use logline::Timestamp;
 
 pub use asked::{ASKED_FOR, ASKED_MAX, Asked};
-pub use bans::{Bans, MEMORY, REMEMBERED_MAX};
+pub use bans::{Bans, InForce, MEMORY, REMEMBERED_MAX};
 pub use counters::{COUNTERS_MAX, CounterKey, What};
 pub use evidence::{EVIDENCE_BYTES_MAX, Evidence, LINE_BYTES_MAX};
 pub use exempt::{ALLOWED_MAX, Allowance, Exemption, Exemptions};
@@ -222,7 +222,12 @@ impl Engine {
 
     /// How many bans are in force.
     pub fn bans_len(&self, now: Timestamp) -> usize {
-        self.bans.active(now).count()
+        self.bans.active_len(now)
+    }
+
+    /// The same, by jail and mode.
+    pub fn bans_in_force(&self) -> &[InForce] {
+        self.bans.in_force()
     }
 
     /// How many offenders are being counted.

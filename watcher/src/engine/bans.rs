@@ -1,6 +1,7 @@
 //! Bans: leases on subjects, in force or remembered.
 
 mod roll;
+mod tally;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,6 +15,9 @@ use crate::engine::{Ban, End, Evidence, Lease, Output, Terms};
 use crate::jail::{Jail, JailName, MANUAL, Mode, Ports};
 use crate::subject::{Network, Subject};
 use roll::{Entry, Roll, Slot};
+use tally::Tally;
+
+pub use tally::InForce;
 
 /// A former ban makes the next one longer for so long after its end.
 pub const MEMORY: Duration = Duration::from_secs(30 * 86_400);
@@ -29,6 +33,7 @@ const STALE_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Bans {
     roll: Roll,
+    tally: Tally,
     /// Ends of bans in force, the next first. An entry whose ban was lifted or replaced is passed over.
     ends: Ends,
     /// Ends of memories, likewise.
@@ -74,15 +79,20 @@ impl Bans {
     /// Strikes out a ban as if it had never been.
     pub fn strike(&mut self, subject: &Subject, jail: &JailName) {
         if let Some(slot) = self.roll.find(subject, jail) {
-            self.roll.remove(slot);
+            self.remove(slot);
         }
+    }
+
+    /// How many are in force, by jail and mode; those whose end is due count until it is told.
+    pub fn in_force(&self) -> &[InForce] {
+        self.tally.rows()
     }
 
     /// Strikes out the bans of these subjects.
     pub(super) fn strike_all(&mut self, chosen: impl Fn(&Subject) -> bool) {
         let gone: Vec<Slot> =
             self.roll.iter().filter(|(_, entry)| chosen(&entry.subject)).map(|(slot, _)| slot).collect();
-        gone.into_iter().for_each(|slot| drop(self.roll.remove(slot)));
+        gone.into_iter().for_each(|slot| self.remove(slot));
     }
 
     pub(super) fn is_banned(&self, subject: &Subject, jail: &JailName, at: Timestamp) -> bool {
@@ -127,6 +137,14 @@ impl Bans {
             .filter(|bits| prefixes & (1 << bits) != 0)
             .any(|bits| kept_out(&Subject::Network(Network::around(address, bits, bits))))
             || (family == 1 && self.full && kept_out(&Subject::Network(Network::host(address))))
+    }
+
+    /// How many are in force. It costs something only where some have ended and nobody was told yet.
+    pub(super) fn active_len(&self, now: Timestamp) -> usize {
+        match self.next_end() {
+            Some(end) if end <= now => self.active(now).count(),
+            _ => self.tally.total(),
+        }
     }
 
     pub(super) fn active(&self, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
@@ -234,6 +252,7 @@ impl Bans {
     pub(super) fn expire(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         while let Some((until, slot)) = due(&mut self.ends, now) {
             if let Some(entry) = self.roll.get_mut(slot).filter(|entry| is_awaited(entry, until)) {
+                self.tally.take(entry);
                 entry.is_over = true;
                 let (subject, jail) = (entry.subject.clone(), entry.lease.jail.clone());
                 self.memories.push(Reverse((until + MEMORY, slot)));
@@ -252,7 +271,13 @@ impl Bans {
 
     fn forget(&mut self, end: Timestamp, slot: Slot) {
         if self.roll.get(slot).is_some_and(|entry| is_remembered(entry, end)) {
-            self.roll.remove(slot);
+            self.remove(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        if let Some(gone) = self.roll.remove(slot) {
+            self.tally.take(&gone);
         }
     }
 
@@ -285,7 +310,12 @@ impl Bans {
             Some(_) | None => self.latest = Some(Arc::clone(&lease.terms)),
         }
         let (until, is_over) = (lease.until, lease.until <= now);
-        let slot = self.roll.insert(Entry { subject, lease, is_over });
+        let entry = Entry { subject, lease, is_over };
+        self.tally.add(&entry);
+        let (slot, replaced) = self.roll.insert(entry);
+        if let Some(replaced) = replaced {
+            self.tally.take(&replaced);
+        }
         if is_over {
             self.memories.push(Reverse((until + MEMORY, slot)));
         } else {

@@ -398,6 +398,12 @@ proptest! {
             let event = Event { kind: Kind::AuthFailed, at, address, weight: 1, fields, line: b"x" };
             engine.handle(at, Input::Event(&event), &mut out);
         }
+        if let Some((_, _, last)) = events.last() {
+            let last = Timestamp::from_seconds(*last);
+            engine.handle(last, Input::Tick, &mut out);
+            let in_force: usize = engine.bans_in_force().iter().map(InForce::total).sum();
+            prop_assert_eq!((in_force, engine.bans_len(last)), (engine.bans(last).count(), in_force));
+        }
         engine.handle(Timestamp::from_seconds(1_000_000), Input::Tick, &mut out);
         prop_assert_eq!(engine.bans_len(Timestamp::from_seconds(1_000_000)), 0);
         for output in &out {

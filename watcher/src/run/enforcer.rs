@@ -223,9 +223,11 @@ fn change(output: &Output, now: Timestamp) -> Option<Change> {
 fn end_connections() -> Option<SyncSender<(IpNet, Ports)>> {
     let (sender, receiver) = sync_channel::<(IpNet, Ports)>(ENDING_MAX);
     let work = move || {
-        for (network, ports) in receiver {
-            if let Err(error) = connections::end(network, &ports) {
-                tracing::debug!("cannot end the connections of {network}: {error}");
+        while let Ok(first) = receiver.recv() {
+            // Many at once are one walk over the connections.
+            let banned: Vec<_> = std::iter::once(first).chain(receiver.try_iter().take(ENDING_MAX)).collect();
+            if let Err(error) = connections::end_all(&banned) {
+                tracing::debug!("cannot end the connections of the banned: {error}");
             }
         }
     };

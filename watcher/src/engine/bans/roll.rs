@@ -74,8 +74,8 @@ impl Roll {
         slots.filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)))
     }
 
-    /// Writes down a ban; one of the same jail and subject goes.
-    pub(super) fn insert(&mut self, entry: Entry) -> Slot {
+    /// Writes down a ban; one of the same jail and subject goes, and is given.
+    pub(super) fn insert(&mut self, entry: Entry) -> (Slot, Option<Entry>) {
         let (mut found, mut is_alone) = (None, true);
         for (slot, other) in self.of(&entry.subject) {
             is_alone = false;
@@ -84,8 +84,7 @@ impl Roll {
             }
         }
         if let Some(slot) = found {
-            self.put(slot, entry);
-            return slot;
+            return (slot, self.put(slot, entry));
         }
         self.crowded += usize::from(!is_alone);
         let code = self.hasher.hash_one(&entry.subject);
@@ -97,7 +96,7 @@ impl Roll {
         self.put(slot, entry);
         let Roll { slots, index, hasher, .. } = self;
         index.insert_unique(code, slot, |slot| hash(slots, hasher, *slot));
-        slot
+        (slot, None)
     }
 
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Entry> {
@@ -113,10 +112,8 @@ impl Roll {
         Some(entry)
     }
 
-    fn put(&mut self, slot: Slot, entry: Entry) {
-        if let Some(place) = self.slots.get_mut(slot.0 as usize) {
-            *place = Some(entry);
-        }
+    fn put(&mut self, slot: Slot, entry: Entry) -> Option<Entry> {
+        self.slots.get_mut(slot.0 as usize)?.replace(entry)
     }
 }
 
