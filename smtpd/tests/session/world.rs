@@ -15,6 +15,8 @@ use smtpd::session::{
     Session, StoreAnswer,
 };
 
+use crate::opening::after_opening;
+
 /// 2026-11-21 12:00:00 UTC.
 pub(super) const NOON: Timestamp = Timestamp::from_seconds(1_795_262_400);
 
@@ -306,14 +308,20 @@ pub(super) fn unescape(line: &str) -> Vec<u8> {
 }
 
 #[track_caller]
-pub(super) fn check(service: Service, script: &str, expected: &Expect) {
+pub(super) fn check_whole(service: Service, script: &str, expected: &Expect) {
     expected.assert_eq(&run(service, "203.0.113.7:40000", script));
 }
 
-/// What was replied, without the rest.
+/// From what follows the greeting and HELO or EHLO.
+#[track_caller]
+pub(super) fn check(service: Service, script: &str, expected: &Expect) {
+    expected.assert_eq(&after_opening(&run(service, "203.0.113.7:40000", script)));
+}
+
+/// What was replied behind the opening, without the rest.
 #[track_caller]
 pub(super) fn check_replies(service: Service, script: &str, expected: &Expect) {
-    let transcript = run(service, "203.0.113.7:40000", script);
+    let transcript = after_opening(&run(service, "203.0.113.7:40000", script));
     let lines = transcript.lines().filter(|line| !line.starts_with("L: ") && !line.starts_with("M: "));
     expected.assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
 }
