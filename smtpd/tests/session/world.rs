@@ -6,7 +6,7 @@ use std::sync::Arc;
 use expect_test::Expect;
 use hmac::{Hmac, Mac as _};
 use logline::{Fingerprint, Record, SessionId, Timestamp};
-use smtpd::blocklist::{Blocklist, Desk, LookUp, Plan, ZoneAnswer};
+use smtpd::blocklist::{Blocklist, Desk, Listing, LookUp, Plan, ZoneAnswer};
 use smtpd::rules::{HeloNames, Rules, SpfFinding, SpfResult};
 use smtpd::scram::Credential;
 use smtpd::session::{
@@ -251,7 +251,10 @@ fn inquired(inquiry: &Inquiry) -> Finding {
             None => SpfFinding { result: SpfResult::None, explanation: None },
         }),
         Inquiry::Listed { domain, .. } => Finding::Listed(match domain.as_str() {
-            "listed.example" => smtpd::blocklist::Finding::Listed(b"see http://list.example".to_vec()),
+            "listed.example" => smtpd::blocklist::Finding::Listed(Listing {
+                text: b"see http://list.example".to_vec(),
+                codes: vec![[127, 0, 0, 2].into()],
+            }),
             "silent.example" => smtpd::blocklist::Finding::Error("no answer".into()),
             _ => smtpd::blocklist::Finding::Clear,
         }),
