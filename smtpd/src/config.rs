@@ -89,6 +89,10 @@
 //! | `[limits] data_timeout` | `5m` | longest wait for a piece of a message |
 //! | `[limits] queue_messages_max` | 100 000 | messages in the queue after which no more are taken |
 //! | `[dns] servers` | those of /etc/resolv.conf | name servers, `ADDRESS` or `ADDRESS:PORT` |
+//! | `smtproutes` | `[]` | `DOMAIN:HOST:PORT`: the host that takes a domain's mail; `.DOMAIN` is all below, nothing is all |
+//! | `policy` | `[]` | eMPF's rules of who may write to whom, as in qmail's `control/policy` |
+//! | `spfrules`, `spfguess` | none | mechanisms of SPF that are put before the end of each domain's record, and that stand for a domain without one |
+//! | `spfexp` | none | what who is refused by SPF is told where the domain has no words of its own, with SPF's macros |
 //! | `[remote] smarthost` | none | `HOST:PORT` that gets all mail for elsewhere, instead of the domain's own hosts |
 //! | `[remote] port` | 25 | port of the domain's own hosts |
 //! | `[[dnsbl]] zone` | none | a DNS blocklist; asked in this order, for recipients that exist, once a session |
@@ -309,7 +313,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         queue: root.path("queue").map(Program),
         queue_messages_max: limits.get_or("queue_messages_max", QUEUE_MESSAGES_MAX) as usize,
         name_servers: network::name_servers(root),
-        remote: network::remote(&root.table_or_empty("remote")),
+        remote: network::remote(root, control),
         state,
     }
 }

@@ -11,8 +11,8 @@ use smtpd::rules::{HeloNames, Rules, SpfFinding, SpfResult};
 use smtpd::scram::Credential;
 use smtpd::session::{
     Ask, AuthRules, CredentialAnswer, Envelope, Finding, Gone, Grant, Handshake, Input, Inquiry, Limits,
-    MailDomain, NonceKey, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
-    Session, StoreAnswer,
+    MailDomain, NonceKey, OpenAnswer, Output, OwnWords, PasswordAnswer, Peer, Policy, RecipientAnswer,
+    Service, Session, StoreAnswer,
 };
 
 use crate::opening::after_opening;
@@ -192,6 +192,10 @@ impl World {
             Ask::Recipient(mailbox) => Input::Recipient(match mailbox.local() {
                 "alice" | "bob" | "postmaster" => RecipientAnswer::Known,
                 "down" => RecipientAnswer::Unavailable,
+                "moved" => {
+                    RecipientAnswer::Said(OwnWords { code: 551, text: "alice lives elsewhere".into() })
+                }
+                "full" => RecipientAnswer::Said(OwnWords { code: 452, text: "come on Monday".into() }),
                 _ => RecipientAnswer::Unknown,
             }),
             Ask::Blocklist { zone, address } => Input::Blocklist(self.look_up(zone, address)),

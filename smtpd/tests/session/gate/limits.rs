@@ -142,3 +142,19 @@ fn one_bad_recipient_spoils_the_message() {
         "#]],
     );
 }
+
+#[test]
+fn a_program_that_checks_recipients_may_say_it_in_its_own_words() {
+    check(
+        Rules::default(),
+        "C: HELO x\nC: MAIL FROM:<a@b.example>\nC: RCPT TO:<moved@example.org>\nC: RCPT TO:<full@example.org>",
+        &expect![[r#"
+            C: RCPT TO:<moved@example.org>
+            L: qlogenvelope: result=rejected code=551 reason=rcptcheck detail=custom helo=x mailfrom=a@b.example rcptto=moved@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 551 alice lives elsewhere
+            C: RCPT TO:<full@example.org>
+            L: qlogenvelope: result=rejected code=452 reason=rcptcheck detail=customlater helo=x mailfrom=a@b.example rcptto=full@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 452 come on Monday
+        "#]],
+    );
+}

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use smtpd::blocklist::{Action, Blocklist};
-use smtpd::rules::{BadLists, Rules};
+use smtpd::rules::{BadLists, MailPolicy, Rules};
 
 use super::{check, check_from, patterns};
 
@@ -109,6 +109,33 @@ fn a_list_of_domains_is_asked_about_the_senders() {
             L: CHKUSER accepted rcpt: from <|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
             L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom= rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
             S: 250 ok
+        "#]],
+    );
+}
+
+#[test]
+fn who_may_write_to_whom_is_the_policy_of_both_domains() {
+    let policy = ["example.org:e,alice:E(*@partner.example),"].map(|line| line.parse().unwrap());
+    check(
+        Rules { mail_policy: MailPolicy::new(policy), ..Rules::default() },
+        "C: HELO x\nC: MAIL FROM:<a@b.example>\nC: RCPT TO:<alice@example.org>\nC: MAIL FROM:<a@partner.example>\n\
+         C: RCPT TO:<alice@example.org>\nC: RCPT TO:<bob@example.org>",
+        &expect![[r#"
+            C: RCPT TO:<alice@example.org>
+            L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+            L: qlogenvelope: result=rejected code=550 reason=empf detail= helo=x mailfrom=a@b.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 550 sorry, the policy of this server forbids this message (#5.7.1)
+            C: MAIL FROM:<a@partner.example>
+            L: CHKUSER accepted sender: from <a@partner.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <> : sender accepted pid=7
+            S: 250 ok
+            C: RCPT TO:<alice@example.org>
+            L: CHKUSER accepted rcpt: from <a@partner.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+            L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom=a@partner.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 250 ok
+            C: RCPT TO:<bob@example.org>
+            L: CHKUSER accepted rcpt: from <a@partner.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <bob@example.org> : found existing recipient pid=7
+            L: qlogenvelope: result=rejected code=550 reason=empf detail= helo=x mailfrom=a@partner.example rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 550 sorry, the policy of this server forbids this message (#5.7.1)
         "#]],
     );
 }
