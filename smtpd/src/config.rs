@@ -84,6 +84,7 @@
 //! | `[limits] hops_max` | 100 | hops of a message |
 //! | `[limits] bare_newline` | `refuse` | `end-line`: a line feed alone ends a line, and never a message |
 //! | `[limits] handshake_timeout` | `1m` | longest handshake |
+//! | `[limits] crowded_timeout` | `10s` | longest wait of who comes while more than three quarters of `connections_max` are taken; `0s`: as usual |
 //! | `[limits] data_bytes_per_second_min` | 100 | what a message has to come at, on average |
 //! | `[limits] command_timeout` | `5m` | longest wait for a command |
 //! | `[limits] data_timeout` | `5m` | longest wait for a piece of a message |

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::session::Envelope;
 
-pub use courier::{Courier, Delivering, OwnQueue, QueueHandle};
+pub use courier::{Courier, Delivering, OwnQueue, QueueHandle, Renewal};
 pub use dropbox::Dropbox;
 pub use order::{Order, OrderError, orders_wait};
 pub use parcel::Parcel;
