@@ -27,6 +27,7 @@ use crate::run::own::{Resolver, Surroundings};
 use crate::run::saver::Saver;
 use crate::run::signals::Signals;
 use crate::run::sources::Sources;
+use crate::run::words::Words;
 use crate::store::Position;
 use crate::tail::{Progress, SourceId, Stats, Tailer};
 use crate::watch::{Now, Watch};
@@ -67,6 +68,8 @@ pub(super) struct Daemon {
     pub(super) pace: Pace,
     /// Who is told that the loop is alive.
     pub(super) alive: Alive,
+    /// What a mail server is asked to do.
+    pub(super) words: Words,
 }
 
 impl Daemon {
@@ -90,6 +93,7 @@ impl Daemon {
             self.answer();
             self.take_host_addresses();
             self.expire();
+            self.words.look_after(Instant::now(), clock());
             self.look_after();
             self.look_at_sources();
             if addresses_due <= Instant::now() {
@@ -159,6 +163,7 @@ impl Daemon {
             self.saver.due_at(),
             self.enforcer.retry_at(),
             self.read_again,
+            self.words.due_at(),
         ];
         let feeds = self.sources.feeds.values().filter_map(Feed::due);
         deadlines.into_iter().flatten().chain(feeds).min().map_or(addresses_due, |due| due.min(addresses_due))
@@ -173,13 +178,13 @@ impl Daemon {
 
     /// A log that cannot be read keeps the others from nothing, and is tried again.
     fn read_files(&mut self) -> Progress {
-        let Daemon { tailer, watch, enforcer, saver, metrics, desk, .. } = self;
+        let Daemon { tailer, watch, enforcer, saver, metrics, desk, words, .. } = self;
         let mut out = Vec::new();
         let read = tailer.read(READ_BYTES, &mut |line| {
             let now = clock();
             let reading = watch.line(usize::from(line.source.0), line.bytes, Now::Clock(now), &mut out);
             saver.touch();
-            act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, reading);
+            act(&mut Acting { enforcer, saver, metrics, desk, words }, &mut out, now, reading);
         });
         match read {
             Ok(progress) => {
@@ -198,7 +203,7 @@ impl Daemon {
 
     /// The sources that send.
     fn read_feeds(&mut self) -> Progress {
-        let Daemon { sources, config, watch, enforcer, saver, metrics, desk, .. } = self;
+        let Daemon { sources, config, watch, enforcer, saver, metrics, desk, words, .. } = self;
         let (mut out, mut progress) = (Vec::new(), Progress::Idle);
         for (id, feed) in &mut sources.feeds {
             let index = usize::from(id.0);
@@ -210,7 +215,7 @@ impl Daemon {
                     Arrival::Sent(sent) => watch.sent(index, &sent, Now::Clock(now), &mut out),
                 };
                 saver.touch();
-                act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, reading);
+                act(&mut Acting { enforcer, saver, metrics, desk, words }, &mut out, now, reading);
             });
             if read == Progress::More {
                 progress = Progress::More;
@@ -297,8 +302,8 @@ impl Daemon {
     }
 
     pub(super) fn act(&mut self, mut out: Vec<Output>, now: Timestamp) {
-        let Daemon { enforcer, saver, metrics, desk, .. } = self;
-        act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, None);
+        let Daemon { enforcer, saver, metrics, desk, words, .. } = self;
+        act(&mut Acting { enforcer, saver, metrics, desk, words }, &mut out, now, None);
     }
 
     /// What a person ordered stands in no log: it is written before it is done, so that a kill in between leaves no ban
@@ -336,6 +341,7 @@ struct Acting<'d> {
     saver: &'d mut Saver,
     metrics: &'d Metrics,
     desk: &'d mut Desk,
+    words: &'d mut Words,
 }
 
 /// Does what the engine says, and takes it out of `out`: the kernel first, then everybody who wants to know. It said so
@@ -344,7 +350,7 @@ fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Opt
     if out.is_empty() {
         return;
     }
-    let Acting { enforcer, saver, metrics, desk } = acting;
+    let Acting { enforcer, saver, metrics, desk, words } = acting;
     let (began, was_whole) = (Instant::now(), enforcer.is_whole());
     match enforcer.carry_out(out, now) {
         Ok(true) => {
@@ -373,6 +379,7 @@ fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Opt
         news::of_outputs(out, now).iter().for_each(|item| tracing::info!("{}", item.news.text));
     }
     desk.outputs(out, now);
+    words.note(out);
     saver.note(std::mem::take(out));
 }
 
