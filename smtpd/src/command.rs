@@ -4,6 +4,7 @@ mod check;
 mod dns;
 mod dnsbl;
 mod queue;
+mod reload;
 mod run;
 mod stdio;
 mod user;

@@ -5,6 +5,7 @@
 
 pub mod activation;
 pub mod alive;
+mod aside;
 pub mod blocklist;
 pub mod cdb;
 mod clock;

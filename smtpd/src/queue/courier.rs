@@ -45,6 +45,23 @@ pub struct Delivering {
     pub messages_max: usize,
 }
 
+/// Changes what the courier goes by.
+#[derive(Clone, Debug)]
+pub struct Renewal(mpsc::Sender<(Remote, Delivering)>);
+
+impl Renewal {
+    /// From the next delivery on.
+    ///
+    /// # Errors
+    /// Where TLS cannot be set up; nothing has changed then.
+    pub async fn renew(&self, router: Router, with: Delivering) -> Result<(), rustls::Error> {
+        let remote = Remote::new(router, &with.policy.hostname)?;
+        // A courier that has ended delivers nothing more.
+        let _ = self.0.send((remote, with)).await;
+        Ok(())
+    }
+}
+
 /// What a session needs of the queue.
 #[derive(Clone, Debug)]
 pub enum QueueHandle {
@@ -134,6 +151,8 @@ pub struct Courier {
     accepted: mpsc::Receiver<Message>,
     finish: mpsc::Sender<Finished>,
     finished: mpsc::Receiver<Finished>,
+    renewal: mpsc::Sender<(Remote, Delivering)>,
+    renewed: mpsc::Receiver<(Remote, Delivering)>,
     length: Arc<AtomicUsize>,
 }
 
@@ -163,7 +182,21 @@ impl Courier {
         let remote = Remote::new(router, &with.policy.hostname)?;
         let deliverer = Arc::new(Deliverer { store, remote, with });
         let (finish, finished) = mpsc::channel(FINISHED_MAX);
-        Ok((Courier { dispatcher, deliverer, accepted, finish, finished, length }, QueueHandle::Own(handle)))
+        let (renewal, renewed) = mpsc::channel(1);
+        let courier = Courier { dispatcher, deliverer, accepted, finish, finished, renewal, renewed, length };
+        Ok((courier, QueueHandle::Own(handle)))
+    }
+
+    /// By which it learns that the settings were read again.
+    pub fn renewal(&self) -> Renewal {
+        Renewal(self.renewal.clone())
+    }
+
+    fn renew(&mut self, remote: Remote, with: Delivering) {
+        self.dispatcher.set_locals(with.policy.domains.clone());
+        let store = Arc::clone(&self.deliverer.store);
+        // Deliveries that are under way keep what they have.
+        self.deliverer = Arc::new(Deliverer { store, remote, with });
     }
 
     /// Delivers to the mailboxes here what is due, and ends: for a process that lives for one session. What goes to
@@ -196,6 +229,7 @@ impl Courier {
                 Some((delivery, outcome)) = self.finished.recv() => self.feed(Input::Finished(delivery, outcome)).await,
                 () = tokio::time::sleep(next) => self.feed(Input::Tick).await,
                 _ = orders.tick() => self.take_orders().await,
+                Some((remote, with)) = self.renewed.recv() => self.renew(remote, with),
                 () = stop.requested() => break,
             }
         }

@@ -25,6 +25,7 @@ use crate::run::own::{Resolver, Surroundings};
 use crate::run::saver::Saver;
 use crate::run::signals::Signals;
 use crate::run::sources::Sources;
+use crate::run::words::Words;
 use crate::store::Position;
 use crate::tail::{Progress, SourceId, Stats, Tailer};
 use crate::watch::{Now, Watch};
@@ -67,6 +68,8 @@ pub(super) struct Daemon {
     pub(super) alive: Alive,
     /// What the engine said about the last lines.
     pub(super) gathered: Gathered,
+    /// What a mail server is asked to do.
+    pub(super) words: Words,
 }
 
 impl Daemon {
@@ -90,6 +93,7 @@ impl Daemon {
             self.answer();
             self.take_host_addresses();
             self.expire();
+            self.words.look_after(Instant::now(), clock());
             self.look_after();
             self.look_at_sources();
             if addresses_due <= Instant::now() {
@@ -159,6 +163,7 @@ impl Daemon {
             self.saver.due_at(),
             self.enforcer.retry_at(),
             self.read_again,
+            self.words.due_at(),
         ];
         let feeds = self.sources.feeds.values().filter_map(Feed::due);
         deadlines.into_iter().flatten().chain(feeds).min().map_or(addresses_due, |due| due.min(addresses_due))
@@ -173,8 +178,8 @@ impl Daemon {
 
     /// A log that cannot be read keeps the others from nothing, and is tried again.
     fn read_files(&mut self) -> Progress {
-        let Daemon { tailer, watch, enforcer, saver, metrics, desk, gathered, .. } = self;
-        let mut acting = Acting { enforcer, saver, metrics, desk };
+        let Daemon { tailer, watch, enforcer, saver, metrics, desk, words, gathered, .. } = self;
+        let mut acting = Acting { enforcer, saver, metrics, desk, words };
         let read = tailer.read(READ_BYTES, &mut |line| {
             let now = clock();
             let index = usize::from(line.source.0);
@@ -199,8 +204,8 @@ impl Daemon {
 
     /// The sources that send.
     fn read_feeds(&mut self) -> Progress {
-        let Daemon { sources, config, watch, enforcer, saver, metrics, desk, gathered, .. } = self;
-        let mut acting = Acting { enforcer, saver, metrics, desk };
+        let Daemon { sources, config, watch, enforcer, saver, metrics, desk, words, gathered, .. } = self;
+        let mut acting = Acting { enforcer, saver, metrics, desk, words };
         let mut progress = Progress::Idle;
         for (id, feed) in &mut sources.feeds {
             let index = usize::from(id.0);
@@ -299,8 +304,8 @@ impl Daemon {
     }
 
     pub(super) fn act(&mut self, out: Vec<Output>, now: Timestamp) {
-        let Daemon { enforcer, saver, metrics, desk, .. } = self;
-        Acting { enforcer, saver, metrics, desk }.act(&mut Gathered::of(out), now);
+        let Daemon { enforcer, saver, metrics, desk, words, .. } = self;
+        Acting { enforcer, saver, metrics, desk, words }.act(&mut Gathered::of(out), now);
     }
 
     /// What a person ordered stands in no log: it is written before it is done, so that a kill in between leaves no ban
