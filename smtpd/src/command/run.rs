@@ -86,6 +86,7 @@ fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Cou
         policy: Arc::clone(&policy),
         recipients: Arc::clone(&recipients),
         telemetry: Arc::clone(telemetry),
+        dkim: config.dkim.clone(),
         messages_max: config.queue_messages_max,
     };
     let (courier, queue) =
