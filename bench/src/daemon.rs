@@ -1,7 +1,8 @@
 //! The real `postern-watcher run`, and what the kernel says it costs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 pub struct Daemon {
     running: Running,
     directory: TempDir,
+    banctl: PathBuf,
 }
 
 /// What a thread had used up at some time.
@@ -67,7 +69,7 @@ impl Daemon {
         let mut command = bound(ours("postern-watcher")?);
         command.args(["run", "--config"]).arg(path("watcher.toml"));
         let running = Running::start(&mut command, &path("watcher.err"))?;
-        let daemon = Daemon { running, directory };
+        let daemon = Daemon { running, directory, banctl: ours("banctl")? };
         wait::until_true("the watcher to answer", || daemon.lines().is_ok())?;
         Ok(daemon)
     }
@@ -85,9 +87,14 @@ impl Daemon {
     /// # Errors
     /// It does not answer.
     pub fn status(&self) -> Result<Value> {
-        let mut command = bound(ours("banctl")?);
-        let socket = self.directory.path().join("watcher.sock");
-        Answer::of(command.arg("--socket").arg(socket).args(["status", "--json"]))?.yes()?.json()
+        Answer::of(self.banctl().args(["status", "--json"]))?.yes()?.json()
+    }
+
+    /// `banctl`, which asks it.
+    pub fn banctl(&self) -> Command {
+        let mut command = Command::new(&self.banctl);
+        command.arg("--socket").arg(self.directory.path().join("watcher.sock"));
+        command
     }
 
     /// The most memory that it ever had, in megabytes.

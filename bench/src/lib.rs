@@ -5,6 +5,7 @@ pub mod counting;
 pub mod daemon;
 pub mod day;
 pub mod fail2ban;
+pub mod hand;
 pub mod journal;
 pub mod latency;
 pub mod load;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{counting, day, fail2ban, latency, load, replay, restart, tailing, understanding, wake};
+use bench::{counting, day, fail2ban, hand, latency, load, replay, restart, tailing, understanding, wake};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Figure {
     DayModel,
     /// How fast fail2ban's filters run here, and with fail2ban itself.
     Fail2ban,
+    /// A hundred thousand addresses by `banctl`, a million listed, one of them explained; and how long lines wait for it.
+    Hand,
     /// How fast an old log is read.
     Replay,
     /// How long a watcher with a million bans is away, and in how much memory.
@@ -55,6 +57,7 @@ fn main() -> Result<()> {
         Some(Figure::Counting) => counting::measure(),
         Some(Figure::DayModel) => day::measure(),
         Some(Figure::Fail2ban) => fail2ban::measure(),
+        Some(Figure::Hand) => hand::measure(),
         Some(Figure::Replay) => replay::measure(),
         Some(Figure::Restart) => restart::measure(),
         Some(Figure::Tailing) => tailing::measure(),
@@ -72,6 +75,7 @@ fn main() -> Result<()> {
             counting::measure()?;
             fail2ban::measure()?;
             restart::measure()?;
+            hand::measure()?;
             latency::measure()
         }
     }

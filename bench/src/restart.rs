@@ -58,7 +58,7 @@ pub fn measure() -> Result<()> {
 }
 
 /// Who is banned: RFC 2544's network and what follows it.
-fn offender(n: u32) -> Ipv4Addr {
+pub(crate) fn offender(n: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 0).to_bits() + n)
 }
 
@@ -87,7 +87,7 @@ fn restart(bans: u32) -> Result<(Duration, u64)> {
 }
 
 /// A database with so many bans, each with a line of evidence.
-fn fill(path: &Path, bans: u32) -> Result<()> {
+pub(crate) fn fill(path: &Path, bans: u32) -> Result<()> {
     let now = Timestamp::from(SystemTime::now());
     let (store, _) = Store::open(path)?;
     for first in (0..bans).step_by(BATCH as usize) {
@@ -118,7 +118,7 @@ fn ban(n: u32, now: Timestamp) -> BanChange {
 }
 
 /// What one ban costs where a program is run for it.
-fn by_process() -> Result<Duration> {
+pub(crate) fn by_process() -> Result<Duration> {
     e2e::process::run("nft", "add table inet other")?;
     e2e::process::run("nft", "add set inet other banned { type ipv4_addr; flags timeout; }")?;
     let start = Instant::now();

@@ -1,7 +1,9 @@
 //! Bans: leases on subjects, in force or remembered.
 
+mod parts;
+
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{End, Evidence, Output};
 use crate::jail::{Jail, JailName, MANUAL, Mode, Ports};
 use crate::subject::{Network, Subject};
+use parts::{NEIGHBOURHOOD, Parts};
+
+pub(super) use parts::PARTS;
 
 /// A former ban makes the next one longer for so long after its end.
 pub const MEMORY: Duration = Duration::from_secs(30 * 86_400);
@@ -49,23 +54,76 @@ pub struct Ban {
     pub evidence: Vec<Evidence>,
 }
 
-#[derive(Debug, Default)]
+/// What kind of subject a ban is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// An address or a network of IPv4.
+    Ipv4,
+    /// An address or a network of IPv6.
+    Ipv6,
+    /// An account.
+    Other,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: &'static [Family] = &[Family::Ipv4, Family::Ipv6, Family::Other];
+
+    /// Of whom.
+    pub fn of(subject: &Subject) -> Self {
+        match subject.network().map(|network| network.net().addr().is_ipv4()) {
+            Some(true) => Family::Ipv4,
+            Some(false) => Family::Ipv6,
+            None => Family::Other,
+        }
+    }
+
+    /// The name as a label has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Family::Ipv4 => "ipv4",
+            Family::Ipv6 => "ipv6",
+            Family::Other => "other",
+        }
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct Bans {
-    table: HashMap<Subject, Vec<Lease>, foldhash::fast::RandomState>,
+    table: Parts,
     /// Ends of bans in force, the next first. An entry whose ban was lifted or replaced is passed over.
     ends: BinaryHeap<Reverse<(Timestamp, Subject, JailName)>>,
     /// Ends of memories, likewise.
     memories: BinaryHeap<Reverse<(Timestamp, Subject, JailName)>>,
     len: usize,
+    /// How many are in force, by jail, mode and family: those that end after `told`.
+    in_force: BTreeMap<(JailName, Mode, Family), usize>,
+    /// Up to here ends were told.
+    told: Timestamp,
     /// Prefixes, below 128 bits, that some IPv4 and some IPv6 ban has had.
     prefixes: [u128; 2],
     /// Whether some ban was of a single IPv6 address.
     full: bool,
 }
 
+impl Default for Bans {
+    fn default() -> Self {
+        Bans {
+            table: Parts::default(),
+            ends: BinaryHeap::new(),
+            memories: BinaryHeap::new(),
+            len: 0,
+            in_force: BTreeMap::new(),
+            told: Timestamp::from_nanos(i64::MIN),
+            prefixes: [0; 2],
+            full: false,
+        }
+    }
+}
+
 impl Bans {
     pub(super) fn is_banned(&self, subject: &Subject, jail: &JailName, at: Timestamp) -> bool {
-        !self.table.is_empty() && self.find(subject, jail).is_some_and(|lease| lease.until > at)
+        self.len > 0 && self.find(subject, jail).is_some_and(|lease| lease.until > at)
     }
 
     /// How often the subject was banned before, as far as the jail remembers.
@@ -79,7 +137,7 @@ impl Bans {
             let decayed = terms.decay.map_or(0, |decay| passed.as_nanos() / decay.as_nanos().max(1));
             lease.before.saturating_add(1).saturating_sub(u32::try_from(decayed).unwrap_or(u32::MAX))
         };
-        let leases = self.table.get(subject).map(Vec::as_slice).unwrap_or_default();
+        let leases = self.table.get(subject);
         let counts = |lease: &&Lease| {
             lease.jail == jail.name
                 || (terms.overall && *lease.jail != *MANUAL && lease.mode == Mode::Enforce)
@@ -97,18 +155,22 @@ impl Bans {
 
     /// Whether a client is kept out of some port by an enforced ban, of his or of a network around him.
     pub(super) fn keeps_out(&self, address: IpAddr, at: Timestamp) -> bool {
-        let kept_out = |subject: &Subject| {
-            let leases = self.table.get(subject).map(Vec::as_slice).unwrap_or_default();
-            leases
-                .iter()
-                .any(|lease| lease.mode == Mode::Enforce && lease.until > at && lease.ports.include_smtp())
-        };
-        let family = usize::from(address.is_ipv6());
-        let prefixes = self.prefixes.get(family).copied().unwrap_or_default();
-        (0..128u8)
-            .filter(|bits| prefixes & (1 << bits) != 0)
-            .any(|bits| kept_out(&Subject::Network(Network::around(address, bits, bits))))
-            || (family == 1 && self.full && kept_out(&Subject::Network(Network::host(address))))
+        let closes =
+            |lease: &Lease| lease.mode == Mode::Enforce && lease.until > at && lease.ports.include_smtp();
+        let kept_out = |subject: &Subject| self.table.get(subject).iter().any(closes);
+        self.around(Network::host(address)).any(|network| kept_out(&Subject::Network(network)))
+    }
+
+    /// A network and those around it, as far as there may be bans of them.
+    fn around(&self, network: Network) -> impl Iterator<Item = Network> + use<> {
+        let net = network.net();
+        let (address, six) = (net.addr(), net.addr().is_ipv6());
+        let prefixes = self.prefixes.get(usize::from(six)).copied().unwrap_or_default();
+        let is_full = six && self.full && net.prefix_len() == 128;
+        (0..=net.prefix_len().min(127))
+            .filter(move |bits| prefixes & (1 << bits) != 0)
+            .map(move |bits| Network::around(address, bits, bits))
+            .chain(is_full.then_some(network))
     }
 
     pub(super) fn leases(&self) -> impl Iterator<Item = (&Subject, &Lease)> {
@@ -124,8 +186,7 @@ impl Bans {
         subjects: &'s [Subject],
         now: Timestamp,
     ) -> Vec<(&'s Subject, &Lease)> {
-        let leases =
-            |subject| self.table.get(subject).into_iter().flatten().map(move |lease| (subject, lease));
+        let leases = |subject| self.table.get(subject).iter().map(move |lease| (subject, lease));
         subjects.iter().flat_map(leases).filter(|(_, lease)| lease.until > now).collect()
     }
 
@@ -146,6 +207,25 @@ impl Bans {
         self.table.iter().filter_map(of).flatten()
     }
 
+    /// The bans in one of the [`PARTS`].
+    pub(super) fn part(&self, number: usize, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
+        in_force(self.table.part(number), now)
+    }
+
+    /// The bans of others in the neighbourhood of a network.
+    pub(super) fn near(&self, network: Network, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
+        let (ipv4, ipv6) = NEIGHBOURHOOD;
+        let near = Network::around(network.net().addr(), ipv4, ipv6);
+        let is_near = move |other: Network| !other.overlaps(network) && other.overlaps(near);
+        in_force(self.table.around(near), now)
+            .filter(move |(subject, _)| subject.network().is_some_and(is_near))
+    }
+
+    /// How many bans are in force, by jail, mode and family.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&(JailName, Mode, Family), usize)> {
+        self.in_force.iter().map(|(whose, count)| (whose, *count))
+    }
+
     pub(super) fn next_end(&self) -> Option<Timestamp> {
         self.ends.peek().map(|Reverse((until, ..))| *until)
     }
@@ -158,6 +238,10 @@ impl Bans {
 
     /// A saved ban comes back. One that has ended since is remembered as such; nobody is told again.
     pub(super) fn restore(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
+        if now > self.told {
+            self.told = now;
+            self.count_anew();
+        }
         if lease.until <= now {
             self.memories.push(Reverse((lease.until + MEMORY, subject.clone(), lease.jail.clone())));
         }
@@ -213,6 +297,31 @@ impl Bans {
         self.end(gone, now, End::Lifted, out);
     }
 
+    /// Lifts whatever bans have an address in common with these networks. One that is around a network, or is of the
+    /// network itself, is looked up; those inside are looked for, once for all.
+    pub(super) fn lift_meeting(&mut self, networks: &[Network], now: Timestamp, out: &mut Vec<Output>) {
+        let mut meeting: HashSet<Subject> =
+            networks.iter().flat_map(|network| self.around(*network)).map(Subject::Network).collect();
+        let wide: HashSet<Network> = networks.iter().copied().filter(|network| !network.is_host()).collect();
+        if !wide.is_empty() {
+            let lengths: HashSet<(bool, u8)> =
+                wide.iter().map(|wide| (wide.net().addr().is_ipv6(), wide.net().prefix_len())).collect();
+            let is_inside = |network: Network| {
+                let (address, six) = (network.net().addr(), network.net().addr().is_ipv6());
+                let mut around = lengths
+                    .iter()
+                    .filter(|(of_six, bits)| *of_six == six && *bits < network.net().prefix_len());
+                around.any(|(_, bits)| wide.contains(&Network::around(address, *bits, *bits)))
+            };
+            let subjects = self.table.iter().map(|(subject, _)| subject);
+            meeting.extend(subjects.filter(|subject| subject.network().is_some_and(is_inside)).cloned());
+        }
+        let meeting: Vec<Subject> = meeting.into_iter().collect();
+        let gone = self.active_on(&meeting, now).into_iter();
+        let gone = gone.map(|(subject, lease)| (subject.clone(), lease.clone())).collect();
+        self.end(gone, now, End::Exempted, out);
+    }
+
     fn end(&mut self, mut gone: Vec<(Subject, Lease)>, now: Timestamp, why: End, out: &mut Vec<Output>) {
         gone.sort_by(|(a, _), (b, _)| a.cmp(b));
         for (subject, lease) in gone {
@@ -227,11 +336,16 @@ impl Bans {
     /// Tells of the bans whose time is over. The kernel let them in by itself.
     pub(super) fn expire(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         while let Some((until, subject, jail)) = due(&mut self.ends, now) {
-            if self.find(&subject, &jail).is_some_and(|lease| lease.until == until) {
+            let ended = self.find(&subject, &jail).filter(|lease| lease.until == until);
+            if let Some(mode) = ended.map(|lease| lease.mode) {
+                if until > self.told {
+                    self.count(&subject, &jail, mode, -1);
+                }
                 self.memories.push(Reverse((until + MEMORY, subject.clone(), jail.clone())));
                 out.push(Output::Ended { subject, jail, why: End::Expired, at: until });
             }
         }
+        self.told = self.told.max(now);
         while let Some((end, subject, jail)) = due(&mut self.memories, now) {
             self.forget(end, &subject, &jail);
         }
@@ -248,21 +362,25 @@ impl Bans {
         }
     }
 
-    /// Says what holds now for a network on some ports: the longest of the bans that are in force there.
     fn tell(&self, network: Network, ports: &Ports, now: Timestamp, out: &mut Vec<Output>) {
-        let leases = self.table.get(&Subject::Network(network)).map(Vec::as_slice).unwrap_or_default();
+        out.push(self.word(network, ports, now));
+    }
+
+    /// What holds now for a network on some ports: the longest of the bans that are in force there.
+    pub(super) fn word(&self, network: Network, ports: &Ports, now: Timestamp) -> Output {
+        let leases = self.table.get(&Subject::Network(network));
         let in_force =
             |lease: &&Lease| lease.mode == Mode::Enforce && lease.ports == *ports && lease.until > now;
         let until = leases.iter().filter(in_force).map(|lease| lease.until).max();
         let ports = ports.clone();
-        out.push(match until {
+        match until {
             Some(until) => Output::Enforce { network, ports, until },
             None => Output::Admit { network, ports },
-        });
+        }
     }
 
     fn find(&self, subject: &Subject, jail: &JailName) -> Option<&Lease> {
-        self.table.get(subject)?.iter().find(|lease| lease.jail == *jail)
+        self.table.get(subject).iter().find(|lease| lease.jail == *jail)
     }
 
     fn insert(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
@@ -271,9 +389,31 @@ impl Bans {
         if lease.until > now {
             self.ends.push(Reverse((lease.until, subject.clone(), lease.jail.clone())));
         }
-        // Most have one: a vector that grows by itself would make room for four.
-        self.table.entry(subject).or_insert_with(|| Vec::with_capacity(1)).push(lease);
+        if self.is_counted(&lease) {
+            self.count(&subject, &lease.jail, lease.mode, 1);
+        }
+        self.table.push(subject, lease);
         self.len += 1;
+    }
+
+    fn is_counted(&self, lease: &Lease) -> bool {
+        lease.until > self.told && lease.until > lease.from
+    }
+
+    fn count(&mut self, subject: &Subject, jail: &JailName, mode: Mode, change: isize) {
+        let whose = (jail.clone(), mode, Family::of(subject));
+        let count = self.in_force.entry(whose).or_default();
+        *count = count.saturating_add_signed(change);
+    }
+
+    fn count_anew(&mut self) {
+        self.in_force.clear();
+        let counted = self.leases().filter(|(_, lease)| self.is_counted(lease));
+        let mut counts = BTreeMap::new();
+        for (subject, lease) in counted {
+            *counts.entry((lease.jail.clone(), lease.mode, Family::of(subject))).or_default() += 1;
+        }
+        self.in_force = counts;
     }
 
     fn note_prefix(&mut self, subject: &Subject) {
@@ -285,14 +425,20 @@ impl Bans {
     }
 
     fn remove(&mut self, subject: &Subject, jail: &JailName) {
-        let Some(leases) = self.table.get_mut(subject) else { return };
-        let before = leases.len();
-        leases.retain(|lease| lease.jail != *jail);
-        self.len -= before - leases.len();
-        if leases.is_empty() {
-            self.table.remove(subject);
+        for lease in self.table.remove(subject, |lease| lease.jail == *jail) {
+            self.len -= 1;
+            if self.is_counted(&lease) {
+                self.count(subject, jail, lease.mode, -1);
+            }
         }
     }
+}
+
+fn in_force(part: Option<&parts::Part>, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
+    let leases = part.into_iter().flatten();
+    leases
+        .flat_map(|(subject, leases)| leases.iter().map(move |lease| (subject, lease)))
+        .filter(move |(_, lease)| lease.until > now)
 }
 
 type Due = (Timestamp, Subject, JailName);

@@ -1,6 +1,7 @@
 //! Who is never banned, by any path: the one place that is asked.
 
-use std::collections::BTreeMap;
+mod allowed;
+
 use std::fmt;
 use std::net::IpAddr;
 
@@ -9,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::subject::Network;
 
-/// The most entries that `banctl allow` keeps.
-pub const ALLOWED_MAX: usize = 10_000;
+use allowed::Allowed;
+pub use allowed::{ALLOWED_MAX, Allowance};
 
 /// Networks that are never banned, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Exemptions {
     /// Ranges that do not overlap, in order. A family is not mixed with the other: IPv4 stands first.
     ranges: Vec<(Range, Exemption)>,
     /// Those that the administrator said by hand, each with its end.
-    allowed: BTreeMap<Network, Allowance>,
+    allowed: Allowed,
 }
 
 /// Why somebody is exempt.
@@ -58,17 +59,6 @@ impl fmt::Display for Exemption {
     }
 }
 
-/// An exemption by hand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Allowance {
-    /// Until when; none: until it is removed.
-    pub until: Option<Timestamp>,
-    /// Since when.
-    pub since: Timestamp,
-    /// Why, in the administrator's words.
-    pub note: Option<String>,
-}
-
 /// The first and the last address, as numbers; the flag tells the families apart.
 type Range = (bool, u128, u128);
 
@@ -102,7 +92,7 @@ impl Exemptions {
                 apart.push((range, why));
             }
         }
-        Exemptions { ranges: apart, allowed: BTreeMap::new() }
+        Exemptions { ranges: apart, allowed: Allowed::default() }
     }
 
     /// Why a ban of `network` would touch somebody exempt; a network that only holds an exempt address counts too.
@@ -110,12 +100,7 @@ impl Exemptions {
         let (six, first, last) = range(network);
         let from = self.ranges.partition_point(|((other, _, end), _)| (*other, *end) < (six, first));
         let found = self.ranges.get(from).filter(|((other, start, _), _)| *other == six && *start <= last);
-        let by_hand = || {
-            let holds = |(allowed, entry): (&Network, &Allowance)| {
-                allowed.overlaps(network) && entry.until.is_none_or(|until| until > now)
-            };
-            self.allowed.iter().any(holds).then_some(Exemption::Allowed)
-        };
+        let by_hand = || self.allowed.meets(network, now).then_some(Exemption::Allowed);
         found.map(|(_, why)| *why).or_else(by_hand)
     }
 
@@ -124,34 +109,29 @@ impl Exemptions {
         self.allowed.iter()
     }
 
+    /// The entry by hand of exactly this network.
+    pub fn allowance(&self, network: Network) -> Option<&Allowance> {
+        self.allowed.get(network)
+    }
+
     /// Adds an entry by hand; false where there are too many.
     pub(super) fn allow(&mut self, network: Network, allowance: Allowance) -> bool {
-        if self.allowed.len() >= ALLOWED_MAX && !self.allowed.contains_key(&network) {
-            return false;
-        }
-        self.allowed.insert(network, allowance);
-        true
+        self.allowed.insert(network, allowance)
     }
 
     /// Removes an entry by hand; false where there was none.
     pub(super) fn disallow(&mut self, network: Network) -> bool {
-        self.allowed.remove(&network).is_some()
+        self.allowed.remove(network)
     }
 
     /// The entries by hand whose time is over go; which.
     pub(super) fn expire(&mut self, now: Timestamp) -> Vec<Network> {
-        let over = |entry: &Allowance| entry.until.is_some_and(|until| until <= now);
-        let gone: Vec<Network> =
-            self.allowed.iter().filter(|(_, entry)| over(entry)).map(|(network, _)| *network).collect();
-        for network in &gone {
-            self.allowed.remove(network);
-        }
-        gone
+        self.allowed.expire(now)
     }
 
-    /// These, with the entries by hand of `other`.
-    pub(super) fn with_allowed_of(mut self, other: &Exemptions) -> Self {
-        self.allowed.clone_from(&other.allowed);
+    /// These, with the entries by hand of `other`, which has none any more.
+    pub(super) fn with_allowed_of(mut self, other: &mut Exemptions) -> Self {
+        self.allowed = std::mem::take(&mut other.allowed);
         self
     }
 }

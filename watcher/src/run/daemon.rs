@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use logline::Timestamp;
@@ -10,19 +10,20 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::config::{Config, OnStop};
-use crate::control::{Command, Wake};
+use crate::control::{Command, Telling, Wake};
 use crate::engine::{End, Exemptions, Input, Output};
 use crate::feed::{Arrival, Feed};
 use crate::interpret::Reading;
 use crate::jail::Mode;
 use crate::metrics::Metrics;
-use crate::news::{self, AT_ONCE_MAX, Item, Topic};
+use crate::news::{AT_ONCE_MAX, Item, Topic};
 use crate::pace::Pace;
 use crate::quota::Notice;
 use crate::run::alive::Alive;
 use crate::run::clock;
 use crate::run::desk::Desk;
 use crate::run::enforcer::Enforcer;
+use crate::run::orders::Orders;
 use crate::run::own::{Resolver, Surroundings};
 use crate::run::saver::Saver;
 use crate::run::signals::Signals;
@@ -37,9 +38,6 @@ const READ_BYTES: usize = 4 << 20;
 /// The addresses of this machine, and who is logged in to it, are looked up again so often.
 const OWN_ADDRESSES: Duration = Duration::from_secs(60);
 
-/// A ban by hand waits so long for the disk, and the log with it.
-const WRITTEN_IN: Duration = Duration::from_millis(50);
-
 /// A log that could not be read is tried again so often.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
@@ -53,6 +51,8 @@ pub(super) struct Daemon {
     pub(super) saver: Saver,
     pub(super) metrics: Arc<Metrics>,
     pub(super) desk: Desk,
+    /// What a person ordered, and is being written.
+    pub(super) orders: Orders,
     pub(super) questions: Receiver<Command>,
     pub(super) wake: Wake,
     /// What is exempt by what stands around.
@@ -73,13 +73,13 @@ impl Daemon {
     pub(super) fn run(mut self, signals: &Signals) -> anyhow::Result<()> {
         // Nobody listens where there is no systemd.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        let bans = self.watch.engine.bans_len(clock());
+        let bans = self.watch.engine.bans_len();
         tracing::info!("watching; firewall {}, {bans} bans in force", self.enforcer.name());
-        let mut more = true;
+        let (mut more, mut asked) = (true, false);
         let mut addresses_due = Instant::now() + OWN_ADDRESSES;
         while !signals.stop() {
             self.alive.beat(Instant::now());
-            if !more {
+            if !more && !asked {
                 self.wait(signals, addresses_due)?;
             }
             more = self.read();
@@ -87,7 +87,9 @@ impl Daemon {
                 // Whoever sent the signal reads the outcome in the log.
                 let _ = self.reload();
             }
-            self.answer();
+            asked = self.answer();
+            self.settle();
+            self.desk.tell_gathered(Instant::now(), clock());
             self.take_host_addresses();
             self.expire();
             self.look_after();
@@ -106,6 +108,7 @@ impl Daemon {
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.save();
+        self.orders.take_all().into_iter().for_each(|order| self.carry_out(order));
         self.desk.hooks.stop();
         match self.config.on_stop {
             OnStop::Keep => tracing::info!("stopped; bans stay in force until they end"),
@@ -159,6 +162,8 @@ impl Daemon {
             self.saver.due_at(),
             self.enforcer.retry_at(),
             self.read_again,
+            self.orders.due_at(),
+            self.desk.due_at(),
         ];
         let feeds = self.sources.feeds.values().filter_map(Feed::due);
         deadlines.into_iter().flatten().chain(feeds).min().map_or(addresses_due, |due| due.min(addresses_due))
@@ -179,7 +184,7 @@ impl Daemon {
             let now = clock();
             let reading = watch.line(usize::from(line.source.0), line.bytes, Now::Clock(now), &mut out);
             saver.touch();
-            act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, reading);
+            act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, Cause::Line(reading));
         });
         match read {
             Ok(progress) => {
@@ -210,7 +215,7 @@ impl Daemon {
                     Arrival::Sent(sent) => watch.sent(index, &sent, Now::Clock(now), &mut out),
                 };
                 saver.touch();
-                act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, reading);
+                act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, Cause::Line(reading));
             });
             if read == Progress::More {
                 progress = Progress::More;
@@ -296,20 +301,13 @@ impl Daemon {
         self.surroundings.exemptions(&self.config)
     }
 
-    pub(super) fn act(&mut self, mut out: Vec<Output>, now: Timestamp) {
-        let Daemon { enforcer, saver, metrics, desk, .. } = self;
-        act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, None);
+    pub(super) fn act(&mut self, out: Vec<Output>, now: Timestamp) {
+        self.act_because(out, now, Cause::Line(None));
     }
 
-    /// What a person ordered stands in no log: it is written before it is done, so that a kill in between leaves no ban
-    /// in the kernel that nobody knows of.
-    pub(super) fn write_down(&mut self, ordered: &[Output]) {
-        self.saver.note(ordered.to_vec());
-        self.save();
-        let (done, written) = sync_channel(1);
-        self.saver.flush(done);
-        // A disk that is slower than that holds up nothing.
-        let _ = written.recv_timeout(WRITTEN_IN);
+    pub(super) fn act_because(&mut self, mut out: Vec<Output>, now: Timestamp, cause: Cause) {
+        let Daemon { enforcer, saver, metrics, desk, .. } = self;
+        act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, cause);
     }
 
     pub(super) fn save(&mut self) {
@@ -338,9 +336,19 @@ struct Acting<'d> {
     desk: &'d mut Desk,
 }
 
-/// Does what the engine says, and takes it out of `out`: the kernel first, then everybody who wants to know. It said so
-/// because of this line, if it was one.
-fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Option<Reading>) {
+/// Why the engine said something.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cause {
+    /// A line, as far as it could be read; or time, or another configuration.
+    Line(Option<Reading>),
+    /// A person.
+    Ordered(Telling),
+    /// A person, and the database has it already.
+    Written(Telling),
+}
+
+/// Does what the engine says, and takes it out of `out`: the kernel first, then everybody who wants to know.
+fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, cause: Cause) {
     if out.is_empty() {
         return;
     }
@@ -349,7 +357,7 @@ fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Opt
     match enforcer.carry_out(out, now) {
         Ok(true) => {
             metrics.firewall.applied_in(began.elapsed());
-            if let Some(line) = line {
+            if let Cause::Line(Some(line)) = cause {
                 metrics.firewall.banned_after(clock().since(line.at));
             }
         }
@@ -366,14 +374,24 @@ fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Opt
         }
     }
     out.iter().for_each(|output| metrics.bans.note(output));
-    if out.len() <= AT_ONCE_MAX {
-        out.iter().for_each(tell);
-    } else {
-        // A file of a hundred thousand addresses is one line in the log, and not a second's work.
-        news::of_outputs(out, now).iter().for_each(|item| tracing::info!("{}", item.news.text));
+    let told = match cause {
+        Cause::Line(_) if out.len() <= AT_ONCE_MAX => Telling::Each,
+        Cause::Line(_) => Telling::Number,
+        Cause::Ordered(told) | Cause::Written(told) => told,
+    };
+    match told {
+        Telling::Each => {
+            out.iter().for_each(tell);
+            desk.outputs(out, now);
+        }
+        // A file of a hundred thousand addresses is a line a second in the log.
+        Telling::Number => desk.gather(out),
     }
-    desk.outputs(out, now);
-    saver.note(std::mem::take(out));
+    let out = std::mem::take(out);
+    match cause {
+        Cause::Line(_) | Cause::Ordered(_) => saver.note(out),
+        Cause::Written(_) => {}
+    }
 }
 
 fn tell(output: &Output) {

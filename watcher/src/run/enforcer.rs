@@ -18,8 +18,8 @@ use crate::subject::Subject;
 /// After a refusal everything is tried again so often.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// So many subjects may wait to have their connections ended; the bans hold all the same.
-const ENDING_MAX: usize = 1024;
+/// So many lots of bans may wait to have their connections ended; the bans hold all the same.
+const ENDING_MAX: usize = 256;
 
 /// So many bans are looked up, one by one, to tell how far the kernel had drifted.
 const DRIFT_LOOKS_MAX: usize = 100_000;
@@ -30,7 +30,7 @@ pub(super) struct Enforcer {
     pub(super) trouble: Option<String>,
     retry: Option<Instant>,
     /// Whose connections are to be ended; a thread of its own asks the kernel for them, which takes longer than a ban.
-    ending: Option<SyncSender<(IpNet, Ports)>>,
+    ending: Option<SyncSender<Vec<(IpNet, Ports)>>>,
     /// Jails that leave the connections of those whom they ban.
     keepers: HashSet<JailName>,
 }
@@ -115,14 +115,18 @@ impl Enforcer {
     /// Ends the connections of who was just banned, unless his jail leaves them.
     fn end_connections(&self, outputs: &[Output]) {
         let Some(ending) = &self.ending else { return };
-        for output in outputs {
-            if let Output::Banned(Ban { subject: Subject::Network(network), lease, .. }) = output
-                && lease.mode == Mode::Enforce
-                && !self.keepers.contains(&lease.jail)
+        let banned = |output: &Output| match output {
+            Output::Banned(Ban { subject: Subject::Network(network), lease, .. })
+                if lease.mode == Mode::Enforce && !self.keepers.contains(&lease.jail) =>
             {
-                // A full queue means that many are being ended already; the ban itself holds.
-                let _ = ending.try_send((network.net(), lease.ports.clone()));
+                Some((network.net(), lease.ports.clone()))
             }
+            _ => None,
+        };
+        let banned: Vec<(IpNet, Ports)> = outputs.iter().filter_map(banned).collect();
+        if !banned.is_empty() {
+            // A full queue means that many are being ended already; the ban itself holds.
+            let _ = ending.try_send(banned);
         }
     }
 
@@ -219,13 +223,15 @@ fn change(output: &Output, now: Timestamp) -> Option<Change> {
     }
 }
 
-/// The thread that ends the connections which the banned already have.
-fn end_connections() -> Option<SyncSender<(IpNet, Ports)>> {
-    let (sender, receiver) = sync_channel::<(IpNet, Ports)>(ENDING_MAX);
+/// The thread that ends the connections which the banned already have. Whatever waits is ended together: each look at
+/// the kernel's connections is one at all of them.
+fn end_connections() -> Option<SyncSender<Vec<(IpNet, Ports)>>> {
+    let (sender, receiver) = sync_channel::<Vec<(IpNet, Ports)>>(ENDING_MAX);
     let work = move || {
-        for (network, ports) in receiver {
-            if let Err(error) = connections::end(network, &ports) {
-                tracing::debug!("cannot end the connections of {network}: {error}");
+        while let Ok(mut banned) = receiver.recv() {
+            banned.extend(receiver.try_iter().take(ENDING_MAX).flatten());
+            if let Err(error) = connections::end(&banned) {
+                tracing::debug!("cannot end the connections of {} networks: {error}", banned.len());
             }
         }
     };
