@@ -102,7 +102,7 @@ fn many() -> Result<()> {
 fn bare(directory: &Path) -> Result<Duration> {
     let script = directory.join("script");
     let elements: Vec<String> = (0..MANY).map(|n| format!("{} timeout 1d", restart::offender(n))).collect();
-    let table = "table inet other { set banned { type ipv4_addr; flags timeout; } }";
+    let table = "add table inet other\nadd set inet other banned { type ipv4_addr; flags timeout; }";
     std::fs::write(
         &script,
         format!("{table}\nadd element inet other banned {{ {} }}\n", elements.join(", ")),

@@ -51,7 +51,7 @@ impl Enforcer {
                 Ok(nftables) => (Box::new(nftables.in_manner(manner.clone())), None),
                 Err(error) => only_recorded(&error),
             },
-            FirewallKind::Command { ban, unban } => match Command::new(ban, unban) {
+            FirewallKind::Command(programs) => match Command::start(programs.clone()) {
                 Ok(command) => (Box::new(command), None),
                 Err(error) => only_recorded(&error),
             },
@@ -79,7 +79,7 @@ impl Enforcer {
 
     /// True while all bans are in force.
     pub(super) fn is_whole(&self) -> bool {
-        self.retry.is_none()
+        self.retry.is_none() && self.firewall.is_settled()
     }
 
     /// True while the banned are kept out in truth.
@@ -148,6 +148,17 @@ impl Enforcer {
 
     /// Looks whether somebody else has touched the table, or whether a refusal is to be tried again, and makes it whole.
     pub(super) fn look_after(&mut self, engine: &Engine, now: Timestamp) -> Option<Repair> {
+        match self.firewall.report() {
+            Some(Err(error)) => {
+                tracing::error!("not all bans are in force: {}", chain(&error));
+                self.trouble = Some(chain(&error));
+            }
+            Some(Ok(())) => {
+                tracing::info!("all bans are in force again");
+                self.trouble = None;
+            }
+            None => {}
+        }
         let damaged = self.firewall.damaged().unwrap_or_else(|error| {
             tracing::warn!("cannot tell whether the firewall is whole: {}", chain(&error));
             true
