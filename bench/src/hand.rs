@@ -21,6 +21,7 @@ use watcher::subject::Network;
 
 use crate::daemon::Daemon;
 use crate::restart;
+use crate::storm::offender;
 
 /// So many at once, by hand.
 const MANY: u32 = 100_000;
@@ -60,7 +61,7 @@ fn many() -> Result<()> {
     writeln!(out, "{MANY} addresses by hand: banctl, its socket, the database, the kernel")?;
     let directory = tempfile::tempdir()?;
     let list = directory.path().join("list");
-    std::fs::write(&list, (0..MANY).map(|n| format!("{}\n", restart::offender(n))).collect::<String>())?;
+    std::fs::write(&list, (0..MANY).map(|n| format!("{}\n", offender(n))).collect::<String>())?;
     let bare = bare(directory.path())?;
     writeln!(out, "  {:<32}{:>8.3} s", "nft -f, all at once", bare.as_secs_f64())?;
     let each = restart::by_process()?;
@@ -75,7 +76,7 @@ fn many() -> Result<()> {
     ];
     let mut probe = Probe::new(&log);
     for (name, words) in steps {
-        let mut command = daemon.banctl();
+        let mut command = daemon.banctl()?;
         command.args(words).arg(&list).stdout(Stdio::null());
         let (took, stood) = probe.during(|| {
             let began = Instant::now();
@@ -101,7 +102,7 @@ fn many() -> Result<()> {
 /// What the kernel's own tool needs for the same.
 fn bare(directory: &Path) -> Result<Duration> {
     let script = directory.join("script");
-    let elements: Vec<String> = (0..MANY).map(|n| format!("{} timeout 1d", restart::offender(n))).collect();
+    let elements: Vec<String> = (0..MANY).map(|n| format!("{} timeout 1d", offender(n))).collect();
     let table = "add table inet other\nadd set inet other banned { type ipv4_addr; flags timeout; }";
     std::fs::write(
         &script,
@@ -116,7 +117,7 @@ fn bare(directory: &Path) -> Result<Duration> {
 }
 
 fn stands(n: u32) -> Result<()> {
-    let network = Network::host(restart::offender(n).into()).net();
+    let network = Network::host(offender(n).into()).net();
     let mut kernel = Nftables::open()?;
     ensure!(kernel.holds(network, &Ports::All)?, "{network} is not in the kernel");
     Ok(())
@@ -131,7 +132,7 @@ fn all() -> Result<()> {
     let daemon = start(&log, |directory| restart::fill(&directory.join("watcher.db"), BANS))?;
     let mut probe = Probe::new(&log);
     let path = directory.path().join("listed");
-    let mut command = daemon.banctl();
+    let mut command = daemon.banctl()?;
     command.args(["list", "--json"]).stdout(std::fs::File::create(&path)?);
     let (took, stood) = probe.during(|| {
         let began = Instant::now();
@@ -161,16 +162,16 @@ fn all() -> Result<()> {
     )?;
     let mut times = Histogram::<u64>::new(3)?;
     for n in 0..WHYS {
-        let address = restart::offender(n * (BANS / WHYS)).to_string();
+        let address = offender(n * (BANS / WHYS)).to_string();
         let began = Instant::now();
-        let status = daemon.banctl().args(["why", &address]).stdout(Stdio::null()).status()?;
+        let status = daemon.banctl()?.args(["why", &address]).stdout(Stdio::null()).status()?;
         ensure!(status.success(), "why {address}: {status}");
         times.record(u64::try_from(began.elapsed().as_micros())?)?;
     }
     let mut empty = Histogram::<u64>::new(3)?;
     for _ in 0..WHYS {
         let began = Instant::now();
-        daemon.banctl().arg("--version").stdout(Stdio::null()).status()?;
+        daemon.banctl()?.arg("--version").stdout(Stdio::null()).status()?;
         empty.record(u64::try_from(began.elapsed().as_micros())?)?;
     }
     let (p50, p99) = (times.value_at_quantile(0.5), times.value_at_quantile(0.99));
@@ -204,7 +205,7 @@ fn through_a_socket(bytes: &[u8]) -> Result<Duration> {
 
 fn start(log: &Path, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Daemon> {
     std::fs::write(log, "")?;
-    Daemon::start_over(log, |directory| {
+    Daemon::start_over(log, "", |directory| {
         std::fs::create_dir(directory.join("jails"))?;
         std::fs::write(directory.join("jails/first-failure.toml"), JAIL)?;
         prepare(directory)

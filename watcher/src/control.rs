@@ -20,7 +20,7 @@ mod web;
 
 pub(crate) use peer::group;
 
-pub use command::{AllowDone, AllowTerms, BanTerms, Command, Commands, Done, Portion, Telling};
+pub use command::{AllowDone, AllowTerms, BanTerms, Command, Commands, Done, Listed, Portion, Telling};
 pub use live::Live;
 pub use server::{Server, ServerError};
 pub use wake::Wake;

@@ -14,6 +14,7 @@ mod explain;
 mod input;
 mod key;
 mod known;
+mod lease;
 mod rollup;
 mod row;
 mod state;
@@ -28,13 +29,14 @@ use std::time::Duration;
 use logline::Timestamp;
 
 pub use asked::{ASKED_FOR, ASKED_MAX, Asked};
-pub use bans::{Ban, Family, Lease, MEMORY, REMEMBERED_MAX};
+pub use bans::{Bans, InForce, MEMORY, REMEMBERED_MAX};
 pub use counters::{COUNTERS_MAX, CounterKey, What};
 pub use evidence::{EVIDENCE_BYTES_MAX, Evidence, LINE_BYTES_MAX};
 pub use exempt::{ALLOWED_MAX, Allowance, Exemption, Exemptions};
 pub use explain::{Explanation, Part, Reason, Standing};
 pub use input::{End, Input, Order, Output, Release};
 pub use known::{Credit, HISTORY, KNOWN, KNOWN_MAX};
+pub use lease::{Ban, Lease, Terms};
 pub use row::CounterRow;
 
 use crate::event::Kind;
@@ -42,7 +44,6 @@ use crate::jail::{Jail, JailName, Jails, MANUAL, Mode, Per, Ports};
 use crate::quota::{Book, Quota};
 use crate::subject::{Network, Subject};
 use asked::Questions;
-use bans::Bans;
 use counters::Counters;
 use evidence::EvidenceLog;
 use key::{key_of, user_at_low, user_key};
@@ -57,6 +58,8 @@ pub struct Engine {
     jails: Jails,
     /// For each kind of event, in the order of [`Kind::ALL`], the places of the jails that it concerns.
     concerned: Arc<[Vec<usize>]>,
+    /// The terms of each jail's bans, in the order of the jails.
+    terms: Vec<Arc<Terms>>,
     exemptions: Exemptions,
     counters: Counters,
     evidence: EvidenceLog,
@@ -79,6 +82,7 @@ impl Engine {
     pub fn new(jails: Jails, exemptions: Exemptions) -> Self {
         Engine {
             concerned: concerned(&jails),
+            terms: terms(&jails),
             counters: Counters::new(&jails),
             jails,
             exemptions,
@@ -151,6 +155,7 @@ impl Engine {
         let kept: Vec<Option<usize>> = jails.iter().map(|new| place(new).map(|(index, _)| index)).collect();
         self.counters.rekey(&jails, &kept);
         self.concerned = concerned(&jails);
+        self.terms = terms(&jails);
         self.jails = jails;
         self.exemptions = exemptions.with_allowed_of(&mut self.exemptions);
         self.free_exempt(now, out);
@@ -197,7 +202,7 @@ impl Engine {
     }
 
     /// The bans in force on any of these subjects.
-    pub fn bans_on<'s>(&self, subjects: &'s [Subject], now: Timestamp) -> Vec<(&'s Subject, &Lease)> {
+    pub fn bans_on<'s>(&'s self, subjects: &'s [Subject], now: Timestamp) -> Vec<(&'s Subject, &'s Lease)> {
         self.bans.active_on(subjects, now)
     }
 
@@ -207,7 +212,7 @@ impl Engine {
     }
 
     /// What the kernel must hold: each network, on which ports, until when.
-    pub fn enforced(&self, now: Timestamp) -> impl Iterator<Item = (Network, Ports, Timestamp)> {
+    pub fn enforced(&self, now: Timestamp) -> impl Iterator<Item = (Network, &Ports, Timestamp)> {
         self.bans.enforced(now)
     }
 
@@ -216,17 +221,14 @@ impl Engine {
         self.bans.next_end()
     }
 
-    /// The bans in force in one part of the table; all [`Engine::PARTS`] together hold each ban once, whatever comes and
-    /// goes between one and the next.
-    pub fn bans_in(&self, part: usize, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
+    /// The bans in force that stand in one part of the table, from the part 0 to the first that there is not. All
+    /// together they hold each ban once that stands all the while, whatever comes and goes between one and the next.
+    pub fn bans_in(&self, part: usize, now: Timestamp) -> Option<impl Iterator<Item = (&Subject, &Lease)>> {
         self.bans.part(part, now)
     }
 
-    /// How many parts the table of bans has.
-    pub const PARTS: usize = bans::PARTS;
-
     /// The bans of others in the IPv4 /24 or IPv6 /48 of a network.
-    pub fn bans_near(&self, network: Network, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
+    pub fn bans_near(&self, network: Network, now: Timestamp) -> Vec<(&Subject, &Lease)> {
         self.bans.near(network, now)
     }
 
@@ -243,14 +245,14 @@ impl Engine {
         self.bans.word(network, ports, now)
     }
 
-    /// How many bans are in force, by jail, mode and family; those that ended since the last [`Input::Tick`] count.
-    pub fn bans_counted(&self) -> impl Iterator<Item = (&(JailName, Mode, Family), usize)> {
-        self.bans.counts()
+    /// How many bans are in force.
+    pub fn bans_len(&self, now: Timestamp) -> usize {
+        self.bans.active_len(now)
     }
 
-    /// How many bans are in force, likewise.
-    pub fn bans_len(&self) -> usize {
-        self.bans.counts().map(|(_, count)| count).sum()
+    /// The same, by jail and mode.
+    pub fn bans_in_force(&self) -> &[InForce] {
+        self.bans.in_force()
     }
 
     /// How many offenders are being counted.
@@ -332,7 +334,8 @@ impl Engine {
             return;
         }
         let before = self.bans.before_by_hand(&subject, &jail, now);
-        let lease = Lease { jail, mode: Mode::Enforce, from: now, until, before, ports, reason };
+        let terms = Terms { jail, mode: Mode::Enforce, ports, reason }.into();
+        let lease = Lease { from: now, until, terms, before };
         self.bans.add(subject, lease, Vec::new(), out);
     }
 
@@ -345,7 +348,9 @@ impl Engine {
             let length = lease.until.since(lease.from);
             (lease.from, lease.until) = (now, now + length);
             match subject.network().and_then(|network| self.exemptions.cover(network, now)) {
-                Some(exemption) => out.push(Output::Spared { subject, jail: lease.jail, exemption }),
+                Some(exemption) => {
+                    out.push(Output::Spared { subject, jail: lease.jail.clone(), exemption });
+                }
                 None => self.bans.add(subject, lease, evidence, out),
             }
         }
@@ -426,6 +431,11 @@ fn concerned(jails: &Jails) -> Arc<[Vec<usize>]> {
         jails.iter().enumerate().filter(|(_, jail)| concerns(jail)).map(|(index, _)| index).collect()
     };
     Kind::ALL.iter().map(by).collect()
+}
+
+/// The terms on which each jail bans.
+fn terms(jails: &Jails) -> Vec<Arc<Terms>> {
+    jails.iter().map(|jail| Terms::of(jail).into()).collect()
 }
 
 /// Milliseconds since 1970.

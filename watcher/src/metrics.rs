@@ -16,7 +16,7 @@ mod tests;
 
 use prometheus::{Encoder as _, IntCounter, Registry, TextEncoder};
 
-pub use ban::Bans;
+pub use ban::{AddressFamily, Bans};
 pub use blocklist::Blocklists;
 pub use firewall::Firewall;
 pub use house::House;

@@ -50,8 +50,8 @@ pub(super) async fn unban(State(shared): State<Shared>, body: Bytes) -> Answer<B
     if all || jail.is_some() {
         let none_in = jail.clone().filter(|_| !all);
         let whose = if all { Filter::default() } else { Filter::of_jail(jail.unwrap_or_default()) };
-        let (_, bans) = listed(&shared, whose).await?;
-        let bans: Vec<_> = bans.into_iter().map(|(subject, lease)| (subject, lease.jail)).collect();
+        let bans = listed(&shared, whose).await?;
+        let bans: Vec<_> = bans.into_iter().map(|(subject, lease)| (subject, lease.jail.clone())).collect();
         if let (Some(subject), true) = (none_in, bans.is_empty()) {
             answer.refused.push(Refusal { subject, why: "nobody is banned by this jail".to_owned() });
         }

@@ -29,8 +29,8 @@ const ROOM_AGAIN: Duration = Duration::from_millis(2);
 pub enum Command {
     /// How it goes.
     Status(oneshot::Sender<Status>),
-    /// Who is banned, as far as the filter says, in one part of the table; and when that was so.
-    List(usize, Arc<Filter>, oneshot::Sender<(Timestamp, Vec<(Subject, Lease)>)>),
+    /// Who is banned, as far as the filter says, in one part of the table; none behind its last part.
+    List(usize, Arc<Filter>, oneshot::Sender<Option<Listed>>),
     /// All about a subject but the evidence, which is in the database.
     Why(Subject, oneshot::Sender<Why>),
     /// Whether the firewall keeps an address out.
@@ -101,6 +101,15 @@ pub struct AllowTerms {
     pub length: Option<Duration>,
     /// Why.
     pub note: Option<String>,
+}
+
+/// Some of those who are banned.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// When that was so.
+    pub at: Timestamp,
+    /// They.
+    pub bans: Vec<(Subject, Lease)>,
 }
 
 /// Bans that were made or lifted, and what was not done.

@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 
 use crate::control::Command;
 use crate::control::api::Filter;
-use crate::control::command::{Busy, Portion, Telling};
+use crate::control::command::{Busy, Listed, Portion, Telling};
 use crate::control::server::Shared;
-use crate::engine::{Engine, Lease};
+use crate::engine::Lease;
 use crate::news::AT_ONCE_MAX;
 use crate::subject::Subject;
 
@@ -47,17 +47,14 @@ pub(super) async fn portions<T, A>(
     }
 }
 
-/// The bans that a filter leaves, in no order, and when that was so. One that stands all the while is there once.
-pub(super) async fn listed(
-    shared: &Shared,
-    filter: Filter,
-) -> Result<(Timestamp, Vec<(Subject, Lease)>), Busy> {
+/// The bans that a filter leaves, in no order. One that stands all the while is there once.
+pub(super) async fn listed(shared: &Shared, filter: Filter) -> Result<Vec<(Subject, Lease)>, Busy> {
     let mut all = Vec::new();
-    let at = each_listed(shared, filter, |bans| all.extend(bans)).await?;
-    Ok((at, all))
+    each_listed(shared, filter, |bans| all.extend(bans)).await?;
+    Ok(all)
 }
 
-/// The same, given on part by part.
+/// The same, given on part by part; and when the last of them was so.
 pub(super) async fn each_listed(
     shared: &Shared,
     filter: Filter,
@@ -65,19 +62,18 @@ pub(super) async fn each_listed(
 ) -> Result<Timestamp, Busy> {
     let filter = Arc::new(filter);
     let mut under_way = VecDeque::new();
-    let mut parts = 0..Engine::PARTS;
-    let mut now = Timestamp::from_nanos(0);
-    loop {
-        let part = parts.next();
-        if let Some(part) = part {
-            let question = |back| Command::List(part, Arc::clone(&filter), back);
-            under_way.push_back(shared.commands.put(question).await?);
+    let mut now = std::time::SystemTime::now().into();
+    for part in 0.. {
+        let question = |back| Command::List(part, Arc::clone(&filter), back);
+        under_way.push_back(shared.commands.put(question).await?);
+        if under_way.len() < AHEAD {
+            continue;
         }
-        while under_way.len() >= AHEAD || part.is_none() {
-            let Some(answer) = under_way.pop_front() else { return Ok(now) };
-            let (at, bans): (Timestamp, Vec<(Subject, Lease)>) = answer.await.map_err(|_| Busy)?;
-            now = at;
-            take(bans);
-        }
+        let Some(answer) = under_way.pop_front() else { continue };
+        // Those that are under way then are of parts that there are not.
+        let Some(Listed { at, bans }) = answer.await.map_err(|_| Busy)? else { break };
+        now = at;
+        take(bans);
     }
+    Ok(now)
 }

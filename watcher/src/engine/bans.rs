@@ -1,21 +1,23 @@
 //! Bans: leases on subjects, in force or remembered.
 
-mod parts;
+mod roll;
+mod tally;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use logline::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use crate::engine::{End, Evidence, Output};
+use crate::engine::{Ban, End, Evidence, Lease, Output, Terms};
 use crate::jail::{Jail, JailName, MANUAL, Mode, Ports};
 use crate::subject::{Network, Subject};
-use parts::{NEIGHBOURHOOD, Parts};
+use roll::{Entry, Roll, Slot};
+use tally::Tally;
 
-pub(super) use parts::PARTS;
+pub use tally::InForce;
 
 /// A former ban makes the next one longer for so long after its end.
 pub const MEMORY: Duration = Duration::from_secs(30 * 86_400);
@@ -24,106 +26,83 @@ pub const MEMORY: Duration = Duration::from_secs(30 * 86_400);
 /// one in force never goes.
 pub const REMEMBERED_MAX: usize = 2_000_000;
 
-/// A ban of one jail: from when until when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
-    /// By which jail.
-    pub jail: JailName,
-    /// Whether it is enforced.
-    pub mode: Mode,
-    /// When it began: when the line that led to it was written.
-    pub from: Timestamp,
-    /// When it ends.
-    pub until: Timestamp,
-    /// How often the subject was banned by this jail before.
-    pub before: u32,
-    /// Which ports are closed.
-    pub ports: Ports,
-    /// The administrator's words.
-    pub reason: Option<String>,
-}
+/// So many places are one part of the table: a fraction of a millisecond's work.
+const PART: usize = 2048;
 
-/// A ban as it is told: whom, how, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ban {
-    /// Whom.
-    pub subject: Subject,
-    /// How.
-    pub lease: Lease,
-    /// The lines that led to it, oldest first; none for a ban by hand.
-    pub evidence: Vec<Evidence>,
-}
+/// The network around an address in which others are its neighbours.
+const NEAR: (u8, u8) = (24, 48);
 
-/// What kind of subject a ban is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Family {
-    /// An address or a network of IPv4.
-    Ipv4,
-    /// An address or a network of IPv6.
-    Ipv6,
-    /// An account.
-    Other,
-}
+/// So many ends of bans that were lifted or replaced may wait beside those of all others.
+const STALE_MAX: usize = 4096;
 
-impl Family {
-    /// All of them.
-    pub const ALL: &'static [Family] = &[Family::Ipv4, Family::Ipv6, Family::Other];
-
-    /// Of whom.
-    pub fn of(subject: &Subject) -> Self {
-        match subject.network().map(|network| network.net().addr().is_ipv4()) {
-            Some(true) => Family::Ipv4,
-            Some(false) => Family::Ipv6,
-            None => Family::Other,
-        }
-    }
-
-    /// The name as a label has it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Family::Ipv4 => "ipv4",
-            Family::Ipv6 => "ipv6",
-            Family::Other => "other",
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Bans {
-    table: Parts,
+/// Every ban that is known.
+#[derive(Debug, Default)]
+pub struct Bans {
+    roll: Roll,
+    tally: Tally,
     /// Ends of bans in force, the next first. An entry whose ban was lifted or replaced is passed over.
-    ends: BinaryHeap<Reverse<(Timestamp, Subject, JailName)>>,
+    ends: Ends,
     /// Ends of memories, likewise.
-    memories: BinaryHeap<Reverse<(Timestamp, Subject, JailName)>>,
-    len: usize,
-    /// How many are in force, by jail, mode and family: those that end after `told`.
-    in_force: BTreeMap<(JailName, Mode, Family), usize>,
-    /// Up to here ends were told.
-    told: Timestamp,
+    memories: Ends,
     /// Prefixes, below 128 bits, that some IPv4 and some IPv6 ban has had.
     prefixes: [u128; 2],
     /// Whether some ban was of a single IPv6 address.
     full: bool,
+    /// The terms of the ban that was made last: the next one may have the same.
+    latest: Option<Arc<Terms>>,
 }
 
-impl Default for Bans {
-    fn default() -> Self {
-        Bans {
-            table: Parts::default(),
-            ends: BinaryHeap::new(),
-            memories: BinaryHeap::new(),
-            len: 0,
-            in_force: BTreeMap::new(),
-            told: Timestamp::from_nanos(i64::MIN),
-            prefixes: [0; 2],
-            full: false,
-        }
-    }
-}
+type Ends = BinaryHeap<Reverse<(Timestamp, Slot)>>;
 
 impl Bans {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.roll.len()
+    }
+
+    /// True where there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every ban, in force or remembered.
+    pub fn leases(&self) -> impl Iterator<Item = (&Subject, &Lease)> {
+        self.roll.iter().map(|(_, entry)| (&entry.subject, &entry.lease))
+    }
+
+    /// Makes room for so many more at once, instead of by and by.
+    pub fn expect(&mut self, count: usize) {
+        self.roll.reserve(count);
+        self.ends.reserve_exact(count);
+    }
+
+    /// A saved ban comes back, and takes the place of the one of its jail. One that has ended since is remembered as
+    /// such; nobody is told again.
+    pub fn restore(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
+        self.insert(now, subject, lease);
+    }
+
+    /// Strikes out a ban as if it had never been.
+    pub fn strike(&mut self, subject: &Subject, jail: &JailName) {
+        if let Some(slot) = self.roll.find(subject, jail) {
+            self.remove(slot);
+        }
+    }
+
+    /// How many are in force, by jail and mode; those whose end is due count until it is told.
+    pub fn in_force(&self) -> &[InForce] {
+        self.tally.rows()
+    }
+
+    /// Strikes out the bans of these subjects.
+    pub(super) fn strike_all(&mut self, chosen: impl Fn(&Subject) -> bool) {
+        let gone: Vec<Slot> =
+            self.roll.iter().filter(|(_, entry)| chosen(&entry.subject)).map(|(slot, _)| slot).collect();
+        gone.into_iter().for_each(|slot| self.remove(slot));
+    }
+
     pub(super) fn is_banned(&self, subject: &Subject, jail: &JailName, at: Timestamp) -> bool {
-        self.len > 0 && self.find(subject, jail).is_some_and(|lease| lease.until > at)
+        !self.is_empty() && self.find(subject, jail).is_some_and(|lease| lease.until > at)
     }
 
     /// How often the subject was banned before, as far as the jail remembers.
@@ -137,12 +116,11 @@ impl Bans {
             let decayed = terms.decay.map_or(0, |decay| passed.as_nanos() / decay.as_nanos().max(1));
             lease.before.saturating_add(1).saturating_sub(u32::try_from(decayed).unwrap_or(u32::MAX))
         };
-        let leases = self.table.get(subject);
         let counts = |lease: &&Lease| {
             lease.jail == jail.name
                 || (terms.overall && *lease.jail != *MANUAL && lease.mode == Mode::Enforce)
         };
-        leases.iter().filter(counts).map(former).fold(0, u32::saturating_add)
+        self.of(subject).filter(counts).map(former).fold(0, u32::saturating_add)
     }
 
     /// How often the subject was banned by this jail before, by a hand that keeps no terms.
@@ -155,97 +133,130 @@ impl Bans {
 
     /// Whether a client is kept out of some port by an enforced ban, of his or of a network around him.
     pub(super) fn keeps_out(&self, address: IpAddr, at: Timestamp) -> bool {
-        let closes =
-            |lease: &Lease| lease.mode == Mode::Enforce && lease.until > at && lease.ports.include_smtp();
-        let kept_out = |subject: &Subject| self.table.get(subject).iter().any(closes);
+        let kept_out = |subject: &Subject| {
+            self.of(subject)
+                .any(|lease| lease.mode == Mode::Enforce && lease.until > at && lease.ports.include_smtp())
+        };
         self.around(Network::host(address)).any(|network| kept_out(&Subject::Network(network)))
     }
 
     /// A network and those around it, as far as there may be bans of them.
     fn around(&self, network: Network) -> impl Iterator<Item = Network> + use<> {
         let net = network.net();
-        let (address, six) = (net.addr(), net.addr().is_ipv6());
-        let prefixes = self.prefixes.get(usize::from(six)).copied().unwrap_or_default();
-        let is_full = six && self.full && net.prefix_len() == 128;
+        let (address, is_full) = (net.addr(), self.full && net.prefix_len() == 128);
+        let prefixes = self.prefixes_of(address);
         (0..=net.prefix_len().min(127))
             .filter(move |bits| prefixes & (1 << bits) != 0)
             .map(move |bits| Network::around(address, bits, bits))
             .chain(is_full.then_some(network))
     }
 
-    pub(super) fn leases(&self) -> impl Iterator<Item = (&Subject, &Lease)> {
-        self.table.iter().flat_map(|(subject, leases)| leases.iter().map(move |lease| (subject, lease)))
+    fn prefixes_of(&self, address: IpAddr) -> u128 {
+        self.prefixes.get(usize::from(address.is_ipv6())).copied().unwrap_or_default()
+    }
+
+    /// The bans in force that stand in one part of the table; none behind its last.
+    pub(super) fn part(
+        &self,
+        number: usize,
+        now: Timestamp,
+    ) -> Option<impl Iterator<Item = (&Subject, &Lease)>> {
+        let part = self.roll.part(number, PART)?;
+        let bans = part.map(|(_, entry)| (&entry.subject, &entry.lease));
+        Some(bans.filter(move |(_, lease)| lease.until > now))
+    }
+
+    /// The bans of others in the IPv4 /24 or IPv6 /48 of a network.
+    pub(super) fn near(&self, network: Network, now: Timestamp) -> Vec<(&Subject, &Lease)> {
+        let near = Network::around(network.net().addr(), NEAR.0, NEAR.1);
+        let is_near = |other: Network| !other.overlaps(network) && other.overlaps(near);
+        let is_meant = |(subject, lease): &(&Subject, &Lease)| {
+            lease.until > now && subject.network().is_some_and(is_near)
+        };
+        match self.inside(near) {
+            Some(inside) => {
+                let found = inside.filter_map(|network| self.roll.first(&Subject::Network(network)));
+                let subjects = found.map(|entry| &entry.subject);
+                let bans = subjects.flat_map(|subject| self.of(subject).map(move |lease| (subject, lease)));
+                bans.filter(is_meant).collect()
+            }
+            None => self.leases().filter(is_meant).collect(),
+        }
+    }
+
+    /// The networks inside another one of which there may be bans; none where looking each of them up is dearer than
+    /// looking at all bans.
+    fn inside(&self, around: Network) -> Option<impl Iterator<Item = Network> + use<>> {
+        let (address, length) = (around.net().addr(), around.net().prefix_len());
+        let most = around.net().max_prefix_len();
+        let prefixes = self.prefixes_of(address);
+        let is_used = move |bits: u8| if bits < 128 { prefixes & (1 << bits) != 0 } else { true };
+        if most == 128 && self.full && length < 128 {
+            return None;
+        }
+        let lengths = (length + 1..=most.min(127)).filter(move |bits| is_used(*bits));
+        let looks = lengths.clone().map(|bits| 1u64.checked_shl((bits - length).into()).unwrap_or(u64::MAX));
+        if looks.fold(0, u64::saturating_add) > self.len() as u64 {
+            return None;
+        }
+        Some(lengths.flat_map(move |bits| {
+            let nth = move |n: u64| match address {
+                IpAddr::V4(v4) => {
+                    IpAddr::V4((v4.to_bits() + (u32::try_from(n).unwrap_or(0) << (32 - bits))).into())
+                }
+                IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() + (u128::from(n) << (128 - bits))).into()),
+            };
+            (0..1u64 << (bits - length)).map(move |n| Network::around(nth(n), bits, bits))
+        }))
+    }
+
+    /// How many are in force. It costs something only where some have ended and nobody was told yet.
+    pub(super) fn active_len(&self, now: Timestamp) -> usize {
+        match self.next_end() {
+            Some(end) if end <= now => self.active(now).count(),
+            _ => self.tally.total(),
+        }
     }
 
     pub(super) fn active(&self, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
         self.leases().filter(move |(_, lease)| lease.until > now)
     }
 
+    /// The bans in force on these subjects, in the order of the subjects; of one subject by their jails.
     pub(super) fn active_on<'s>(
-        &self,
+        &'s self,
         subjects: &'s [Subject],
         now: Timestamp,
-    ) -> Vec<(&'s Subject, &Lease)> {
-        let leases = |subject| self.table.get(subject).iter().map(move |lease| (subject, lease));
-        subjects.iter().flat_map(leases).filter(|(_, lease)| lease.until > now).collect()
+    ) -> Vec<(&'s Subject, &'s Lease)> {
+        let mut found = Vec::new();
+        for subject in subjects {
+            let first = found.len();
+            found.extend(self.of(subject).filter(|lease| lease.until > now).map(|lease| (subject, lease)));
+            let own: &mut [(&Subject, &Lease)] = found.get_mut(first..).unwrap_or_default();
+            own.sort_unstable_by(|(_, a), (_, b)| a.jail.cmp(&b.jail));
+        }
+        found
     }
 
     /// What the kernel must hold of each network: on which ports, and until when; where several bans close the same ports,
     /// the longest of them.
-    pub(super) fn enforced(&self, now: Timestamp) -> impl Iterator<Item = (Network, Ports, Timestamp)> {
-        let of = move |(subject, leases): (&Subject, &Vec<Lease>)| {
-            let mut longest: Vec<(Network, Ports, Timestamp)> = Vec::new();
-            let network = subject.network()?;
-            for lease in leases.iter().filter(|lease| lease.mode == Mode::Enforce && lease.until > now) {
-                match longest.iter_mut().find(|(_, ports, _)| *ports == lease.ports) {
-                    Some((_, _, until)) => *until = lease.until.max(*until),
-                    None => longest.push((network, lease.ports.clone(), lease.until)),
-                }
-            }
-            Some(longest)
+    pub(super) fn enforced(&self, now: Timestamp) -> impl Iterator<Item = (Network, &Ports, Timestamp)> {
+        let is_enforced = move |lease: &Lease| lease.mode == Mode::Enforce && lease.until > now;
+        let is_crowded = self.roll.is_crowded();
+        let is_longest = move |slot: Slot, entry: &Entry| {
+            let (end, ports) = ((entry.lease.until, slot), &entry.lease.ports);
+            let mut others = self.roll.of(&entry.subject).filter(|(_, other)| is_enforced(&other.lease));
+            others.all(|(slot, other)| other.lease.ports != *ports || (other.lease.until, slot) <= end)
         };
-        self.table.iter().filter_map(of).flatten()
-    }
-
-    /// The bans in one of the [`PARTS`].
-    pub(super) fn part(&self, number: usize, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
-        in_force(self.table.part(number), now)
-    }
-
-    /// The bans of others in the neighbourhood of a network.
-    pub(super) fn near(&self, network: Network, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
-        let (ipv4, ipv6) = NEIGHBOURHOOD;
-        let near = Network::around(network.net().addr(), ipv4, ipv6);
-        let is_near = move |other: Network| !other.overlaps(network) && other.overlaps(near);
-        in_force(self.table.around(near), now)
-            .filter(move |(subject, _)| subject.network().is_some_and(is_near))
-    }
-
-    /// How many bans are in force, by jail, mode and family.
-    pub(super) fn counts(&self) -> impl Iterator<Item = (&(JailName, Mode, Family), usize)> {
-        self.in_force.iter().map(|(whose, count)| (whose, *count))
+        self.roll.iter().filter_map(move |(slot, entry)| {
+            let network = entry.subject.network()?;
+            let counts = is_enforced(&entry.lease) && (!is_crowded || is_longest(slot, entry));
+            counts.then_some((network, &entry.lease.ports, entry.lease.until))
+        })
     }
 
     pub(super) fn next_end(&self) -> Option<Timestamp> {
-        self.ends.peek().map(|Reverse((until, ..))| *until)
-    }
-
-    /// Makes room for so many more at once, instead of by and by.
-    pub(super) fn expect(&mut self, count: usize) {
-        self.table.reserve(count);
-        self.ends.reserve(count);
-    }
-
-    /// A saved ban comes back. One that has ended since is remembered as such; nobody is told again.
-    pub(super) fn restore(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
-        if now > self.told {
-            self.told = now;
-            self.count_anew();
-        }
-        if lease.until <= now {
-            self.memories.push(Reverse((lease.until + MEMORY, subject.clone(), lease.jail.clone())));
-        }
-        self.insert(now, subject, lease);
+        self.ends.peek().map(|Reverse((until, _))| *until)
     }
 
     /// Makes a ban; one of the same jail that is still known is replaced.
@@ -307,13 +318,11 @@ impl Bans {
             let lengths: HashSet<(bool, u8)> =
                 wide.iter().map(|wide| (wide.net().addr().is_ipv6(), wide.net().prefix_len())).collect();
             let is_inside = |network: Network| {
-                let (address, six) = (network.net().addr(), network.net().addr().is_ipv6());
-                let mut around = lengths
-                    .iter()
-                    .filter(|(of_six, bits)| *of_six == six && *bits < network.net().prefix_len());
-                around.any(|(_, bits)| wide.contains(&Network::around(address, *bits, *bits)))
+                let (address, own) = (network.net().addr(), network.net().prefix_len());
+                let wider = lengths.iter().filter(|(six, bits)| *six == address.is_ipv6() && *bits < own);
+                wider.map(|(_, bits)| Network::around(address, *bits, *bits)).any(|net| wide.contains(&net))
             };
-            let subjects = self.table.iter().map(|(subject, _)| subject);
+            let subjects = self.roll.iter().map(|(_, entry)| &entry.subject);
             meeting.extend(subjects.filter(|subject| subject.network().is_some_and(is_inside)).cloned());
         }
         let meeting: Vec<Subject> = meeting.into_iter().collect();
@@ -323,10 +332,10 @@ impl Bans {
     }
 
     fn end(&mut self, mut gone: Vec<(Subject, Lease)>, now: Timestamp, why: End, out: &mut Vec<Output>) {
-        gone.sort_by(|(a, _), (b, _)| a.cmp(b));
+        gone.sort_by(|(a, x), (b, y)| (a, &x.jail).cmp(&(b, &y.jail)));
         for (subject, lease) in gone {
-            self.remove(&subject, &lease.jail);
-            out.push(Output::Ended { subject: subject.clone(), jail: lease.jail, why, at: now });
+            self.strike(&subject, &lease.jail);
+            out.push(Output::Ended { subject: subject.clone(), jail: lease.jail.clone(), why, at: now });
             if let (Subject::Network(network), Mode::Enforce) = (&subject, lease.mode) {
                 self.tell(*network, &lease.ports, now, out);
             }
@@ -335,30 +344,34 @@ impl Bans {
 
     /// Tells of the bans whose time is over. The kernel let them in by itself.
     pub(super) fn expire(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        while let Some((until, subject, jail)) = due(&mut self.ends, now) {
-            let ended = self.find(&subject, &jail).filter(|lease| lease.until == until);
-            if let Some(mode) = ended.map(|lease| lease.mode) {
-                if until > self.told {
-                    self.count(&subject, &jail, mode, -1);
-                }
-                self.memories.push(Reverse((until + MEMORY, subject.clone(), jail.clone())));
+        while let Some((until, slot)) = due(&mut self.ends, now) {
+            if let Some(entry) = self.roll.get_mut(slot).filter(|entry| is_awaited(entry, until)) {
+                self.tally.take(entry);
+                entry.is_over = true;
+                let (subject, jail) = (entry.subject.clone(), entry.lease.jail.clone());
+                self.memories.push(Reverse((until + MEMORY, slot)));
                 out.push(Output::Ended { subject, jail, why: End::Expired, at: until });
             }
         }
-        self.told = self.told.max(now);
-        while let Some((end, subject, jail)) = due(&mut self.memories, now) {
-            self.forget(end, &subject, &jail);
+        while let Some((end, slot)) = due(&mut self.memories, now) {
+            self.forget(end, slot);
         }
-        while self.len > REMEMBERED_MAX
-            && let Some(Reverse((end, subject, jail))) = self.memories.pop()
+        while self.len() > REMEMBERED_MAX
+            && let Some(Reverse((end, slot))) = self.memories.pop()
         {
-            self.forget(end, &subject, &jail);
+            self.forget(end, slot);
         }
     }
 
-    fn forget(&mut self, end: Timestamp, subject: &Subject, jail: &JailName) {
-        if self.find(subject, jail).is_some_and(|lease| lease.until + MEMORY == end) {
-            self.remove(subject, jail);
+    fn forget(&mut self, end: Timestamp, slot: Slot) {
+        if self.roll.get(slot).is_some_and(|entry| is_remembered(entry, end)) {
+            self.remove(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        if let Some(gone) = self.roll.remove(slot) {
+            self.tally.take(&gone);
         }
     }
 
@@ -368,10 +381,10 @@ impl Bans {
 
     /// What holds now for a network on some ports: the longest of the bans that are in force there.
     pub(super) fn word(&self, network: Network, ports: &Ports, now: Timestamp) -> Output {
-        let leases = self.table.get(&Subject::Network(network));
+        let subject = Subject::Network(network);
         let in_force =
             |lease: &&Lease| lease.mode == Mode::Enforce && lease.ports == *ports && lease.until > now;
-        let until = leases.iter().filter(in_force).map(|lease| lease.until).max();
+        let until = self.of(&subject).filter(in_force).map(|lease| lease.until).max();
         let ports = ports.clone();
         match until {
             Some(until) => Output::Enforce { network, ports, until },
@@ -379,41 +392,48 @@ impl Bans {
         }
     }
 
+    fn of<'s>(&'s self, subject: &'s Subject) -> impl Iterator<Item = &'s Lease> {
+        self.roll.of(subject).map(|(_, entry)| &entry.lease)
+    }
+
     fn find(&self, subject: &Subject, jail: &JailName) -> Option<&Lease> {
-        self.table.get(subject).iter().find(|lease| lease.jail == *jail)
+        self.roll.get(self.roll.find(subject, jail)?).map(|entry| &entry.lease)
     }
 
-    fn insert(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
-        self.remove(&subject, &lease.jail);
+    fn insert(&mut self, now: Timestamp, subject: Subject, mut lease: Lease) {
         self.note_prefix(&subject);
-        if lease.until > now {
-            self.ends.push(Reverse((lease.until, subject.clone(), lease.jail.clone())));
+        match &self.latest {
+            Some(latest) if Arc::ptr_eq(latest, &lease.terms) => {}
+            Some(latest) if *latest == lease.terms => lease.terms = Arc::clone(latest),
+            Some(_) | None => self.latest = Some(Arc::clone(&lease.terms)),
         }
-        if self.is_counted(&lease) {
-            self.count(&subject, &lease.jail, lease.mode, 1);
+        let (until, is_over) = (lease.until, lease.until <= now);
+        let entry = Entry { subject, lease, is_over };
+        self.tally.add(&entry);
+        let (slot, replaced) = self.roll.insert(entry);
+        if let Some(replaced) = replaced {
+            self.tally.take(&replaced);
         }
-        self.table.push(subject, lease);
-        self.len += 1;
+        if is_over {
+            self.memories.push(Reverse((until + MEMORY, slot)));
+        } else {
+            self.ends.push(Reverse((until, slot)));
+        }
+        self.tidy();
     }
 
-    fn is_counted(&self, lease: &Lease) -> bool {
-        lease.until > self.told && lease.until > lease.from
-    }
-
-    fn count(&mut self, subject: &Subject, jail: &JailName, mode: Mode, change: isize) {
-        let whose = (jail.clone(), mode, Family::of(subject));
-        let count = self.in_force.entry(whose).or_default();
-        *count = count.saturating_add_signed(change);
-    }
-
-    fn count_anew(&mut self) {
-        self.in_force.clear();
-        let counted = self.leases().filter(|(_, lease)| self.is_counted(lease));
-        let mut counts = BTreeMap::new();
-        for (subject, lease) in counted {
-            *counts.entry((lease.jail.clone(), lease.mode, Family::of(subject))).or_default() += 1;
+    /// Bans that are lifted and made again and again leave their ends behind: they go before they are too many.
+    fn tidy(&mut self) {
+        let most = 2 * self.roll.len() + STALE_MAX;
+        let Bans { roll, ends, memories, .. } = self;
+        if ends.len() > most {
+            ends.retain(|Reverse((end, slot))| roll.get(*slot).is_some_and(|entry| is_awaited(entry, *end)));
         }
-        self.in_force = counts;
+        if memories.len() > most {
+            memories.retain(|Reverse((end, slot))| {
+                roll.get(*slot).is_some_and(|entry| is_remembered(entry, *end))
+            });
+        }
     }
 
     fn note_prefix(&mut self, subject: &Subject) {
@@ -423,30 +443,22 @@ impl Bans {
             Some(_) | None => self.full = true,
         }
     }
-
-    fn remove(&mut self, subject: &Subject, jail: &JailName) {
-        for lease in self.table.remove(subject, |lease| lease.jail == *jail) {
-            self.len -= 1;
-            if self.is_counted(&lease) {
-                self.count(subject, jail, lease.mode, -1);
-            }
-        }
-    }
 }
 
-fn in_force(part: Option<&parts::Part>, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
-    let leases = part.into_iter().flatten();
-    leases
-        .flat_map(|(subject, leases)| leases.iter().map(move |lease| (subject, lease)))
-        .filter(move |(_, lease)| lease.until > now)
+/// Whether this is the end that a ban in force will have.
+fn is_awaited(entry: &Entry, end: Timestamp) -> bool {
+    !entry.is_over && entry.lease.until == end
 }
 
-type Due = (Timestamp, Subject, JailName);
+/// Whether the memory of a ban ends then.
+fn is_remembered(entry: &Entry, end: Timestamp) -> bool {
+    entry.is_over && entry.lease.until + MEMORY == end
+}
 
-fn due(heap: &mut BinaryHeap<Reverse<Due>>, now: Timestamp) -> Option<Due> {
-    let Reverse((when, ..)) = heap.peek()?;
+fn due(ends: &mut Ends, now: Timestamp) -> Option<(Timestamp, Slot)> {
+    let Reverse((when, _)) = ends.peek()?;
     if *when > now {
         return None;
     }
-    heap.pop().map(|Reverse(due)| due)
+    ends.pop().map(|Reverse(due)| due)
 }

@@ -1,12 +1,10 @@
 //! What is said of bans.
 
-use std::collections::BTreeMap;
-
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::family::{self, Maker};
-use crate::engine::{End, Family, Output};
-use crate::jail::{JailName, MANUAL, Mode};
+use crate::engine::{End, InForce, Output};
+use crate::jail::{MANUAL, Mode};
 
 /// The series of bans and of jails.
 #[derive(Debug)]
@@ -27,6 +25,32 @@ pub struct Bans {
 
 /// Ban lengths: from a minute to four months, in steps of two.
 const LENGTH: (f64, f64, usize) = (60.0, 2.0, 18);
+
+/// What is banned, as a label has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AddressFamily {
+    /// An address or a network of IPv4.
+    Ipv4,
+    /// An address or a network of IPv6.
+    Ipv6,
+    /// An account.
+    Other,
+}
+
+impl AddressFamily {
+    /// All of them.
+    pub const ALL: &'static [AddressFamily] =
+        &[AddressFamily::Ipv4, AddressFamily::Ipv6, AddressFamily::Other];
+
+    /// The name as a label has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AddressFamily::Ipv4 => "ipv4",
+            AddressFamily::Ipv6 => "ipv6",
+            AddressFamily::Other => "other",
+        }
+    }
+}
 
 const fn mode_name(mode: Mode) -> &'static str {
     match mode {
@@ -62,7 +86,7 @@ impl Bans {
         for end in [End::Expired, End::Lifted, End::Exempted] {
             bans.ended.with_label_values(&[end_name(end)]);
         }
-        for family in [Family::Ipv4, Family::Ipv6] {
+        for family in [AddressFamily::Ipv4, AddressFamily::Ipv6] {
             bans.elements.with_label_values(&[family.name()]);
         }
         bans.prepare_jail(MANUAL, Mode::Enforce);
@@ -74,7 +98,7 @@ impl Bans {
         for series in self.by_jail() {
             series.with_label_values(&[jail]);
         }
-        for family in Family::ALL {
+        for family in AddressFamily::ALL {
             self.active_by_jail.with_label_values(&[jail, family.name()]);
         }
         self.jails.with_label_values(&[jail, mode_name(mode)]).set(1);
@@ -86,7 +110,7 @@ impl Bans {
         for series in self.by_jail() {
             let _ = series.remove_label_values(&[jail]);
         }
-        for family in Family::ALL {
+        for family in AddressFamily::ALL {
             let _ = self.active_by_jail.remove_label_values(&[jail, family.name()]);
         }
         for mode in [Mode::Enforce, Mode::Watch] {
@@ -116,31 +140,27 @@ impl Bans {
         }
     }
 
-    /// How many bans are in force, and the jails in use. A ban whose jail is no longer in use counts in the sum alone.
-    pub fn set_active<'b>(
-        &self,
-        counts: impl Iterator<Item = (&'b (JailName, Mode, Family), usize)>,
-        jails: impl Iterator<Item = &'b str>,
-    ) {
-        let mut by_jail: BTreeMap<(&str, Family), i64> = BTreeMap::new();
-        let mut enforced: BTreeMap<Family, i64> = BTreeMap::new();
-        let mut all = 0;
-        for ((jail, mode, family), count) in counts {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            *by_jail.entry((&**jail, *family)).or_default() += count;
-            *enforced.entry(*family).or_default() += if *mode == Mode::Enforce { count } else { 0 };
-            all += count;
-        }
-        self.active.set(all);
+    /// The bans in force, by jail, and the jails in use. One whose jail is no longer in use counts in the sum
+    /// alone.
+    pub fn set_active<'b>(&self, bans: &[InForce], jails: impl Iterator<Item = &'b str>) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let of = |row: &InForce, family| match family {
+            AddressFamily::Ipv4 => row.ipv4,
+            AddressFamily::Ipv6 => row.ipv6,
+            AddressFamily::Other => row.accounts,
+        };
+        self.active.set(gauge(bans.iter().map(InForce::total).sum()));
         for jail in jails.chain([MANUAL]) {
-            for family in Family::ALL {
-                let count = by_jail.get(&(jail, *family)).copied().unwrap_or(0);
-                self.active_by_jail.with_label_values(&[jail, family.name()]).set(count);
+            for family in AddressFamily::ALL {
+                let own = bans.iter().filter(|row| *row.jail == *jail);
+                let count = own.map(|row| of(row, *family)).sum();
+                self.active_by_jail.with_label_values(&[jail, family.name()]).set(gauge(count));
             }
         }
-        for family in [Family::Ipv4, Family::Ipv6] {
-            let count = enforced.get(&family).copied().unwrap_or(0);
-            self.elements.with_label_values(&[family.name()]).set(count);
+        for family in [AddressFamily::Ipv4, AddressFamily::Ipv6] {
+            let enforced = bans.iter().filter(|row| row.mode == Mode::Enforce);
+            let count = enforced.map(|row| of(row, family)).sum();
+            self.elements.with_label_values(&[family.name()]).set(gauge(count));
         }
     }
 

@@ -67,7 +67,7 @@ impl Daemon {
             ready: self.enforcer.is_whole(),
             firewall: self.enforcer.name().to_owned(),
             firewall_trouble: self.enforcer.trouble.clone(),
-            active: self.watch.engine.bans_len(),
+            active: self.watch.engine.bans_len(clock()),
             counted: self.watch.engine.counters_len(),
             since: rfc3339(self.started),
             sources: (0..).zip(&self.config.sources).map(|(id, source)| self.source(id, source)).collect(),
@@ -108,9 +108,8 @@ impl Daemon {
 
     fn jails(&self) -> JailList {
         let mut counts: HashMap<&str, usize> = HashMap::new();
-        for ((jail, _, _), count) in self.watch.engine.bans_counted() {
-            *counts.entry(jail).or_default() += count;
-        }
+        let in_force = self.watch.engine.bans_in_force().iter();
+        in_force.for_each(|row| *counts.entry(&row.jail).or_default() += row.total());
         let active = |jail: &Jail| counts.get(&*jail.name).copied().unwrap_or_default();
         let window = |window: &crate::jail::Window| JailWindow {
             threshold: window.threshold,

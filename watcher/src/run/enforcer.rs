@@ -170,7 +170,7 @@ impl Enforcer {
         let mut repair = Repair::default();
         if damaged {
             for (network, ports, _) in engine.enforced(now).take(DRIFT_LOOKS_MAX) {
-                let held = self.firewall.holds(network.net(), &ports);
+                let held = self.firewall.holds(network.net(), ports);
                 repair.missing += usize::from(held.is_ok_and(|held| !held));
             }
         }
@@ -187,7 +187,7 @@ impl Enforcer {
     fn restore(&mut self, engine: &Engine, now: Timestamp) {
         let leases = engine.enforced(now).map(|(network, ports, until)| Lease {
             network: network.net(),
-            ports,
+            ports: ports.clone(),
             remaining: until.since(now),
         });
         match self.firewall.restore(&mut leases.into_iter()) {

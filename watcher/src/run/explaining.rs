@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use logline::Timestamp;
 
+use crate::control::Listed;
 use crate::control::api::{BanView, Filter, Held, Message, MessageView, Standing, Tested, Why};
-use crate::engine::Lease;
 use crate::jail::{Mode, Ports};
 use crate::run::clock;
 use crate::run::daemon::Daemon;
@@ -18,11 +18,11 @@ const NEIGHBOURS_TOLD: usize = 10;
 
 impl Daemon {
     /// What the filter leaves of one part of the bans, copied; whoever asked sorts it on a thread of his own.
-    pub(super) fn list(&self, part: usize, filter: &Filter) -> (Timestamp, Vec<(Subject, Lease)>) {
-        let now = clock();
-        let bans = self.watch.engine.bans_in(part, now);
+    pub(super) fn list(&self, part: usize, filter: &Filter) -> Option<Listed> {
+        let at = clock();
+        let bans = self.watch.engine.bans_in(part, at)?;
         let bans = bans.filter(|(subject, lease)| filter.takes(subject, lease));
-        (now, bans.map(|(subject, lease)| (subject.clone(), lease.clone())).collect())
+        Some(Listed { at, bans: bans.map(|(subject, lease)| (subject.clone(), lease.clone())).collect() })
     }
 
     pub(super) fn why(&self, subject: Subject) -> Why {
@@ -79,7 +79,7 @@ impl Daemon {
 
     /// Others who are banned nearby: some of them, and how many they are.
     fn neighbours(&self, network: Network, now: Timestamp) -> (Vec<BanView>, usize) {
-        let mut others: Vec<_> = self.watch.engine.bans_near(network, now).collect();
+        let mut others = self.watch.engine.bans_near(network, now);
         others.sort_by(|(a, x), (b, y)| (a, &x.jail).cmp(&(b, &y.jail)));
         let told =
             others.iter().take(NEIGHBOURS_TOLD).map(|(subject, lease)| BanView::of(subject, lease, &[], now));

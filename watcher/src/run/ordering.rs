@@ -6,8 +6,9 @@ use crate::control::api::{BanView, Bans, Refusal, SubjectsRequest};
 use crate::control::{AllowDone, AllowTerms, BanTerms, Done, Portion, Telling};
 use crate::engine::{Input, Lease, Order, Output, Release};
 use crate::jail::{JailName, MANUAL, Ports};
+use crate::run::acting::Cause;
 use crate::run::clock;
-use crate::run::daemon::{Cause, Daemon};
+use crate::run::daemon::Daemon;
 use crate::subject::{Network, Subject};
 
 impl Daemon {
@@ -41,7 +42,7 @@ impl Daemon {
 
     /// Does what was ordered as soon as it is written.
     fn order(&mut self, outputs: Vec<Output>, news: Telling, answer: impl FnOnce() + 'static) {
-        self.saver.note(outputs.clone());
+        self.saver.note(outputs.iter().cloned());
         self.save();
         let (written, wake) = (self.orders.add(outputs, news, answer), self.wake.clone());
         self.saver.flush(move || {

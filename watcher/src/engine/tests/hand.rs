@@ -89,14 +89,14 @@ proptest! {
                 networks
             };
             prop_assert_eq!(sorted(engine.bans(now).collect()), expected.clone());
-            let parts = (0..Engine::PARTS).flat_map(|part| engine.bans_in(part, now));
+            let parts = (0..).map_while(|part| engine.bans_in(part, now)).flatten();
             prop_assert_eq!(sorted(parts.collect()), expected.clone());
-            prop_assert_eq!(engine.bans_len(), expected.len());
+            prop_assert_eq!(engine.bans_len(now), expected.len());
             for n in 0..NETWORKS.len() {
                 let near = Network::around(network(n).net().addr(), 24, 48);
                 let is_near = |other: &Network| !other.overlaps(network(n)) && other.overlaps(near);
                 let neighbours: Vec<Network> = expected.iter().copied().filter(is_near).collect();
-                prop_assert_eq!(sorted(engine.bans_near(network(n), now).collect()), neighbours);
+                prop_assert_eq!(sorted(engine.bans_near(network(n), now)), neighbours);
             }
             for (network, until) in &bans {
                 let word = Output::Enforce { network: *network, ports: Ports::All, until: *until };
