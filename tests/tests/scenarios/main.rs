@@ -22,3 +22,5 @@ mod restart;
 mod rights;
 mod sources;
 mod status;
+#[cfg(test)]
+mod words;
