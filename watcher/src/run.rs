@@ -20,6 +20,7 @@ mod sessions;
 mod signals;
 mod sources;
 mod weighing;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -51,6 +52,7 @@ use own::{Resolver, Surroundings};
 use saver::Saver;
 use signals::Signals;
 use sources::Sources;
+use words::Words;
 
 /// Runs until it is told to stop.
 ///
@@ -100,6 +102,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         .start(commands, Arc::clone(&metrics), config.database.clone(), live.clone(), Arc::clone(&stop))
         .context("cannot start the control server")?;
     let enforcer = Enforcer::start(&config.firewall, &watch.engine, now);
+    let words = Words::of(&config, &watch.engine, now);
     let daemon = Daemon {
         file: file.map(Path::to_owned),
         config,
@@ -121,6 +124,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         pace: Pace::default(),
         alive: Alive::new(),
         gathered: Gathered::default(),
+        words,
     };
     let ended = daemon.run(&signals);
     stop.notify_one();

@@ -18,6 +18,7 @@ use crate::run::clock;
 use crate::run::desk::Desk;
 use crate::run::enforcer::Enforcer;
 use crate::run::saver::Saver;
+use crate::run::words::Words;
 
 /// A ban waits for no more lines than this: a tenth of a millisecond's work.
 pub(super) const LINES_MAX: u32 = 128;
@@ -79,6 +80,7 @@ pub(super) struct Acting<'d> {
     pub(super) saver: &'d mut Saver,
     pub(super) metrics: &'d Metrics,
     pub(super) desk: &'d mut Desk,
+    pub(super) words: &'d mut Words,
 }
 
 impl Acting<'_> {
@@ -137,6 +139,7 @@ impl Acting<'_> {
             items.for_each(|item| tracing::info!("{}", item.news.text));
         }
         self.desk.outputs(outputs, now);
+        self.words.note(outputs);
     }
 }
 

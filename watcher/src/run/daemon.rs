@@ -26,6 +26,7 @@ use crate::run::own::{Resolver, Surroundings};
 use crate::run::saver::Saver;
 use crate::run::signals::Signals;
 use crate::run::sources::Sources;
+use crate::run::words::Words;
 use crate::store::Position;
 use crate::tail::{Progress, SourceId, Stats, Tailer};
 use crate::watch::{Now, Watch};
@@ -67,6 +68,8 @@ pub(super) struct Daemon {
     pub(super) alive: Alive,
     /// What the engine said about the last lines.
     pub(super) gathered: Gathered,
+    /// What a mail server is asked to do.
+    pub(super) words: Words,
 }
 
 impl Daemon {
@@ -92,6 +95,7 @@ impl Daemon {
             self.desk.tell_gathered(Instant::now(), clock());
             self.take_host_addresses();
             self.expire();
+            self.words.look_after(Instant::now(), clock());
             self.look_after();
             self.look_at_sources();
             if addresses_due <= Instant::now() {
@@ -162,6 +166,7 @@ impl Daemon {
             self.saver.due_at(),
             self.enforcer.retry_at(),
             self.read_again,
+            self.words.due_at(),
             self.orders.due_at(),
             self.desk.due_at(),
         ];
@@ -178,8 +183,8 @@ impl Daemon {
 
     /// A log that cannot be read keeps the others from nothing, and is tried again.
     fn read_files(&mut self) -> Progress {
-        let Daemon { tailer, watch, enforcer, saver, metrics, desk, gathered, .. } = self;
-        let mut acting = Acting { enforcer, saver, metrics, desk };
+        let Daemon { tailer, watch, enforcer, saver, metrics, desk, words, gathered, .. } = self;
+        let mut acting = Acting { enforcer, saver, metrics, desk, words };
         let read = tailer.read(READ_BYTES, &mut |line| {
             let now = clock();
             let index = usize::from(line.source.0);
@@ -204,8 +209,8 @@ impl Daemon {
 
     /// The sources that send.
     fn read_feeds(&mut self) -> Progress {
-        let Daemon { sources, config, watch, enforcer, saver, metrics, desk, gathered, .. } = self;
-        let mut acting = Acting { enforcer, saver, metrics, desk };
+        let Daemon { sources, config, watch, enforcer, saver, metrics, desk, words, gathered, .. } = self;
+        let mut acting = Acting { enforcer, saver, metrics, desk, words };
         let mut progress = Progress::Idle;
         for (id, feed) in &mut sources.feeds {
             let index = usize::from(id.0);
@@ -308,8 +313,8 @@ impl Daemon {
     }
 
     pub(super) fn act_because(&mut self, out: Vec<Output>, now: Timestamp, cause: Cause) {
-        let Daemon { enforcer, saver, metrics, desk, .. } = self;
-        Acting { enforcer, saver, metrics, desk }.act(&mut Gathered::of(out, cause), now);
+        let Daemon { enforcer, saver, metrics, desk, words, .. } = self;
+        Acting { enforcer, saver, metrics, desk, words }.act(&mut Gathered::of(out, cause), now);
     }
 
     pub(super) fn save(&mut self) {
