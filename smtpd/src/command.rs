@@ -131,6 +131,10 @@ impl Failure {
     }
 }
 
+/// What is said of a key for signatures that cannot be used.
+const DKIM_KEY: &str = "it holds the RSA key, of 2,048 bits or more, that mail is signed with; let this user read it, \
+                        or remove it to have `postern-smtpd dns` make another";
+
 fn fingerprint_key(config: &Config) -> Result<fingerprint::Key, Failure> {
     let path = config.state.join("fingerprint.key");
     fingerprint::Key::open(&path).map_err(|cause| Failure::File {

@@ -97,6 +97,8 @@
 //! | `spfexp` | none | what who is refused by SPF is told where the domain has no words of its own, with SPF's macros |
 //! | `[remote] smarthost` | none | `HOST:PORT` that gets all mail for elsewhere, instead of the domain's own hosts |
 //! | `[remote] port` | 25 | port of the domain's own hosts |
+//! | `[dkim] key` | `dkim.pem` in `state` | RSA key, PEM, made by `postern-smtpd dns`; mail that leaves is signed where it is there |
+//! | `[dkim] selector` | `postern` | the key's name; another key needs another |
 //! | `[[dnsbl]] zone` | none | a DNS blocklist; asked in this order, for recipients that exist, once a session |
 //! | `[[dnsbl]] action` | `delay` | `delay`: 451; `reject`: 553 |
 //! | `[[dnsbl]] codes` | those known of the zone | what is a listing, and its name: `{ "127.0.0.2" = "sbl" }` |
@@ -113,6 +115,7 @@
 
 mod auth;
 mod control;
+mod dkim;
 mod dnsbl;
 mod limits;
 mod listen;
@@ -131,6 +134,7 @@ use settings::{Document, Mistakes, Table, Text};
 
 pub use auth::Passwords;
 pub use control::CONTROL;
+pub use dkim::{DKIM_SELECTOR, Dkim};
 pub use dnsbl::{DNSBL_PERIOD, NEIGHBOURS};
 pub use limits::{
     COMMAND_TIMEOUT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, Connections, DATA_TIMEOUT, ERRORS_MAX,
@@ -205,6 +209,8 @@ pub struct Config {
     pub name_servers: Vec<SocketAddr>,
     /// `[remote]`
     pub remote: Remote,
+    /// `[dkim]`
+    pub dkim: Dkim,
 }
 
 /// Why there are no settings.
@@ -325,6 +331,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         queue_messages_max: limits.get_or("queue_messages_max", QUEUE_MESSAGES_MAX) as usize,
         name_servers: network::name_servers(root),
         remote: network::remote(root, control),
+        dkim: dkim::dkim(&root.table_or_empty("dkim"), &state),
         state,
     }
 }

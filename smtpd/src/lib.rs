@@ -12,6 +12,7 @@ mod clock;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod dkim;
 pub mod dsn;
 pub mod durable;
 pub mod environment;

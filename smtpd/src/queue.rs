@@ -24,6 +24,7 @@ mod remote;
 mod reply;
 mod report;
 mod route;
+mod signature;
 mod smtproutes;
 mod spool;
 mod store;

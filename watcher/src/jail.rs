@@ -7,7 +7,7 @@ mod set;
 
 use std::time::Duration;
 
-pub use ports::{Port, Ports};
+pub use ports::{Port, PortSet, Ports};
 pub use rules::{
     BanTerms, Certain, Connections, Group, Method, Pressure, Rollup, Shared, SharedAction, Window,
 };

@@ -1,6 +1,7 @@
 //! The daemon: opens everything, then lets one thread carry lines to the engine and its decisions to the kernel. It owns
 //! the files, the clock and the netlink socket, and decides nothing.
 
+mod acting;
 mod alive;
 mod answer;
 pub(crate) mod confine;
@@ -38,6 +39,7 @@ use crate::store::{Saved, Store};
 use crate::tail::{SourceId, Tailer};
 use crate::watch::Watch;
 
+use acting::Gathered;
 use alive::Alive;
 use daemon::Daemon;
 use desk::Desk;
@@ -117,6 +119,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         read_again: None,
         pace: Pace::default(),
         alive: Alive::new(),
+        gathered: Gathered::default(),
         words,
     };
     let ended = daemon.run(&signals);
@@ -155,14 +158,7 @@ fn restore(watch: &mut Watch, config: &Config, saved: &mut Saved, now: Timestamp
         watch.engine.restore_state(key, row);
     }
     // They may be a million: what was taken over is kept no second time.
-    let bans = std::mem::take(&mut saved.bans);
-    watch.engine.expect_bans(bans.len());
-    for (subject, lease) in bans {
-        let exempt = subject.network().is_some_and(|network| watch.engine.exemption(network, now).is_some());
-        if !exempt {
-            watch.engine.restore_ban(now, subject, lease);
-        }
-    }
+    watch.engine.restore_bans(now, std::mem::take(&mut saved.bans));
     for (key, row) in std::mem::take(&mut saved.counters) {
         watch.engine.restore_counter(&key, row);
     }

@@ -153,6 +153,7 @@ pub(super) fn delivering(config: &Config, shared: &Shared) -> Delivering {
         policy: Arc::clone(&shared.policy),
         recipients: Arc::clone(&shared.recipients),
         telemetry: Arc::clone(&shared.telemetry),
+        dkim: config.dkim.clone(),
         messages_max: config.queue_messages_max,
     }
 }

@@ -82,6 +82,7 @@ fn open(config: Config, telemetry: &Arc<Telemetry>) -> Result<(House, Courier), 
         policy: Arc::new(config.policy.clone()),
         recipients: Arc::new(Recipients::of(&config, users)),
         telemetry: Arc::clone(telemetry),
+        dkim: config.dkim.clone(),
         messages_max: config.queue_messages_max,
     };
     // The courier delivers what our own queue still has, and what the server itself writes, whoever takes new messages.

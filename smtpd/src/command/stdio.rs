@@ -261,6 +261,7 @@ async fn deliver(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), Fail
                 Arc::new(UserFile::new(&config.users, &config.state)),
             )),
             telemetry: Arc::clone(telemetry),
+            dkim: config.dkim.clone(),
             messages_max: config.queue_messages_max,
             policy,
         };

@@ -9,12 +9,14 @@ use logline::Channel;
 use tokio::sync::mpsc;
 
 use crate::clock::now;
+use crate::config::Dkim;
 use crate::queue::bounce::Original;
 use crate::queue::dispatch::{Dispatcher, Input, Job, Origin, Outcome, Output};
 use crate::queue::maildir::Mail;
 use crate::queue::order::orders_for;
 use crate::queue::remote::Remote;
 use crate::queue::report::Report;
+use crate::queue::signature::Signer;
 use crate::queue::{
     Dropbox, Message, MessageId, Order, Parcel, Program, Router, Spool, Store, bounce, store,
 };
@@ -39,6 +41,8 @@ pub struct Delivering {
     pub policy: Arc<Policy>,
     /// Who has a mailbox.
     pub recipients: Arc<Recipients>,
+    /// Who signs.
+    pub dkim: Dkim,
     /// Where facts go.
     pub telemetry: Arc<Telemetry>,
     /// How many messages there may be.
@@ -160,6 +164,7 @@ pub struct Courier {
 struct Deliverer {
     store: Arc<Store>,
     remote: Remote,
+    signer: Signer,
     with: Delivering,
 }
 
@@ -180,7 +185,8 @@ impl Courier {
         };
         let dispatcher = Dispatcher::new(with.policy.domains.clone(), rustix::process::getuid().as_raw());
         let remote = Remote::new(router, &with.policy.hostname)?;
-        let deliverer = Arc::new(Deliverer { store, remote, with });
+        let signer = Signer::new(&with.dkim);
+        let deliverer = Arc::new(Deliverer { store, remote, signer, with });
         let (finish, finished) = mpsc::channel(FINISHED_MAX);
         let (renewal, renewed) = mpsc::channel(1);
         let courier = Courier { dispatcher, deliverer, accepted, finish, finished, renewal, renewed, length };
@@ -196,7 +202,8 @@ impl Courier {
         self.dispatcher.set_locals(with.policy.domains.clone());
         let store = Arc::clone(&self.deliverer.store);
         // Deliveries that are under way keep what they have.
-        self.deliverer = Arc::new(Deliverer { store, remote, with });
+        let signer = Signer::new(&with.dkim);
+        self.deliverer = Arc::new(Deliverer { store, remote, signer, with });
     }
 
     /// Delivers to the mailboxes here what is due, and ends: for a process that lives for one session. What goes to
@@ -358,12 +365,28 @@ impl Deliverer {
             }
         };
         match job.channel {
-            Channel::Remote => self.remote.deliver(&job, text).await,
+            Channel::Remote => self.deliver_elsewhere(job, text).await,
             Channel::Local => {
                 let done = tokio::task::spawn_blocking(move || self.deliver_here(&job, text)).await;
                 done.unwrap_or_else(|_| {
                     Outcome::Deferred("Temporary error on maildir delivery. (#4.3.0)".to_owned())
                 })
+            }
+        }
+    }
+
+    async fn deliver_elsewhere(self: Arc<Self>, job: Job, text: std::fs::File) -> Outcome {
+        let deliverer = Arc::clone(&self);
+        let signed = tokio::task::spawn_blocking(move || {
+            let signature = deliverer.signer.sign(&text, &deliverer.with.policy)?;
+            Ok::<_, io::Error>((signature, text))
+        });
+        match signed.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok((signature, text)) => self.remote.deliver(&job, &signature, text).await,
+            // Unsigned it could be refused for good, where the domain's DMARC record asks for that.
+            Err(error) => {
+                tracing::error!(message = %job.message, %error, "cannot sign a message; it waits");
+                Outcome::Deferred("Unable to sign the message. (#4.3.0)".to_owned())
             }
         }
     }
