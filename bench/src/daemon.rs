@@ -1,22 +1,27 @@
 //! The real `postern-watcher run`, and what the kernel says it costs.
 
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use e2e::banctl::Answer;
 use e2e::process::{Running, bound, ours};
-use e2e::wait;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// No start takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A watcher with its files in a directory that goes with this value.
 #[derive(Debug)]
 pub struct Daemon {
     running: Running,
     directory: TempDir,
+    /// From its exec to its word that all bans are in force.
+    pub started_in: Duration,
 }
 
 /// What a thread had used up at some time.
@@ -48,28 +53,53 @@ impl Daemon {
     /// # Errors
     /// It is not built, or does not start.
     pub fn start(pattern: &Path) -> Result<Daemon> {
-        Daemon::start_over(pattern, |_| Ok(()))
+        Daemon::start_over(pattern, "", |_| Ok(()))
     }
 
-    /// The same, in a directory that was made ready before.
+    /// The same with these settings besides, in a directory that was made ready before.
     ///
     /// # Errors
     /// It is not built, does not start, or the directory cannot be made ready.
-    pub fn start_over(pattern: &Path, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Daemon> {
+    pub fn start_over(
+        pattern: &Path,
+        settings: &str,
+        prepare: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Daemon> {
         let directory = tempfile::tempdir()?;
         let path = |name: &str| directory.path().join(name);
         let config = format!(
-            "database = \"watcher.db\"\nsocket = \"watcher.sock\"\n[[source]]\nfile = \"{}\"\n",
+            "database = \"watcher.db\"\nsocket = \"watcher.sock\"\n{settings}\n[[source]]\nfile = \"{}\"\n",
             pattern.display()
         );
         std::fs::write(path("watcher.toml"), config)?;
         prepare(directory.path())?;
+        let ready = UnixDatagram::bind(path("ready"))?;
+        ready.set_read_timeout(Some(PATIENCE))?;
         let mut command = bound(ours("postern-watcher")?);
-        command.args(["run", "--config"]).arg(path("watcher.toml"));
+        command.args(["run", "--config"]).arg(path("watcher.toml")).env("NOTIFY_SOCKET", path("ready"));
+        let start = Instant::now();
         let running = Running::start(&mut command, &path("watcher.err"))?;
-        let daemon = Daemon { running, directory };
-        wait::until_true("the watcher to answer", || daemon.lines().is_ok())?;
-        Ok(daemon)
+        let mut word = [0; 64];
+        let length =
+            ready.recv(&mut word).with_context(|| format!("it does not start: {}", running.said()))?;
+        let started_in = start.elapsed();
+        ensure!(word.get(..length).is_some_and(|word| word.starts_with(b"READY=1")), "another word");
+        Ok(Daemon { running, directory, started_in })
+    }
+
+    /// Its database.
+    pub fn database(&self) -> std::path::PathBuf {
+        self.directory.path().join("watcher.db")
+    }
+
+    /// How long the thread that reads and bans had a processor.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn main_thread(&self) -> Result<Duration> {
+        let id = self.running.id();
+        let times = std::fs::read_to_string(format!("/proc/{id}/task/{id}/schedstat"))?;
+        Ok(Duration::from_nanos(times.split(' ').next().context("schedstat")?.parse()?))
     }
 
     /// How many lines it has read.

@@ -4,13 +4,17 @@
 pub mod counting;
 pub mod daemon;
 pub mod day;
+pub mod dropped;
 pub mod fail2ban;
 pub mod journal;
 pub mod latency;
 pub mod load;
 pub mod mixed;
+pub mod peer;
+pub mod pressure;
 pub mod replay;
 pub mod restart;
+pub mod storm;
 pub mod tailing;
 pub mod understanding;
 pub mod wake;

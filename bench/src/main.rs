@@ -1,9 +1,14 @@
 //! `bench`: measures again every figure that is published.
 
+use std::net::{IpAddr, SocketAddr};
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use bench::{counting, day, fail2ban, latency, load, replay, restart, tailing, understanding, wake};
+use bench::{
+    counting, day, dropped, fail2ban, latency, load, pressure, replay, restart, storm, tailing,
+    understanding, wake,
+};
 
 /// Measures again every figure that is published: one of them, or all in a row.
 #[derive(Parser)]
@@ -24,16 +29,30 @@ enum Figure {
     Counting,
     /// What a blocklist is asked in a day, with an old server and with ours.
     DayModel,
+    /// From a line's write to the first packet of a TCP client that is dropped.
+    Dropped,
     /// How fast fail2ban's filters run here, and with fail2ban itself.
     Fail2ban,
+    /// From a line's write to its ban with a million banned and 50,000 lines a second, beside fail2ban.
+    Pressure,
     /// How fast an old log is read.
     Replay,
     /// How long a watcher with a million bans is away, and in how much memory.
     Restart,
+    /// A million offenders at once, from their lines to the kernel and the database.
+    Storm,
     /// How fast a file that is there is split into lines, and their stamps read.
     Tailing,
     /// From a line's write to its reader, in a quiet log and at 100,000 lines a second.
     Wake,
+    /// The client of `dropped`, on the other host.
+    #[command(hide = true)]
+    Talk {
+        /// His address.
+        from: IpAddr,
+        /// The server's.
+        to: SocketAddr,
+    },
     /// What reading and the whole watcher cost at 200,000 lines a second.
     Load,
     /// What 200 quiet logs cost.
@@ -54,9 +73,13 @@ fn main() -> Result<()> {
         Some(Figure::BanLatency) => latency::measure(),
         Some(Figure::Counting) => counting::measure(),
         Some(Figure::DayModel) => day::measure(),
+        Some(Figure::Dropped) => dropped::measure(),
+        Some(Figure::Talk { from, to }) => dropped::talk(from, to),
         Some(Figure::Fail2ban) => fail2ban::measure(),
+        Some(Figure::Pressure) => pressure::measure(),
         Some(Figure::Replay) => replay::measure(),
         Some(Figure::Restart) => restart::measure(),
+        Some(Figure::Storm) => storm::measure(),
         Some(Figure::Tailing) => tailing::measure(),
         Some(Figure::Wake) => wake::measure(),
         Some(Figure::Load) => load::measure(),
@@ -72,6 +95,9 @@ fn main() -> Result<()> {
             counting::measure()?;
             fail2ban::measure()?;
             restart::measure()?;
+            storm::measure()?;
+            pressure::measure()?;
+            dropped::measure()?;
             latency::measure()
         }
     }

@@ -1,21 +1,22 @@
 //! How long a watcher with many bans is away: from its start to the moment when the kernel has all of them again, in an
-//! empty table; and how much memory that takes. Beside it what fail2ban would need: a process for each ban.
+//! empty table; and how much memory that takes. Beside it a process for each ban, and what fail2ban does at its start.
 
 use std::io::Write as _;
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use logline::Timestamp;
 use serde_json::Value;
-use watcher::engine::{Ban, Evidence, Lease};
+use watcher::engine::{Ban, Evidence, Lease, Terms};
 use watcher::firewall::{Firewall as _, Nftables};
 use watcher::jail::{Mode, Ports};
 use watcher::store::{BanChange, Batch, Store};
 use watcher::subject::{Network, Subject};
 
 use crate::daemon::Daemon;
+use crate::peer::Peer;
+use crate::storm::offender;
 
 /// So many bans, and how long that may take, and how much memory, in MB.
 const CASES: [(u32, Duration, u64); 2] =
@@ -26,6 +27,10 @@ const BATCH: u32 = 10_000;
 
 /// So many bans are made by processes, to know what one costs.
 const BY_PROCESS: u32 = 300;
+
+/// fail2ban has so many, and so much time for them.
+const PEER_BANS: u32 = 3000;
+const PEER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Measures and prints.
 ///
@@ -54,26 +59,40 @@ pub fn measure() -> Result<()> {
             process / took.as_secs_f64()
         )?;
     }
+    let (bans, took) = peer()?;
+    let rate = f64::from(PEER_BANS) / took.as_secs_f64();
+    writeln!(
+        out,
+        "  fail2ban, {bans} of {PEER_BANS} bans within {} s: {:.1} s, {rate:.0} bans/s",
+        PEER_PATIENCE.as_secs(),
+        took.as_secs_f64()
+    )?;
     Ok(())
 }
 
-/// Who is banned: RFC 2544's network and what follows it.
-fn offender(n: u32) -> Ipv4Addr {
-    Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 0).to_bits() + n)
-}
-
-fn restart(bans: u32) -> Result<(Duration, u64)> {
-    let start = Instant::now();
-    let mut asked = start;
+/// From the start of a fail2ban that has saved some bans to the moment when the kernel has them again.
+fn peer() -> Result<(usize, Duration)> {
     let logs = tempfile::tempdir()?;
     let log = logs.path().join("log");
     std::fs::write(&log, "")?;
-    let daemon = Daemon::start_over(&log, |directory| {
-        fill(&directory.join("watcher.db"), bans)?;
-        asked = Instant::now();
-        Ok(())
-    })?;
-    let took = asked.elapsed();
+    let mut peer = Peer::start(&log)?;
+    let addresses: Vec<String> = (0..PEER_BANS).map(|n| offender(n).to_string()).collect();
+    peer.ban(&addresses)?;
+    peer.bans_within(PEER_BANS as usize, PEER_PATIENCE)?;
+    peer.stop()?;
+    let start = Instant::now();
+    peer.run()?;
+    let bans = peer.bans_within(PEER_BANS as usize, PEER_PATIENCE)?;
+    let took = start.elapsed();
+    peer.stop()?;
+    Ok((bans, took))
+}
+
+fn restart(bans: u32) -> Result<(Duration, u64)> {
+    let logs = tempfile::tempdir()?;
+    let log = logs.path().join("log");
+    std::fs::write(&log, "")?;
+    let daemon = Daemon::start_over(&log, "", |directory| fill(&directory.join("watcher.db"), bans))?;
     ensure!(
         daemon.status()?.pointer("/active").and_then(Value::as_u64) == Some(bans.into()),
         "not all bans are listed"
@@ -83,11 +102,14 @@ fn restart(bans: u32) -> Result<(Duration, u64)> {
         let network = Network::host(offender(n).into()).net();
         ensure!(kernel.holds(network, &Ports::Tcp([25].into()))?, "{network} is not in the kernel");
     }
-    Ok((took, daemon.peak_megabytes()?))
+    Ok((daemon.started_in, daemon.peak_megabytes()?))
 }
 
 /// A database with so many bans, each with a line of evidence.
-fn fill(path: &Path, bans: u32) -> Result<()> {
+///
+/// # Errors
+/// It cannot be written.
+pub fn fill(path: &Path, bans: u32) -> Result<()> {
     let now = Timestamp::from(SystemTime::now());
     let (store, _) = Store::open(path)?;
     for first in (0..bans).step_by(BATCH as usize) {
@@ -102,15 +124,9 @@ fn fill(path: &Path, bans: u32) -> Result<()> {
 }
 
 fn ban(n: u32, now: Timestamp) -> BanChange {
-    let lease = Lease {
-        jail: "dnsbl-listed".into(),
-        mode: Mode::Enforce,
-        from: now,
-        until: now + Duration::from_secs(86_400),
-        before: 0,
-        ports: Ports::Tcp([25].into()),
-        reason: None,
-    };
+    let ports = Ports::Tcp([25].into());
+    let terms = Terms { jail: "dnsbl-listed".into(), mode: Mode::Enforce, ports, reason: None };
+    let lease = Lease { from: now, until: now + Duration::from_secs(86_400), terms: terms.into(), before: 0 };
     let line =
         format!("rblsmtpd: {} pid {n}: 451 https://www.spamhaus.org/query/ip/{}", offender(n), offender(n));
     let evidence = vec![Evidence { at: now, line }];

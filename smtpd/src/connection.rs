@@ -1,6 +1,6 @@
 //! The loop around one session: it reads, writes, asks and waits, and decides nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use logline::{Record, SessionId};
@@ -27,15 +27,39 @@ use crate::words::Words;
 /// What is read at once. A session holds no more than this of what it has not understood yet, and half a line.
 pub const READ_BYTES: usize = 8 * 1024;
 
-/// What all connections share.
+/// What new connections share, until the settings are read again.
+#[derive(Debug)]
+pub struct Current(RwLock<Arc<Shared>>);
+
+impl Current {
+    /// This, for now.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Current(RwLock::new(shared))
+    }
+
+    /// What a connection that comes now shares with the others, for as long as it is open.
+    pub fn get(&self) -> Arc<Shared> {
+        // The value is replaced whole, so a panic elsewhere cannot have left half of it.
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Something else, from now on.
+    pub fn set(&self, shared: Arc<Shared>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = shared;
+    }
+}
+
+/// What all connections share that came while the settings were the same.
 #[derive(Debug)]
 pub struct Shared {
     /// The rules.
     pub policy: Arc<Policy>,
+    /// The same rules for who comes while hardly a place is left.
+    pub hurried: Arc<Policy>,
     /// Where facts go.
     pub telemetry: Arc<Telemetry>,
     /// Who may come in.
-    pub gate: Mutex<Gate>,
+    pub gate: Arc<Mutex<Gate>>,
     /// Who has a mailbox.
     pub recipients: Arc<Recipients>,
     /// Who has which password.
@@ -47,7 +71,7 @@ pub struct Shared {
     /// What is special about whom.
     pub rules: Option<TcpRules>,
     /// How fast connections may come.
-    pub pace: Pace,
+    pub pace: Arc<Pace>,
     /// How busy the machine is.
     pub load: Option<Load>,
     /// What clients did before.
@@ -57,7 +81,7 @@ pub struct Shared {
     /// Who answers questions about clients and senders.
     pub inquirer: Inquirer,
     /// Certificate and key, if there are any.
-    pub tls: Option<Keeper>,
+    pub tls: Option<Arc<Keeper>>,
 }
 
 impl Shared {

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::clock::now;
 use crate::config::Listen;
-use crate::connection::{Connection, Place, Shared};
+use crate::connection::{Connection, Current, Place, Shared};
 use crate::gate::Admission;
 use crate::proxy::{self, Addresses};
 use crate::session::{Grant, Peer, Policy, Rejection, Service, Session, refusal};
@@ -104,7 +104,7 @@ impl Listener {
     }
 
     /// Accepts connections until the server stops. Each holds a clone of `alive` for as long as it lives.
-    pub async fn run(self, shared: Arc<Shared>, stop: Stop, alive: mpsc::Sender<()>) {
+    pub async fn run(self, current: Arc<Current>, stop: Stop, alive: mpsc::Sender<()>) {
         let pending = Arc::new(Semaphore::new(PROXY_PENDING_MAX));
         let mut stopped = stop.clone();
         loop {
@@ -122,7 +122,7 @@ impl Listener {
                 }
             };
             let arrival =
-                Arrival { stream, service: self.service, shared: Arc::clone(&shared), stop: stop.clone() };
+                Arrival { stream, service: self.service, shared: current.get(), stop: stop.clone() };
             let (remote, alive) = (canonical(remote), alive.clone());
             if !self.proxies.iter().any(|network| network.contains(&remote.ip())) {
                 arrival.admit(self.own, remote, alive);
@@ -164,7 +164,7 @@ impl Arrival {
     fn admit(self, local: Option<SocketAddr>, remote: SocketAddr, alive: mpsc::Sender<()>) {
         let local = local.or_else(|| self.stream.local_addr().ok()).map_or(unknown(), canonical);
         let mut facts: Vec<Record<'static>> = Vec::new();
-        let Some((policy, grant)) = self.door(remote.ip()) else {
+        let Some((mut policy, grant)) = self.door(remote.ip()) else {
             let mut gate = self.shared.gate();
             gate.deny(local, remote, &mut facts);
             facts.iter().for_each(|fact| self.shared.telemetry.note(fact));
@@ -184,6 +184,9 @@ impl Arrival {
                 facts.insert(facts.len().saturating_sub(1), denied.fact);
                 self.turn_away(&denied.reply);
             }
+            if gate.is_crowded() {
+                policy = self.hurried(&policy);
+            }
             for fact in &facts {
                 self.shared.telemetry.note(fact);
             }
@@ -202,6 +205,15 @@ impl Arrival {
             wire.close().await;
             drop(alive);
         });
+    }
+
+    /// The same rules with less patience.
+    fn hurried(&self, policy: &Arc<Policy>) -> Arc<Policy> {
+        match Arc::ptr_eq(policy, &self.shared.policy) {
+            true => Arc::clone(&self.shared.hurried),
+            // A rule for this client's address has changed something.
+            false => Arc::new(policy.hurried()),
+        }
     }
 
     /// What is special about a client; `None` where it is not let in.

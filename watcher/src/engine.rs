@@ -14,6 +14,7 @@ mod explain;
 mod input;
 mod key;
 mod known;
+mod lease;
 mod rollup;
 mod row;
 mod state;
@@ -27,13 +28,14 @@ use std::time::Duration;
 use logline::Timestamp;
 
 pub use asked::{ASKED_FOR, ASKED_MAX, Asked};
-pub use bans::{Ban, Lease, MEMORY, REMEMBERED_MAX};
+pub use bans::{Bans, InForce, MEMORY, REMEMBERED_MAX};
 pub use counters::{COUNTERS_MAX, CounterKey, What};
 pub use evidence::{EVIDENCE_BYTES_MAX, Evidence, LINE_BYTES_MAX};
 pub use exempt::{ALLOWED_MAX, Allowance, Exemption, Exemptions};
 pub use explain::{Explanation, Part, Reason, Standing};
 pub use input::{End, Input, Order, Output, Release};
 pub use known::{Credit, HISTORY, KNOWN, KNOWN_MAX};
+pub use lease::{Ban, Lease, Terms};
 pub use row::CounterRow;
 
 use crate::event::Kind;
@@ -41,7 +43,6 @@ use crate::jail::{Jail, JailName, Jails, MANUAL, Mode, Per, Ports};
 use crate::quota::{Book, Quota};
 use crate::subject::{Network, Subject};
 use asked::Questions;
-use bans::Bans;
 use counters::Counters;
 use evidence::EvidenceLog;
 use key::{key_of, user_at_low, user_key};
@@ -56,6 +57,8 @@ pub struct Engine {
     jails: Jails,
     /// For each kind of event, in the order of [`Kind::ALL`], the places of the jails that it concerns.
     concerned: Arc<[Vec<usize>]>,
+    /// The terms of each jail's bans, in the order of the jails.
+    terms: Vec<Arc<Terms>>,
     exemptions: Exemptions,
     counters: Counters,
     evidence: EvidenceLog,
@@ -78,6 +81,7 @@ impl Engine {
     pub fn new(jails: Jails, exemptions: Exemptions) -> Self {
         Engine {
             concerned: concerned(&jails),
+            terms: terms(&jails),
             counters: Counters::new(&jails),
             jails,
             exemptions,
@@ -150,6 +154,7 @@ impl Engine {
         let kept: Vec<Option<usize>> = jails.iter().map(|new| place(new).map(|(index, _)| index)).collect();
         self.counters.rekey(&jails, &kept);
         self.concerned = concerned(&jails);
+        self.terms = terms(&jails);
         self.jails = jails;
         self.exemptions = exemptions.with_allowed_of(&self.exemptions);
         self.free_exempt(now, out);
@@ -196,7 +201,7 @@ impl Engine {
     }
 
     /// The bans in force on any of these subjects.
-    pub fn bans_on<'s>(&self, subjects: &'s [Subject], now: Timestamp) -> Vec<(&'s Subject, &Lease)> {
+    pub fn bans_on<'s>(&'s self, subjects: &'s [Subject], now: Timestamp) -> Vec<(&'s Subject, &'s Lease)> {
         self.bans.active_on(subjects, now)
     }
 
@@ -206,7 +211,7 @@ impl Engine {
     }
 
     /// What the kernel must hold: each network, on which ports, until when.
-    pub fn enforced(&self, now: Timestamp) -> impl Iterator<Item = (Network, Ports, Timestamp)> {
+    pub fn enforced(&self, now: Timestamp) -> impl Iterator<Item = (Network, &Ports, Timestamp)> {
         self.bans.enforced(now)
     }
 
@@ -217,7 +222,12 @@ impl Engine {
 
     /// How many bans are in force.
     pub fn bans_len(&self, now: Timestamp) -> usize {
-        self.bans.active(now).count()
+        self.bans.active_len(now)
+    }
+
+    /// The same, by jail and mode.
+    pub fn bans_in_force(&self) -> &[InForce] {
+        self.bans.in_force()
     }
 
     /// How many offenders are being counted.
@@ -287,7 +297,8 @@ impl Engine {
             return;
         }
         let before = self.bans.before_by_hand(&subject, &jail, now);
-        let lease = Lease { jail, mode: Mode::Enforce, from: now, until, before, ports, reason };
+        let terms = Terms { jail, mode: Mode::Enforce, ports, reason }.into();
+        let lease = Lease { from: now, until, terms, before };
         self.bans.add(subject, lease, Vec::new(), out);
     }
 
@@ -300,7 +311,9 @@ impl Engine {
             let length = lease.until.since(lease.from);
             (lease.from, lease.until) = (now, now + length);
             match subject.network().and_then(|network| self.exemptions.cover(network, now)) {
-                Some(exemption) => out.push(Output::Spared { subject, jail: lease.jail, exemption }),
+                Some(exemption) => {
+                    out.push(Output::Spared { subject, jail: lease.jail.clone(), exemption });
+                }
                 None => self.bans.add(subject, lease, evidence, out),
             }
         }
@@ -364,6 +377,11 @@ fn concerned(jails: &Jails) -> Arc<[Vec<usize>]> {
         jails.iter().enumerate().filter(|(_, jail)| concerns(jail)).map(|(index, _)| index).collect()
     };
     Kind::ALL.iter().map(by).collect()
+}
+
+/// The terms on which each jail bans.
+fn terms(jails: &Jails) -> Vec<Arc<Terms>> {
+    jails.iter().map(|jail| Terms::of(jail).into()).collect()
 }
 
 /// Milliseconds since 1970.

@@ -150,6 +150,11 @@ pub fn of_outputs(outputs: &[Output], now: Timestamp) -> Vec<Item> {
     if outputs.len() <= AT_ONCE_MAX {
         return outputs.iter().filter_map(|output| of_output(output, now)).collect();
     }
+    counted(outputs, now)
+}
+
+/// How many things of each kind there are.
+pub fn counted(outputs: &[Output], now: Timestamp) -> Vec<Item> {
     let mut counts = BTreeMap::new();
     for topic in outputs.iter().filter_map(topic) {
         *counts.entry(topic).or_insert(0u64) += 1;

@@ -1,6 +1,7 @@
 //! The daemon: opens everything, then lets one thread carry lines to the engine and its decisions to the kernel. It owns
 //! the files, the clock and the netlink socket, and decides nothing.
 
+mod acting;
 mod alive;
 mod answer;
 pub(crate) mod confine;
@@ -17,6 +18,7 @@ mod saver;
 mod sessions;
 mod signals;
 mod sources;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use crate::store::{Saved, Store};
 use crate::tail::{SourceId, Tailer};
 use crate::watch::Watch;
 
+use acting::Gathered;
 use alive::Alive;
 use daemon::Daemon;
 use desk::Desk;
@@ -46,6 +49,7 @@ use own::{Resolver, Surroundings};
 use saver::Saver;
 use signals::Signals;
 use sources::Sources;
+use words::Words;
 
 /// Runs until it is told to stop.
 ///
@@ -95,6 +99,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         .start(commands, Arc::clone(&metrics), config.database.clone(), live.clone(), Arc::clone(&stop))
         .context("cannot start the control server")?;
     let enforcer = Enforcer::start(&config.firewall, &watch.engine, now);
+    let words = Words::of(&config, &watch.engine, now);
     let daemon = Daemon {
         file: file.map(Path::to_owned),
         config,
@@ -114,6 +119,8 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         read_again: None,
         pace: Pace::default(),
         alive: Alive::new(),
+        gathered: Gathered::default(),
+        words,
     };
     let ended = daemon.run(&signals);
     stop.notify_one();
@@ -151,14 +158,7 @@ fn restore(watch: &mut Watch, config: &Config, saved: &mut Saved, now: Timestamp
         watch.engine.restore_state(key, row);
     }
     // They may be a million: what was taken over is kept no second time.
-    let bans = std::mem::take(&mut saved.bans);
-    watch.engine.expect_bans(bans.len());
-    for (subject, lease) in bans {
-        let exempt = subject.network().is_some_and(|network| watch.engine.exemption(network, now).is_some());
-        if !exempt {
-            watch.engine.restore_ban(now, subject, lease);
-        }
-    }
+    watch.engine.restore_bans(now, std::mem::take(&mut saved.bans));
     for (key, row) in std::mem::take(&mut saved.counters) {
         watch.engine.restore_counter(&key, row);
     }

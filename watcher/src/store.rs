@@ -7,6 +7,7 @@ mod file;
 mod query;
 mod schema;
 mod worker;
+mod write;
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use logline::{SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::connections::Session;
-use crate::engine::{Ban, CounterKey, CounterRow, End, Lease};
+use crate::engine::{Ban, Bans, CounterKey, CounterRow, End};
 use crate::jail::JailName;
 use crate::subject::Subject;
 use crate::tail::Cursor;
@@ -63,7 +64,7 @@ pub enum BanChange {
 #[derive(Debug, Default)]
 pub struct Saved {
     /// Bans in force, and former ones that make a later one longer.
-    pub bans: Vec<(Subject, Lease)>,
+    pub bans: Bans,
     /// Counters in flight.
     pub counters: Vec<(CounterKey, CounterRow)>,
     /// The engine's state.

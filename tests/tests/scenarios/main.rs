@@ -40,3 +40,5 @@ mod rights;
 mod sources;
 #[cfg(test)]
 mod status;
+#[cfg(test)]
+mod words;

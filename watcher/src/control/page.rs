@@ -107,22 +107,17 @@ impl Body for Page {
 mod tests {
     use super::*;
     use crate::control::api::Bans;
+    use crate::engine::Terms;
     use crate::jail::{Mode, Ports};
 
     const NOW: Timestamp = Timestamp::from_seconds(1000);
 
     fn bans(count: u32) -> Vec<(Subject, Lease)> {
         let ban = |n: u32| {
-            let lease = Lease {
-                jail: "j".into(),
-                mode: Mode::Enforce,
-                from: NOW,
-                // Several end at the same time.
-                until: Timestamp::from_seconds(2000 + i64::from(n % 7)),
-                before: 0,
-                ports: Ports::All,
-                reason: None,
-            };
+            let terms = Terms { jail: "j".into(), mode: Mode::Enforce, ports: Ports::All, reason: None };
+            // Several end at the same time.
+            let until = Timestamp::from_seconds(2000 + i64::from(n % 7));
+            let lease = Lease { from: NOW, until, terms: terms.into(), before: 0 };
             (std::net::Ipv4Addr::from(n).to_string().parse().unwrap(), lease)
         };
         (0..count).map(ban).collect()

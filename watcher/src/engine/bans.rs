@@ -1,16 +1,23 @@
 //! Bans: leases on subjects, in force or remembered.
 
+mod roll;
+mod tally;
+
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use logline::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use crate::engine::{End, Evidence, Output};
+use crate::engine::{Ban, End, Evidence, Lease, Output, Terms};
 use crate::jail::{Jail, JailName, MANUAL, Mode, Ports};
 use crate::subject::{Network, Subject};
+use roll::{Entry, Roll, Slot};
+use tally::Tally;
+
+pub use tally::InForce;
 
 /// A former ban makes the next one longer for so long after its end.
 pub const MEMORY: Duration = Duration::from_secs(30 * 86_400);
@@ -19,53 +26,77 @@ pub const MEMORY: Duration = Duration::from_secs(30 * 86_400);
 /// one in force never goes.
 pub const REMEMBERED_MAX: usize = 2_000_000;
 
-/// A ban of one jail: from when until when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
-    /// By which jail.
-    pub jail: JailName,
-    /// Whether it is enforced.
-    pub mode: Mode,
-    /// When it began: when the line that led to it was written.
-    pub from: Timestamp,
-    /// When it ends.
-    pub until: Timestamp,
-    /// How often the subject was banned by this jail before.
-    pub before: u32,
-    /// Which ports are closed.
-    pub ports: Ports,
-    /// The administrator's words.
-    pub reason: Option<String>,
-}
+/// So many ends of bans that were lifted or replaced may wait beside those of all others.
+const STALE_MAX: usize = 4096;
 
-/// A ban as it is told: whom, how, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ban {
-    /// Whom.
-    pub subject: Subject,
-    /// How.
-    pub lease: Lease,
-    /// The lines that led to it, oldest first; none for a ban by hand.
-    pub evidence: Vec<Evidence>,
-}
-
+/// Every ban that is known.
 #[derive(Debug, Default)]
-pub(super) struct Bans {
-    table: HashMap<Subject, Vec<Lease>, foldhash::fast::RandomState>,
+pub struct Bans {
+    roll: Roll,
+    tally: Tally,
     /// Ends of bans in force, the next first. An entry whose ban was lifted or replaced is passed over.
-    ends: BinaryHeap<Reverse<(Timestamp, Subject, JailName)>>,
+    ends: Ends,
     /// Ends of memories, likewise.
-    memories: BinaryHeap<Reverse<(Timestamp, Subject, JailName)>>,
-    len: usize,
+    memories: Ends,
     /// Prefixes, below 128 bits, that some IPv4 and some IPv6 ban has had.
     prefixes: [u128; 2],
     /// Whether some ban was of a single IPv6 address.
     full: bool,
+    /// The terms of the ban that was made last: the next one may have the same.
+    latest: Option<Arc<Terms>>,
 }
 
+type Ends = BinaryHeap<Reverse<(Timestamp, Slot)>>;
+
 impl Bans {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.roll.len()
+    }
+
+    /// True where there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every ban, in force or remembered.
+    pub fn leases(&self) -> impl Iterator<Item = (&Subject, &Lease)> {
+        self.roll.iter().map(|(_, entry)| (&entry.subject, &entry.lease))
+    }
+
+    /// Makes room for so many more at once, instead of by and by.
+    pub fn expect(&mut self, count: usize) {
+        self.roll.reserve(count);
+        self.ends.reserve_exact(count);
+    }
+
+    /// A saved ban comes back, and takes the place of the one of its jail. One that has ended since is remembered as
+    /// such; nobody is told again.
+    pub fn restore(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
+        self.insert(now, subject, lease);
+    }
+
+    /// Strikes out a ban as if it had never been.
+    pub fn strike(&mut self, subject: &Subject, jail: &JailName) {
+        if let Some(slot) = self.roll.find(subject, jail) {
+            self.remove(slot);
+        }
+    }
+
+    /// How many are in force, by jail and mode; those whose end is due count until it is told.
+    pub fn in_force(&self) -> &[InForce] {
+        self.tally.rows()
+    }
+
+    /// Strikes out the bans of these subjects.
+    pub(super) fn strike_all(&mut self, chosen: impl Fn(&Subject) -> bool) {
+        let gone: Vec<Slot> =
+            self.roll.iter().filter(|(_, entry)| chosen(&entry.subject)).map(|(slot, _)| slot).collect();
+        gone.into_iter().for_each(|slot| self.remove(slot));
+    }
+
     pub(super) fn is_banned(&self, subject: &Subject, jail: &JailName, at: Timestamp) -> bool {
-        !self.table.is_empty() && self.find(subject, jail).is_some_and(|lease| lease.until > at)
+        !self.is_empty() && self.find(subject, jail).is_some_and(|lease| lease.until > at)
     }
 
     /// How often the subject was banned before, as far as the jail remembers.
@@ -79,12 +110,11 @@ impl Bans {
             let decayed = terms.decay.map_or(0, |decay| passed.as_nanos() / decay.as_nanos().max(1));
             lease.before.saturating_add(1).saturating_sub(u32::try_from(decayed).unwrap_or(u32::MAX))
         };
-        let leases = self.table.get(subject).map(Vec::as_slice).unwrap_or_default();
         let counts = |lease: &&Lease| {
             lease.jail == jail.name
                 || (terms.overall && *lease.jail != *MANUAL && lease.mode == Mode::Enforce)
         };
-        leases.iter().filter(counts).map(former).fold(0, u32::saturating_add)
+        self.of(subject).filter(counts).map(former).fold(0, u32::saturating_add)
     }
 
     /// How often the subject was banned by this jail before, by a hand that keeps no terms.
@@ -98,9 +128,7 @@ impl Bans {
     /// Whether a client is kept out of some port by an enforced ban, of his or of a network around him.
     pub(super) fn keeps_out(&self, address: IpAddr, at: Timestamp) -> bool {
         let kept_out = |subject: &Subject| {
-            let leases = self.table.get(subject).map(Vec::as_slice).unwrap_or_default();
-            leases
-                .iter()
+            self.of(subject)
                 .any(|lease| lease.mode == Mode::Enforce && lease.until > at && lease.ports.include_smtp())
         };
         let family = usize::from(address.is_ipv6());
@@ -111,57 +139,53 @@ impl Bans {
             || (family == 1 && self.full && kept_out(&Subject::Network(Network::host(address))))
     }
 
-    pub(super) fn leases(&self) -> impl Iterator<Item = (&Subject, &Lease)> {
-        self.table.iter().flat_map(|(subject, leases)| leases.iter().map(move |lease| (subject, lease)))
+    /// How many are in force. It costs something only where some have ended and nobody was told yet.
+    pub(super) fn active_len(&self, now: Timestamp) -> usize {
+        match self.next_end() {
+            Some(end) if end <= now => self.active(now).count(),
+            _ => self.tally.total(),
+        }
     }
 
     pub(super) fn active(&self, now: Timestamp) -> impl Iterator<Item = (&Subject, &Lease)> {
         self.leases().filter(move |(_, lease)| lease.until > now)
     }
 
+    /// The bans in force on these subjects, in the order of the subjects; of one subject by their jails.
     pub(super) fn active_on<'s>(
-        &self,
+        &'s self,
         subjects: &'s [Subject],
         now: Timestamp,
-    ) -> Vec<(&'s Subject, &Lease)> {
-        let leases =
-            |subject| self.table.get(subject).into_iter().flatten().map(move |lease| (subject, lease));
-        subjects.iter().flat_map(leases).filter(|(_, lease)| lease.until > now).collect()
+    ) -> Vec<(&'s Subject, &'s Lease)> {
+        let mut found = Vec::new();
+        for subject in subjects {
+            let first = found.len();
+            found.extend(self.of(subject).filter(|lease| lease.until > now).map(|lease| (subject, lease)));
+            let own: &mut [(&Subject, &Lease)] = found.get_mut(first..).unwrap_or_default();
+            own.sort_unstable_by(|(_, a), (_, b)| a.jail.cmp(&b.jail));
+        }
+        found
     }
 
     /// What the kernel must hold of each network: on which ports, and until when; where several bans close the same ports,
     /// the longest of them.
-    pub(super) fn enforced(&self, now: Timestamp) -> impl Iterator<Item = (Network, Ports, Timestamp)> {
-        let of = move |(subject, leases): (&Subject, &Vec<Lease>)| {
-            let mut longest: Vec<(Network, Ports, Timestamp)> = Vec::new();
-            let network = subject.network()?;
-            for lease in leases.iter().filter(|lease| lease.mode == Mode::Enforce && lease.until > now) {
-                match longest.iter_mut().find(|(_, ports, _)| *ports == lease.ports) {
-                    Some((_, _, until)) => *until = lease.until.max(*until),
-                    None => longest.push((network, lease.ports.clone(), lease.until)),
-                }
-            }
-            Some(longest)
+    pub(super) fn enforced(&self, now: Timestamp) -> impl Iterator<Item = (Network, &Ports, Timestamp)> {
+        let is_enforced = move |lease: &Lease| lease.mode == Mode::Enforce && lease.until > now;
+        let is_crowded = self.roll.is_crowded();
+        let is_longest = move |slot: Slot, entry: &Entry| {
+            let (end, ports) = ((entry.lease.until, slot), &entry.lease.ports);
+            let mut others = self.roll.of(&entry.subject).filter(|(_, other)| is_enforced(&other.lease));
+            others.all(|(slot, other)| other.lease.ports != *ports || (other.lease.until, slot) <= end)
         };
-        self.table.iter().filter_map(of).flatten()
+        self.roll.iter().filter_map(move |(slot, entry)| {
+            let network = entry.subject.network()?;
+            let counts = is_enforced(&entry.lease) && (!is_crowded || is_longest(slot, entry));
+            counts.then_some((network, &entry.lease.ports, entry.lease.until))
+        })
     }
 
     pub(super) fn next_end(&self) -> Option<Timestamp> {
-        self.ends.peek().map(|Reverse((until, ..))| *until)
-    }
-
-    /// Makes room for so many more at once, instead of by and by.
-    pub(super) fn expect(&mut self, count: usize) {
-        self.table.reserve(count);
-        self.ends.reserve(count);
-    }
-
-    /// A saved ban comes back. One that has ended since is remembered as such; nobody is told again.
-    pub(super) fn restore(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
-        if lease.until <= now {
-            self.memories.push(Reverse((lease.until + MEMORY, subject.clone(), lease.jail.clone())));
-        }
-        self.insert(now, subject, lease);
+        self.ends.peek().map(|Reverse((until, _))| *until)
     }
 
     /// Makes a ban; one of the same jail that is still known is replaced.
@@ -214,10 +238,10 @@ impl Bans {
     }
 
     fn end(&mut self, mut gone: Vec<(Subject, Lease)>, now: Timestamp, why: End, out: &mut Vec<Output>) {
-        gone.sort_by(|(a, _), (b, _)| a.cmp(b));
+        gone.sort_by(|(a, x), (b, y)| (a, &x.jail).cmp(&(b, &y.jail)));
         for (subject, lease) in gone {
-            self.remove(&subject, &lease.jail);
-            out.push(Output::Ended { subject: subject.clone(), jail: lease.jail, why, at: now });
+            self.strike(&subject, &lease.jail);
+            out.push(Output::Ended { subject: subject.clone(), jail: lease.jail.clone(), why, at: now });
             if let (Subject::Network(network), Mode::Enforce) = (&subject, lease.mode) {
                 self.tell(*network, &lease.ports, now, out);
             }
@@ -226,34 +250,43 @@ impl Bans {
 
     /// Tells of the bans whose time is over. The kernel let them in by itself.
     pub(super) fn expire(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        while let Some((until, subject, jail)) = due(&mut self.ends, now) {
-            if self.find(&subject, &jail).is_some_and(|lease| lease.until == until) {
-                self.memories.push(Reverse((until + MEMORY, subject.clone(), jail.clone())));
+        while let Some((until, slot)) = due(&mut self.ends, now) {
+            if let Some(entry) = self.roll.get_mut(slot).filter(|entry| is_awaited(entry, until)) {
+                self.tally.take(entry);
+                entry.is_over = true;
+                let (subject, jail) = (entry.subject.clone(), entry.lease.jail.clone());
+                self.memories.push(Reverse((until + MEMORY, slot)));
                 out.push(Output::Ended { subject, jail, why: End::Expired, at: until });
             }
         }
-        while let Some((end, subject, jail)) = due(&mut self.memories, now) {
-            self.forget(end, &subject, &jail);
+        while let Some((end, slot)) = due(&mut self.memories, now) {
+            self.forget(end, slot);
         }
-        while self.len > REMEMBERED_MAX
-            && let Some(Reverse((end, subject, jail))) = self.memories.pop()
+        while self.len() > REMEMBERED_MAX
+            && let Some(Reverse((end, slot))) = self.memories.pop()
         {
-            self.forget(end, &subject, &jail);
+            self.forget(end, slot);
         }
     }
 
-    fn forget(&mut self, end: Timestamp, subject: &Subject, jail: &JailName) {
-        if self.find(subject, jail).is_some_and(|lease| lease.until + MEMORY == end) {
-            self.remove(subject, jail);
+    fn forget(&mut self, end: Timestamp, slot: Slot) {
+        if self.roll.get(slot).is_some_and(|entry| is_remembered(entry, end)) {
+            self.remove(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        if let Some(gone) = self.roll.remove(slot) {
+            self.tally.take(&gone);
         }
     }
 
     /// Says what holds now for a network on some ports: the longest of the bans that are in force there.
     fn tell(&self, network: Network, ports: &Ports, now: Timestamp, out: &mut Vec<Output>) {
-        let leases = self.table.get(&Subject::Network(network)).map(Vec::as_slice).unwrap_or_default();
+        let subject = Subject::Network(network);
         let in_force =
             |lease: &&Lease| lease.mode == Mode::Enforce && lease.ports == *ports && lease.until > now;
-        let until = leases.iter().filter(in_force).map(|lease| lease.until).max();
+        let until = self.of(&subject).filter(in_force).map(|lease| lease.until).max();
         let ports = ports.clone();
         out.push(match until {
             Some(until) => Output::Enforce { network, ports, until },
@@ -261,19 +294,48 @@ impl Bans {
         });
     }
 
-    fn find(&self, subject: &Subject, jail: &JailName) -> Option<&Lease> {
-        self.table.get(subject)?.iter().find(|lease| lease.jail == *jail)
+    fn of<'s>(&'s self, subject: &'s Subject) -> impl Iterator<Item = &'s Lease> {
+        self.roll.of(subject).map(|(_, entry)| &entry.lease)
     }
 
-    fn insert(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
-        self.remove(&subject, &lease.jail);
+    fn find(&self, subject: &Subject, jail: &JailName) -> Option<&Lease> {
+        self.roll.get(self.roll.find(subject, jail)?).map(|entry| &entry.lease)
+    }
+
+    fn insert(&mut self, now: Timestamp, subject: Subject, mut lease: Lease) {
         self.note_prefix(&subject);
-        if lease.until > now {
-            self.ends.push(Reverse((lease.until, subject.clone(), lease.jail.clone())));
+        match &self.latest {
+            Some(latest) if Arc::ptr_eq(latest, &lease.terms) => {}
+            Some(latest) if *latest == lease.terms => lease.terms = Arc::clone(latest),
+            Some(_) | None => self.latest = Some(Arc::clone(&lease.terms)),
         }
-        // Most have one: a vector that grows by itself would make room for four.
-        self.table.entry(subject).or_insert_with(|| Vec::with_capacity(1)).push(lease);
-        self.len += 1;
+        let (until, is_over) = (lease.until, lease.until <= now);
+        let entry = Entry { subject, lease, is_over };
+        self.tally.add(&entry);
+        let (slot, replaced) = self.roll.insert(entry);
+        if let Some(replaced) = replaced {
+            self.tally.take(&replaced);
+        }
+        if is_over {
+            self.memories.push(Reverse((until + MEMORY, slot)));
+        } else {
+            self.ends.push(Reverse((until, slot)));
+        }
+        self.tidy();
+    }
+
+    /// Bans that are lifted and made again and again leave their ends behind: they go before they are too many.
+    fn tidy(&mut self) {
+        let most = 2 * self.roll.len() + STALE_MAX;
+        let Bans { roll, ends, memories, .. } = self;
+        if ends.len() > most {
+            ends.retain(|Reverse((end, slot))| roll.get(*slot).is_some_and(|entry| is_awaited(entry, *end)));
+        }
+        if memories.len() > most {
+            memories.retain(|Reverse((end, slot))| {
+                roll.get(*slot).is_some_and(|entry| is_remembered(entry, *end))
+            });
+        }
     }
 
     fn note_prefix(&mut self, subject: &Subject) {
@@ -283,24 +345,22 @@ impl Bans {
             Some(_) | None => self.full = true,
         }
     }
-
-    fn remove(&mut self, subject: &Subject, jail: &JailName) {
-        let Some(leases) = self.table.get_mut(subject) else { return };
-        let before = leases.len();
-        leases.retain(|lease| lease.jail != *jail);
-        self.len -= before - leases.len();
-        if leases.is_empty() {
-            self.table.remove(subject);
-        }
-    }
 }
 
-type Due = (Timestamp, Subject, JailName);
+/// Whether this is the end that a ban in force will have.
+fn is_awaited(entry: &Entry, end: Timestamp) -> bool {
+    !entry.is_over && entry.lease.until == end
+}
 
-fn due(heap: &mut BinaryHeap<Reverse<Due>>, now: Timestamp) -> Option<Due> {
-    let Reverse((when, ..)) = heap.peek()?;
+/// Whether the memory of a ban ends then.
+fn is_remembered(entry: &Entry, end: Timestamp) -> bool {
+    entry.is_over && entry.lease.until + MEMORY == end
+}
+
+fn due(ends: &mut Ends, now: Timestamp) -> Option<(Timestamp, Slot)> {
+    let Reverse((when, _)) = ends.peek()?;
     if *when > now {
         return None;
     }
-    heap.pop().map(|Reverse(due)| due)
+    ends.pop().map(|Reverse(due)| due)
 }

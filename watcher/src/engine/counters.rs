@@ -2,17 +2,19 @@
 //!
 //! A window is exact to the millisecond, in whatever order the lines of several sources come in.
 
+mod saved;
+mod tally;
+
 use std::time::Duration;
 
 use logline::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::evidence::EvidenceLog;
 use crate::engine::millis;
-use crate::engine::row::CounterRow;
-use crate::engine::table::{Handle, Hit, Shape, Table};
+use crate::engine::table::{Handle, Hit};
 use crate::engine::window::{Limits, drop_micros, millis_of, pour, slide};
 use crate::jail::{Jail, JailName, Jails, Method, Window};
+use tally::{Counted, Tally};
 
 /// The most counters that are kept, over all jails, unless told otherwise. When there are more, the jail that is flooded
 /// pays: of a few neighbours the one goes whose window is over, else the one that was seen least often and least lately.
@@ -24,13 +26,6 @@ const SWEEP: usize = 65_536;
 
 /// A source may be so far behind another one, and its lines still meet theirs.
 const BEHIND: Duration = Duration::from_secs(86_400);
-
-/// A bucket that runs empty in less time is not saved: before anybody could read it again it would hold nothing, and of
-/// those who connect once in a while there are many.
-const SAVED_FROM_MICROS: u64 = 1_000_000;
-
-/// A bucket shows no more lines than this.
-const BUCKET_LINES_MAX: usize = 16;
 
 /// Which of a jail's two tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,22 +57,6 @@ pub(super) struct Counters {
     /// Whether changes are noted, for whoever saves them.
     pub(super) saving: bool,
     scratch: Vec<Hit>,
-}
-
-/// The tables of one jail.
-#[derive(Debug)]
-struct Tally {
-    offences: Counted,
-    members: Counted,
-}
-
-#[derive(Debug)]
-struct Counted {
-    table: Table,
-    /// Keys that changed since it was asked.
-    changed: Vec<u128>,
-    /// Keys of which the database has a row that is to go.
-    gone: Vec<u128>,
 }
 
 impl Counters {
@@ -214,85 +193,6 @@ impl Counters {
         self.tallies.iter().map(both).sum()
     }
 
-    /// Counters that changed since this was asked last; none for one that is gone.
-    pub(super) fn take_changes(
-        &mut self,
-        jails: &Jails,
-        evidence: &EvidenceLog,
-    ) -> Vec<(CounterKey, Option<CounterRow>)> {
-        let mut rows = Vec::new();
-        let scratch = &mut self.scratch;
-        for (tally, jail) in self.tallies.iter_mut().zip(jails.iter()) {
-            for what in [What::Offence, What::Member] {
-                let Counted { table, changed, gone } = tally.of_mut(what);
-                let name =
-                    |key: u128| CounterKey { jail: jail.name.clone(), what, who: format!("{key:032x}") };
-                // A key that went may have come again since.
-                rows.extend(gone.drain(..).map(|key| (name(key), None)));
-                changed.sort_unstable();
-                changed.dedup();
-                let is_bucket = what == What::Offence && jail.method == Method::Bucket;
-                for key in changed.drain(..) {
-                    let Some(handle) = table.find(key) else { continue };
-                    let (was_stored, level) = (table.is_stored(handle), table.level(handle));
-                    let matters = !is_bucket || level >= SAVED_FROM_MICROS;
-                    table.noted(handle, matters);
-                    if matters {
-                        table.load(handle, scratch);
-                        rows.push((name(key), Some(CounterRow::of(scratch, level, evidence))));
-                    } else if was_stored {
-                        rows.push((name(key), None));
-                    }
-                }
-            }
-        }
-        rows
-    }
-
-    /// All counters are changes again.
-    pub(super) fn everything_changed(&mut self) {
-        if !self.saving {
-            return;
-        }
-        for tally in &mut self.tallies {
-            for what in [What::Offence, What::Member] {
-                let Counted { table, changed, gone } = tally.of_mut(what);
-                gone.clear();
-                *changed = table.keys().collect();
-                for key in changed {
-                    if let Some(handle) = table.find(*key) {
-                        table.noted(handle, false);
-                    }
-                }
-            }
-        }
-    }
-
-    /// A counter that was saved comes back.
-    pub(super) fn restore(
-        &mut self,
-        jail: (usize, &Jail),
-        key: &CounterKey,
-        row: CounterRow,
-        evidence: &mut EvidenceLog,
-    ) {
-        let Ok(who) = u128::from_str_radix(&key.who, 16) else { return };
-        let level = row.level;
-        let mut hits = row.into_hits(evidence);
-        hits.sort_by_key(|hit| hit.at);
-        let at = (jail.0, key.what);
-        self.trim(at, jail.1, &mut hits);
-        self.forget_key(at, who);
-        self.store(at, who, None, &hits, level, jail.1);
-        // It is what the database has.
-        if let Some(counted) = self.counted(at)
-            && let Some(handle) = counted.table.find(who)
-        {
-            counted.table.noted(handle, true);
-            counted.changed.clear();
-        }
-    }
-
     /// Other jails: `kept` says for each new place the old one, where that jail stays as it was. What was counted by
     /// the others goes.
     pub(super) fn rekey(&mut self, jails: &Jails, kept: &[Option<usize>]) {
@@ -355,58 +255,5 @@ impl Counters {
         }
         let after = counted.table.len();
         self.len = (self.len + after).saturating_sub(before);
-    }
-}
-
-impl Tally {
-    fn new(jail: &Jail) -> Self {
-        // Without fingerprints a campaign needs twice as many.
-        let times = if jail.campaign.is_empty() { jail.patience } else { jail.patience.max(2.0) };
-        let thresholds = jail.windows().map(|window| f64::from(window.threshold) * times);
-        let most = thresholds.fold(1.0, f64::max).ceil().clamp(1.0, 65_535.0);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "between 1 and 65,535, as the line above says"
-        )]
-        // A campaign goes on while it is too large, so that what makes it too large is kept with it.
-        let below = if jail.campaign.is_empty() { (most as usize - 1).max(1) } else { most as usize };
-        let level = jail.method == Method::Bucket;
-        // Twice what the windows need, for lines that come in out of order.
-        let hits = if level { below.min(BUCKET_LINES_MAX) } else { 2 * below };
-        let (value, mark) = (jail.counts_differences(), jail.marks());
-        let members = jail.rollup.members.max(2) as usize - 1;
-        Tally {
-            offences: Counted::new(Shape { value, mark, level, hits }),
-            members: Counted::new(Shape { value: true, mark: false, level: false, hits: members }),
-        }
-    }
-
-    fn of(&self, what: What) -> &Counted {
-        match what {
-            What::Offence => &self.offences,
-            What::Member => &self.members,
-        }
-    }
-
-    fn of_mut(&mut self, what: What) -> &mut Counted {
-        match what {
-            What::Offence => &mut self.offences,
-            What::Member => &mut self.members,
-        }
-    }
-}
-
-impl Counted {
-    fn new(shape: Shape) -> Self {
-        Counted { table: Table::new(shape), changed: Vec::new(), gone: Vec::new() }
-    }
-
-    fn remove(&mut self, key: u128, saving: bool) -> bool {
-        let Some(stored) = self.table.remove(key) else { return false };
-        if stored && saving {
-            self.gone.push(key);
-        }
-        true
     }
 }

@@ -1,5 +1,6 @@
 //! From an event to a ban: what an event counts in a jail, when it is too much, and what is done then.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use logline::{Text, Timestamp};
@@ -8,7 +9,7 @@ use crate::engine::explain::Reason;
 use crate::engine::key::{distinct_value, hash, key_of, mark, short, user_at_low, user_key};
 use crate::engine::table::Hit;
 use crate::engine::window::Limits;
-use crate::engine::{Asked, Engine, Evidence, Lease, Output, SKEW_MAX, What, millis};
+use crate::engine::{Asked, Engine, Evidence, Lease, Output, SKEW_MAX, Terms, What, millis};
 use crate::event::{Event, Kind};
 use crate::fail2ban;
 use crate::jail::{Jail, JailName, Mode, Per, SharedAction};
@@ -54,7 +55,7 @@ impl Engine {
     }
 
     fn count_all(&mut self, at: Timestamp, event: &Event<'_>, out: &mut Vec<Output>) {
-        let (jails, concerned) = (self.jails.clone(), std::sync::Arc::clone(&self.concerned));
+        let (jails, concerned) = (self.jails.clone(), Arc::clone(&self.concerned));
         let mut line = None;
         for index in concerned.get(event.kind as usize).into_iter().flatten() {
             let Some(jail) = jails.get(*index) else { continue };
@@ -164,7 +165,7 @@ impl Engine {
             }
             Per::User => {
                 let user = event.field("user")?;
-                (user_key(self.seed, user), Subject::User(Text::from(user).readable().to_string()))
+                (user_key(self.seed, user), Subject::User(Text::from(user).readable().to_string().into()))
             }
             Per::UserAndAddress { ipv4, ipv6 } => {
                 let network = Network::around(event.address?, ipv4, ipv6);
@@ -210,7 +211,7 @@ impl Engine {
             out.push(Output::Spared { subject, jail: jail.name.clone(), exemption });
             return;
         }
-        let mut lease = self.lease(jail, &subject, at);
+        let mut lease = self.lease(index, jail, &subject, at);
         lease.until = lease.until.max(at + least);
         let accounts = match (jail.shared.action, network) {
             (SharedAction::Ban, _) | (_, None) => 0,
@@ -223,8 +224,9 @@ impl Engine {
                 SharedAction::Ban => {}
                 SharedAction::Narrow => {
                     lease.until = lease.until.min(at + jail.shared.length);
-                    lease.ports = jail.shared.ports.clone();
-                    lease.reason = Some(format!("narrowed: {accounts} accounts log in from there"));
+                    let reason = format!("narrowed: {accounts} accounts log in from there");
+                    let (ports, reason) = (jail.shared.ports.clone(), Some(reason));
+                    lease.terms = Terms { ports, reason, ..Terms::clone(&lease.terms) }.into();
                 }
                 SharedAction::Ask => {
                     let asked = Asked { subject, lease, evidence, accounts };
@@ -244,7 +246,7 @@ impl Engine {
         }
     }
 
-    fn lease(&self, jail: &Jail, subject: &Subject, at: Timestamp) -> Lease {
+    fn lease(&self, index: usize, jail: &Jail, subject: &Subject, at: Timestamp) -> Lease {
         let before = self.bans.before(subject, jail, at);
         let mut length = jail.ban.length(before);
         if let Some(pressure) = &jail.pressure {
@@ -254,15 +256,8 @@ impl Engine {
         if !jail.ban.spread.is_zero() {
             length += spread(jail, subject, at);
         }
-        Lease {
-            jail: jail.name.clone(),
-            mode: jail.mode,
-            from: at,
-            until: at + length,
-            before,
-            ports: jail.ban.ports.clone(),
-            reason: None,
-        }
+        let terms = self.terms.get(index).map_or_else(|| Terms::of(jail).into(), Arc::clone);
+        Lease { from: at, until: at + length, terms, before }
     }
 
     /// A ban as an event, for the jails that count bans.

@@ -4,7 +4,7 @@
 
 use logline::Timestamp;
 
-use crate::engine::{Allowance, CounterKey, CounterRow, Engine, Lease};
+use crate::engine::{Allowance, Bans, CounterKey, CounterRow, Engine, Lease};
 use crate::subject::{Network, Subject};
 
 const ALLOWED: &str = "allowed ";
@@ -27,14 +27,14 @@ impl Engine {
         }
     }
 
-    /// So many bans will come back.
-    pub fn expect_bans(&mut self, count: usize) {
-        self.bans.expect(count);
-    }
-
-    /// A ban that was saved comes back: in force, or as the memory of a former one.
-    pub fn restore_ban(&mut self, now: Timestamp, subject: Subject, lease: Lease) {
-        self.bans.restore(now, subject, lease);
+    /// The bans that were saved come back: those in force, and the memory of former ones. Whoever is exempt now is not
+    /// banned any more.
+    pub fn restore_bans(&mut self, now: Timestamp, bans: Bans) {
+        self.bans = bans;
+        let exemptions = &self.exemptions;
+        self.bans.strike_all(|subject| {
+            subject.network().is_some_and(|network| exemptions.cover(network, now).is_some())
+        });
     }
 
     /// Whoever saves has lost what he had: all of it is a change again.

@@ -82,7 +82,7 @@ fn play(engine: &mut Engine, story: &str) -> String {
 fn tell(output: &Output) -> String {
     match output {
         Output::Banned(Ban { subject, lease, evidence }) => {
-            let Lease { jail, mode, from, until, before, .. } = lease;
+            let (Lease { from, until, before, .. }, Terms { jail, mode, .. }) = (lease, &*lease.terms);
             let (from, until, mode) = (from.seconds(), until.seconds(), mode.name());
             let lines: String = evidence.iter().map(|e| format!("    {}\n", e.line)).collect();
             format!("{mode} {jail} {subject} {from}..{until} before {before}\n{lines}")
@@ -351,9 +351,9 @@ fn counters_and_bans_come_back_as_they_were_saved() {
         after.restore_counter(&key, serde_json::from_str(&saved).unwrap());
     }
     let now = Timestamp::from_seconds(2);
-    for (subject, lease) in before.bans(now) {
-        after.restore_ban(now, subject.clone(), lease.clone());
-    }
+    let mut bans = Bans::default();
+    before.bans(now).for_each(|(subject, lease)| bans.restore(now, subject.clone(), lease.clone()));
+    after.restore_bans(now, bans);
     let rest = "2 auth-failed 192.0.2.7 user=a password=2
                 3 auth-failed 192.0.2.7 user=a password=3
                 99 tick";
@@ -397,6 +397,12 @@ proptest! {
             let address = Some(format!("203.0.113.{host}").parse().unwrap());
             let event = Event { kind: Kind::AuthFailed, at, address, weight: 1, fields, line: b"x" };
             engine.handle(at, Input::Event(&event), &mut out);
+        }
+        if let Some((_, _, last)) = events.last() {
+            let last = Timestamp::from_seconds(*last);
+            engine.handle(last, Input::Tick, &mut out);
+            let in_force: usize = engine.bans_in_force().iter().map(InForce::total).sum();
+            prop_assert_eq!((in_force, engine.bans_len(last)), (engine.bans(last).count(), in_force));
         }
         engine.handle(Timestamp::from_seconds(1_000_000), Input::Tick, &mut out);
         prop_assert_eq!(engine.bans_len(Timestamp::from_seconds(1_000_000)), 0);

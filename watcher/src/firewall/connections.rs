@@ -25,6 +25,8 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 /// `struct inet_diag_sockid`: ports, addresses, interface and the kernel's cookie.
 const SOCKET_ID: usize = 48;
+/// Where the other end's address stands in it.
+const OTHER_ADDRESS: usize = 2 + 2 + 16;
 /// The states in which a server still holds the connection: established, and half closed by either side.
 const STATES: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 8;
 
@@ -39,12 +41,25 @@ struct Connection {
 /// Both sides read an error at once. A kernel that cannot do this leaves them, and that is no error: their packets
 /// are dropped all the same.
 pub fn end(network: IpNet, ports: &Ports) -> io::Result<usize> {
+    end_all(&[(network, ports.clone())])
+}
+
+/// Ends the TCP connections of all of these, in one walk.
+pub fn end_all(banned: &[(IpNet, Ports)]) -> io::Result<usize> {
+    let banned: Vec<(IpNet, &Ports)> =
+        banned.iter().map(|(network, ports)| (normal(*network), ports)).collect();
     let mut socket = Socket::open(SOCK_DIAG, 0)?;
     let mut messages = Messages::default();
     let mut found = Vec::new();
-    list(&mut messages, normal(network));
-    match socket.ask(&messages, |answer| found.extend(Connection::read(&answer).filter(|c| c.is_with(ports))))
-    {
+    let sought = match banned.as_slice() {
+        [] => return Ok(0),
+        [(network, _)] => Some(*network),
+        // The kernel would have to be asked for one after the other, and walks all that there is each time.
+        _ => None,
+    };
+    list(&mut messages, sought);
+    let is_meant = |connection: &Connection| connection.is_of(&banned);
+    match socket.ask(&messages, |answer| found.extend(Connection::read(&answer).filter(is_meant))) {
         Ok(()) => {}
         Err(Errno::NOENT | Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(0),
         // Connections came and went during the walk: what was found is still theirs.
@@ -73,23 +88,40 @@ impl Connection {
         Some(Connection { family, id })
     }
 
+    /// Whether one of these networks has it, with ports that are closed to it.
+    fn is_of(&self, banned: &[(IpNet, &Ports)]) -> bool {
+        let Some(address) = self.other_end() else { return false };
+        banned.iter().any(|(network, ports)| network.contains(&address) && self.is_with(ports))
+    }
+
     fn is_with(&self, ports: &Ports) -> bool {
         match (ports, self.id) {
             (Ports::All, _) => true,
             (Ports::Tcp(ports), [high, low, ..]) => ports.contains(&u16::from_be_bytes([high, low])),
         }
     }
+
+    /// The address of the other end; sockets of IPv6 that speak IPv4 have it in their own form.
+    fn other_end(&self) -> Option<IpAddr> {
+        let address = self.id.get(OTHER_ADDRESS..)?;
+        Some(match self.family {
+            AF_INET => IpAddr::from(*address.first_chunk::<4>()?),
+            _ => IpAddr::from(*address.first_chunk::<16>()?).to_canonical(),
+        })
+    }
 }
 
-/// Asks for the connections whose other end lies in `network`.
-fn list(messages: &mut Messages, network: IpNet) {
+/// Asks for the connections whose other end lies in `network`, or for all.
+fn list(messages: &mut Messages, network: Option<IpNet>) {
     messages.clear();
     messages.message(LIST_TCP, DUMP, |m| {
         // A `struct inet_diag_req` that leaves all but the states open.
         m.raw(&[0; 4 + SOCKET_ID]);
         m.raw(&STATES.to_ne_bytes());
         m.raw(&[0; 4]);
-        m.bytes(REQUEST_BYTECODE, &condition(network));
+        if let Some(network) = network {
+            m.bytes(REQUEST_BYTECODE, &condition(network));
+        }
     });
     messages.acknowledge();
 }

@@ -31,6 +31,30 @@ pub(super) enum Standing {
     Replaced,
 }
 
+/// Writes bans in the set of `place`, one message for all of them, until there are no more or the buffer is this long;
+/// how many were written. Those that stand take the new deadline, as with [`Standing::Updated`].
+pub(super) fn bans(
+    m: &mut Messages,
+    (network, ports): Place<'_>,
+    bans: impl Iterator<Item = (IpNet, Duration)>,
+    length: usize,
+) -> usize {
+    let (shape, mut written) = (Shape::of(network), 0);
+    message(m, kind::NEW_ELEMENT, CREATE, |m| {
+        m.text(attr::NAME, format_args!("{}", SetName(shape, ports)));
+        m.nested(attr::ELEMENTS, |m| {
+            for (network, remaining) in bans {
+                interval(m, network, |m| deadline(m, remaining));
+                written += 1;
+                if m.len() >= length {
+                    break;
+                }
+            }
+        });
+    });
+    written
+}
+
 /// Writes the ban of `network`.
 pub(super) fn ban(m: &mut Messages, place: Place<'_>, remaining: Duration, standing: Standing) {
     let flags = match standing {
@@ -41,13 +65,15 @@ pub(super) fn ban(m: &mut Messages, place: Place<'_>, remaining: Duration, stand
             CREATE
         }
     };
+    elements(m, kind::NEW_ELEMENT, flags, place, |m| deadline(m, remaining));
+}
+
+fn deadline(m: &mut Messages, remaining: Duration) {
     let remaining = remaining.clamp(TIMEOUT_MIN, TIMEOUT_MAX);
     let timeout = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
-    elements(m, kind::NEW_ELEMENT, flags, place, |m| {
-        m.u64(attr::ELEMENT_TIMEOUT, timeout);
-        // Without this, a ban renewed for just as long as before would keep its old deadline.
-        m.u64(attr::ELEMENT_EXPIRATION, timeout);
-    });
+    m.u64(attr::ELEMENT_TIMEOUT, timeout);
+    // Without this, a ban renewed for just as long as before would keep its old deadline.
+    m.u64(attr::ELEMENT_EXPIRATION, timeout);
 }
 
 /// Writes the end of the ban of `network`.
@@ -73,16 +99,18 @@ fn elements(
     let shape = Shape::of(network);
     message(m, kind, flags, |m| {
         m.text(attr::NAME, format_args!("{}", SetName(shape, ports)));
-        m.nested(attr::ELEMENTS, |m| {
-            element(m, network.network(), details);
-            // An interval is two elements, its first address and the first after it; the highest has no end.
-            if shape.storage() == Storage::Intervals
-                && let Some(end) = after(network)
-            {
-                element(m, end, |m| m.u32(attr::ELEMENT_FLAGS, ELEMENT_INTERVAL_END));
-            }
-        });
+        m.nested(attr::ELEMENTS, |m| interval(m, network, details));
     });
+}
+
+/// An element; of an interval set two: its first address and the first after it. The highest has no end.
+fn interval(m: &mut Messages, network: IpNet, details: impl FnOnce(&mut Messages)) {
+    element(m, network.network(), details);
+    if Shape::of(network).storage() == Storage::Intervals
+        && let Some(end) = after(network)
+    {
+        element(m, end, |m| m.u32(attr::ELEMENT_FLAGS, ELEMENT_INTERVAL_END));
+    }
 }
 
 fn after(network: IpNet) -> Option<IpAddr> {

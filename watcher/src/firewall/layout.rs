@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::Ports;
+use crate::jail::PortSet;
 
 /// More scopes than jails could sensibly name; each costs a packet that is not banned its look-ups.
 const SCOPES_MAX: usize = 64;
@@ -264,7 +265,7 @@ fn parse_tag(tag: &str) -> Option<Ports> {
     let Some(list) = tag.strip_prefix("tcp_") else {
         return (tag == "all").then_some(Ports::All);
     };
-    let ports = list.split('_').map(|port| port.parse().ok()).collect::<Option<BTreeSet<u16>>>()?;
+    let ports = list.split('_').map(|port| port.parse().ok()).collect::<Option<PortSet>>()?;
     Some(Ports::Tcp(ports))
 }
 
@@ -352,7 +353,7 @@ mod tests {
         fn names_read_back_equal(address: IpAddr, length in 0..=128u8, list: BTreeSet<u16>) {
             let length = if address.is_ipv4() { length % 33 } else { length };
             let shape = Shape::of(IpNet::new(address, length).unwrap());
-            let ports = if list.is_empty() { Ports::All } else { Ports::Tcp(list) };
+            let ports = if list.is_empty() { Ports::All } else { Ports::Tcp(list.into()) };
             let name = SetName(shape, &ports).to_string();
             prop_assert_eq!(parse_name(&name), Some((shape, ports)));
         }

@@ -253,6 +253,11 @@ impl Socket {
         self.port
     }
 
+    /// Hears the multicast `groups` from now on, and no others. What came before can still be read.
+    pub(super) fn hear(&self, groups: u32) -> io::Result<()> {
+        Ok(net::bind(&self.fd, &SocketAddrNetlink::new(self.port, groups))?)
+    }
+
     /// Sends `messages` and gives what the kernel says of them: the first error, if there is one.
     ///
     /// [`Errno::NOBUFS`] means that an answer was lost: what was asked for may have been done.

@@ -30,6 +30,7 @@ pub(super) mod kind {
     pub(in crate::firewall) const NEW_ELEMENT: u16 = nft(12);
     pub(in crate::firewall) const GET_ELEMENT: u16 = nft(13);
     pub(in crate::firewall) const DELETE_ELEMENT: u16 = nft(14);
+    pub(in crate::firewall) const GET_GENERATION: u16 = nft(16);
     pub(in crate::firewall) const NEW_OBJECT: u16 = nft(18);
     pub(in crate::firewall) const GET_OBJECT: u16 = nft(19);
     pub(in crate::firewall) const DELETE_OBJECT: u16 = nft(20);
@@ -61,6 +62,7 @@ pub(super) mod attr {
     pub(in crate::firewall) const SET_DESCRIPTION: u16 = 9;
     pub(in crate::firewall) const SET_ID: u16 = 10;
     pub(in crate::firewall) const DESCRIPTION_SIZE: u16 = 1;
+    pub(in crate::firewall) const GENERATION: u16 = 1;
     pub(in crate::firewall) const ELEMENTS: u16 = 3;
     pub(in crate::firewall) const ELEMENTS_SET_ID: u16 = 4;
     pub(in crate::firewall) const ELEMENT_KEY: u16 = 1;
@@ -102,6 +104,18 @@ pub(super) fn question(messages: &mut Messages, kind: u16, flags: u16, body: imp
     messages.clear();
     message(messages, kind, flags, body);
     messages.acknowledge();
+}
+
+/// Asks how many transactions there have been, of anybody.
+pub(super) fn ask_generation(messages: &mut Messages) {
+    messages.clear();
+    messages.message(kind::GET_GENERATION, 0, |m| m.raw(&[0; NFGENMSG]));
+    messages.acknowledge();
+}
+
+/// The answer to that.
+pub(super) fn generation(answer: &Answer<'_>) -> Option<u32> {
+    attributes(answer).find(attr::GENERATION)?.try_into().ok().map(u32::from_be_bytes)
 }
 
 /// Writes a message about our table.

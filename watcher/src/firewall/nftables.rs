@@ -16,8 +16,8 @@ use super::step::{Renewal, Step};
 use super::{Change, Dropped, Firewall, FirewallError, Lease, Manner, Ports, Traffic, nft, ruleset};
 
 /// A transaction's datagram. What it makes the kernel tell our monitor fits the default receive buffer, and above a
-/// few hundred elements a larger one is no faster.
-const BATCH_BYTES: usize = 64 * 1024;
+/// few hundred elements a larger one is no faster. The elements of one message are an attribute, of 65,535 bytes at most.
+const BATCH_BYTES: usize = 60 * 1024;
 /// How many leases are taken from the iterator at once.
 const RESTORE_LEASES: usize = 2000;
 /// The group that hears of every change to the ruleset: `NFNLGRP_NFTABLES`, 7.
@@ -38,6 +38,10 @@ pub struct Nftables {
     manner: Manner,
     renewal: Renewal,
     damage: bool,
+    /// How many transactions of ours the kernel has carried out.
+    commits: u32,
+    /// Somebody else changed the firewall while nobody listened: the next time somebody does.
+    is_contested: bool,
 }
 
 /// What stands in the kernel.
@@ -68,6 +72,8 @@ impl Nftables {
             manner: Manner::default(),
             renewal: Renewal::of_this_kernel(),
             damage: false,
+            commits: 0,
+            is_contested: false,
         };
         match this.survey() {
             Ok(_) => Ok(this),
@@ -161,7 +167,12 @@ impl Nftables {
 
     /// Sends the transaction that was written.
     fn commit(&mut self) -> Result<(), Errno> {
-        if self.messages.is_empty() { Ok(()) } else { self.socket.transact(&self.messages) }
+        if self.messages.is_empty() {
+            return Ok(());
+        }
+        self.socket.transact(&self.messages)?;
+        self.commits = self.commits.wrapping_add(1);
+        Ok(())
     }
 
     /// Makes room for networks and ports that had no set so far. Gives what there can be no room for.
@@ -213,14 +224,21 @@ impl Nftables {
         let first = changes.first().map(bans);
         let (mut written, mut result) = (0, Ok(()));
         nft::transaction(messages, |m| {
-            for change in changes.iter().take_while(|change| Some(bans(change)) == first) {
-                let step = Step::of(change);
-                if layout.has(step.place.0, step.place.1) {
+            while let Some(step) =
+                changes.get(written).filter(|change| Some(bans(change)) == first).map(Step::of)
+                && m.len() < BATCH_BYTES
+                && result.is_ok()
+            {
+                let (network, ports) = step.place;
+                if !layout.has(network, ports) {
+                    written += 1;
+                } else if renewal == Renewal::InPlace && step.remaining.is_some() {
+                    let rest = changes.get(written..).unwrap_or_default().iter().map(Step::of);
+                    let beside = rest.map_while(|other| other.added_beside(step));
+                    written += element::bans(m, step.place, beside, BATCH_BYTES);
+                } else {
                     result = step.write(m, renewal, || finds(socket, question, step.place));
-                }
-                written += 1;
-                if m.len() >= BATCH_BYTES || result.is_err() {
-                    break;
+                    written += 1;
                 }
             }
         });
@@ -253,6 +271,54 @@ impl Nftables {
         let heard = self.monitor.drain(|event| damage |= event.port != own && ruleset::takes_away(&event));
         // Events were lost, or can no longer be read: among them there may have been any.
         self.damage |= damage || heard.is_err();
+    }
+
+    /// Does `what` while nobody listens to what it changes: the kernel would tell us of each element, which takes it
+    /// longer than adding it. Whether somebody else changed anything meanwhile is told by the number of transactions.
+    fn unheard<T>(&mut self, what: impl FnOnce(&mut Self) -> T) -> T {
+        // Older kernels leave a ban that stands as it is, and a transaction that changes nothing is not counted.
+        let counts = self.renewal == Renewal::InPlace && !std::mem::take(&mut self.is_contested);
+        let before = self.generation().ok().filter(|_| counts);
+        let Some(before) = before.filter(|_| self.monitor.hear(0).is_ok()) else { return what(self) };
+        let own = self.commits;
+        let done = what(self);
+        let is_back = self.monitor.hear(MONITOR_GROUP).is_ok();
+        let expected = before.wrapping_add(self.commits.wrapping_sub(own));
+        if !is_back || self.generation().ok() != Some(expected) {
+            (self.damage, self.is_contested) = (true, true);
+        }
+        done
+    }
+
+    /// How many transactions there have been in this network namespace.
+    fn generation(&mut self) -> Result<u32, Errno> {
+        nft::ask_generation(&mut self.question);
+        let mut found = None;
+        self.socket.ask(&self.question, |answer| found = found.or(nft::generation(&answer)))?;
+        found.ok_or(Errno::NOMSG)
+    }
+
+    /// Carries out all of them, as many at once as are taken from the iterator.
+    fn put_all(&mut self, bans: &mut dyn Iterator<Item = Lease>) -> Result<usize, FirewallError> {
+        let (mut taken, mut failed) = (0, Vec::new());
+        let mut batch = Vec::with_capacity(RESTORE_LEASES);
+        loop {
+            batch.extend(bans.take(RESTORE_LEASES).map(Change::Ban));
+            if batch.is_empty() {
+                break;
+            }
+            // Where the kernel cannot update, what stands keeps its deadline, which it has from us.
+            match self.put(&batch, Renewal::InPlace) {
+                Ok(()) => {}
+                Err(FirewallError::Some { failed: some }) => {
+                    failed.extend(some.into_iter().map(|(index, error)| (taken + index, error)));
+                }
+                Err(error) => return Err(error),
+            }
+            taken += batch.len();
+            batch.clear();
+        }
+        if failed.is_empty() { Ok(taken) } else { Err(FirewallError::Some { failed }) }
     }
 
     fn finds(&mut self, place: Place<'_>) -> Result<bool, FirewallError> {
@@ -315,25 +381,7 @@ impl Firewall for Nftables {
         self.listen();
         self.lay().map_err(|errno| kernel("making the table inet postern", errno))?;
         self.damage = false;
-        let (mut taken, mut failed) = (0, Vec::new());
-        let mut batch = Vec::with_capacity(RESTORE_LEASES);
-        loop {
-            batch.extend(bans.take(RESTORE_LEASES).map(Change::Ban));
-            if batch.is_empty() {
-                break;
-            }
-            // Where the kernel cannot update, what stands keeps its deadline, which it has from us.
-            match self.put(&batch, Renewal::InPlace) {
-                Ok(()) => {}
-                Err(FirewallError::Some { failed: some }) => {
-                    failed.extend(some.into_iter().map(|(index, error)| (taken + index, error)));
-                }
-                Err(error) => return Err(error),
-            }
-            taken += batch.len();
-            batch.clear();
-        }
-        if failed.is_empty() { Ok(taken) } else { Err(FirewallError::Some { failed }) }
+        self.unheard(|this| this.put_all(bans))
     }
 
     fn holds(&mut self, network: IpNet, ports: &Ports) -> Result<bool, FirewallError> {

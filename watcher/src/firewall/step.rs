@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustix::io::Errno;
 
-use super::Change;
 use super::element::{self, Place, Standing};
+use super::layout::Shape;
 use super::netlink::Messages;
+use super::{Change, Ports};
 
 /// How a ban is given a new deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,17 @@ impl<'a> Step<'a> {
     pub(super) fn of(change: &'a Change) -> Self {
         let (place, remaining) = change.normal();
         Step { place, remaining }
+    }
+
+    /// The set that it changes.
+    fn set(self) -> (Shape, &'a Ports) {
+        (Shape::of(self.place.0), self.place.1)
+    }
+
+    /// What it adds to the set of `first`, where it is one more ban in that set.
+    pub(super) fn added_beside(self, first: Step<'_>) -> Option<(IpNet, Duration)> {
+        let remaining = self.remaining?;
+        (self.set() == first.set()).then_some((self.place.0, remaining))
     }
 
     /// Writes it, or nothing where it would change nothing; `stands` tells whether the ban is in force.

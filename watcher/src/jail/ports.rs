@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +16,38 @@ pub enum Ports {
     #[default]
     All,
     /// These TCP ports; never none.
-    Tcp(BTreeSet<u16>),
+    Tcp(PortSet),
+}
+
+/// Some ports. A copy is the same set once more: a million bans may close the same ports.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PortSet(Arc<BTreeSet<u16>>);
+
+impl Deref for PortSet {
+    type Target = BTreeSet<u16>;
+
+    fn deref(&self) -> &BTreeSet<u16> {
+        &self.0
+    }
+}
+
+impl From<BTreeSet<u16>> for PortSet {
+    fn from(ports: BTreeSet<u16>) -> Self {
+        PortSet(Arc::new(ports))
+    }
+}
+
+impl<const N: usize> From<[u16; N]> for PortSet {
+    fn from(ports: [u16; N]) -> Self {
+        BTreeSet::from(ports).into()
+    }
+}
+
+impl FromIterator<u16> for PortSet {
+    fn from_iter<I: IntoIterator<Item = u16>>(ports: I) -> Self {
+        BTreeSet::from_iter(ports).into()
+    }
 }
 
 /// The names a jail may use (IANA's, and those that mail people say).
@@ -57,7 +90,7 @@ impl Ports {
     /// These ports; all where there are none.
     pub fn of(ports: impl IntoIterator<Item = Port>) -> Ports {
         let ports: BTreeSet<u16> = ports.into_iter().map(|Port(port)| port).collect();
-        if ports.is_empty() { Ports::All } else { Ports::Tcp(ports) }
+        if ports.is_empty() { Ports::All } else { Ports::Tcp(ports.into()) }
     }
 
     /// Whether the port is among them where strangers bring mail, and a blocklist is asked.

@@ -1,13 +1,10 @@
 //! What is said of bans.
 
-use std::collections::BTreeMap;
-
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::family::{self, Maker};
-use crate::engine::{End, Lease, Output};
+use crate::engine::{End, InForce, Output};
 use crate::jail::{MANUAL, Mode};
-use crate::subject::Subject;
 
 /// The series of bans and of jails.
 #[derive(Debug)]
@@ -44,15 +41,6 @@ impl AddressFamily {
     /// All of them.
     pub const ALL: &'static [AddressFamily] =
         &[AddressFamily::Ipv4, AddressFamily::Ipv6, AddressFamily::Other];
-
-    /// Of whom.
-    pub fn of(subject: &Subject) -> Self {
-        match subject.network().map(|network| network.net().addr().is_ipv4()) {
-            Some(true) => AddressFamily::Ipv4,
-            Some(false) => AddressFamily::Ipv6,
-            None => AddressFamily::Other,
-        }
-    }
 
     /// The name as a label has it.
     pub const fn name(self) -> &'static str {
@@ -152,32 +140,27 @@ impl Bans {
         }
     }
 
-    /// The bans in force, each with its jail, and the jails in use. One whose jail is no longer in use counts in the sum
+    /// The bans in force, by jail, and the jails in use. One whose jail is no longer in use counts in the sum
     /// alone.
-    pub fn set_active<'b>(
-        &self,
-        bans: impl Iterator<Item = (&'b Subject, &'b Lease)>,
-        jails: impl Iterator<Item = &'b str>,
-    ) {
-        let mut by_jail: BTreeMap<(&str, AddressFamily), i64> = BTreeMap::new();
-        let mut enforced: BTreeMap<AddressFamily, i64> = BTreeMap::new();
-        let mut all = 0;
-        for (subject, lease) in bans {
-            let family = AddressFamily::of(subject);
-            *by_jail.entry((&*lease.jail, family)).or_default() += 1;
-            *enforced.entry(family).or_default() += i64::from(lease.mode == Mode::Enforce);
-            all += 1;
-        }
-        self.active.set(all);
+    pub fn set_active<'b>(&self, bans: &[InForce], jails: impl Iterator<Item = &'b str>) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let of = |row: &InForce, family| match family {
+            AddressFamily::Ipv4 => row.ipv4,
+            AddressFamily::Ipv6 => row.ipv6,
+            AddressFamily::Other => row.accounts,
+        };
+        self.active.set(gauge(bans.iter().map(InForce::total).sum()));
         for jail in jails.chain([MANUAL]) {
             for family in AddressFamily::ALL {
-                let count = by_jail.get(&(jail, *family)).copied().unwrap_or(0);
-                self.active_by_jail.with_label_values(&[jail, family.name()]).set(count);
+                let own = bans.iter().filter(|row| *row.jail == *jail);
+                let count = own.map(|row| of(row, *family)).sum();
+                self.active_by_jail.with_label_values(&[jail, family.name()]).set(gauge(count));
             }
         }
         for family in [AddressFamily::Ipv4, AddressFamily::Ipv6] {
-            let count = enforced.get(&family).copied().unwrap_or(0);
-            self.elements.with_label_values(&[family.name()]).set(count);
+            let enforced = bans.iter().filter(|row| row.mode == Mode::Enforce);
+            let count = enforced.map(|row| of(row, family)).sum();
+            self.elements.with_label_values(&[family.name()]).set(gauge(count));
         }
     }
 

@@ -82,7 +82,7 @@ fn a_million_attackers_leave_the_series_as_they_are() {
         out.drain(..).for_each(|output| metrics.bans.note(&output));
     }
     let now = Timestamp::from_seconds(1_700_001_001);
-    metrics.bans.set_active(engine.bans(now), jails.iter().map(|jail| &*jail.name));
+    metrics.bans.set_active(engine.bans_in_force(), jails.iter().map(|jail| &*jail.name));
     engine.book().view(now).iter().filter(|zone| engine.book().is_configured(&zone.zone)).for_each(|zone| {
         metrics.blocklists.stand(zone);
     });

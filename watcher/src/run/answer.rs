@@ -202,9 +202,9 @@ impl Daemon {
     }
 
     fn jails(&self) -> JailList {
-        let now = clock();
         let mut counts: HashMap<&str, usize> = HashMap::new();
-        self.watch.engine.bans(now).for_each(|(_, lease)| *counts.entry(&lease.jail).or_default() += 1);
+        let in_force = self.watch.engine.bans_in_force().iter();
+        in_force.for_each(|row| *counts.entry(&row.jail).or_default() += row.total());
         let active = |jail: &Jail| counts.get(&*jail.name).copied().unwrap_or_default();
         let window = |window: &crate::jail::Window| JailWindow {
             threshold: window.threshold,

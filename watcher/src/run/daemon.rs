@@ -11,14 +11,12 @@ use rustix::io::Errno;
 
 use crate::config::{Config, OnStop};
 use crate::control::{Command, Wake};
-use crate::engine::{End, Exemptions, Input, Output};
+use crate::engine::{Exemptions, Input, Output};
 use crate::feed::{Arrival, Feed};
-use crate::interpret::Reading;
-use crate::jail::Mode;
 use crate::metrics::Metrics;
-use crate::news::{self, AT_ONCE_MAX, Item, Topic};
+use crate::news::{Item, Topic};
 use crate::pace::Pace;
-use crate::quota::Notice;
+use crate::run::acting::{Acting, Gathered};
 use crate::run::alive::Alive;
 use crate::run::clock;
 use crate::run::desk::Desk;
@@ -27,6 +25,7 @@ use crate::run::own::{Resolver, Surroundings};
 use crate::run::saver::Saver;
 use crate::run::signals::Signals;
 use crate::run::sources::Sources;
+use crate::run::words::Words;
 use crate::store::Position;
 use crate::tail::{Progress, SourceId, Stats, Tailer};
 use crate::watch::{Now, Watch};
@@ -67,6 +66,10 @@ pub(super) struct Daemon {
     pub(super) pace: Pace,
     /// Who is told that the loop is alive.
     pub(super) alive: Alive,
+    /// What the engine said about the last lines.
+    pub(super) gathered: Gathered,
+    /// What a mail server is asked to do.
+    pub(super) words: Words,
 }
 
 impl Daemon {
@@ -90,6 +93,7 @@ impl Daemon {
             self.answer();
             self.take_host_addresses();
             self.expire();
+            self.words.look_after(Instant::now(), clock());
             self.look_after();
             self.look_at_sources();
             if addresses_due <= Instant::now() {
@@ -159,13 +163,14 @@ impl Daemon {
             self.saver.due_at(),
             self.enforcer.retry_at(),
             self.read_again,
+            self.words.due_at(),
         ];
         let feeds = self.sources.feeds.values().filter_map(Feed::due);
         deadlines.into_iter().flatten().chain(feeds).min().map_or(addresses_due, |due| due.min(addresses_due))
     }
 
-    /// Reads what there is, up to a limit; each line's bans are in force before the next line is looked at. Tells whether
-    /// there is more.
+    /// Reads what there is, up to a limit; all bans are in force when it returns, and those of a line at most
+    /// [`LINES_MAX`](super::acting::LINES_MAX) lines later. Tells whether there is more.
     fn read(&mut self) -> bool {
         let (files, feeds) = (self.read_files(), self.read_feeds());
         files == Progress::More || feeds == Progress::More
@@ -173,14 +178,15 @@ impl Daemon {
 
     /// A log that cannot be read keeps the others from nothing, and is tried again.
     fn read_files(&mut self) -> Progress {
-        let Daemon { tailer, watch, enforcer, saver, metrics, desk, .. } = self;
-        let mut out = Vec::new();
+        let Daemon { tailer, watch, enforcer, saver, metrics, desk, words, gathered, .. } = self;
+        let mut acting = Acting { enforcer, saver, metrics, desk, words };
         let read = tailer.read(READ_BYTES, &mut |line| {
             let now = clock();
-            let reading = watch.line(usize::from(line.source.0), line.bytes, Now::Clock(now), &mut out);
-            saver.touch();
-            act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, reading);
+            let index = usize::from(line.source.0);
+            let reading = watch.line(index, line.bytes, Now::Clock(now), &mut gathered.outputs);
+            acting.read(gathered, reading, now);
         });
+        acting.act(gathered, clock());
         match read {
             Ok(progress) => {
                 self.read_again = None;
@@ -198,20 +204,21 @@ impl Daemon {
 
     /// The sources that send.
     fn read_feeds(&mut self) -> Progress {
-        let Daemon { sources, config, watch, enforcer, saver, metrics, desk, .. } = self;
-        let (mut out, mut progress) = (Vec::new(), Progress::Idle);
+        let Daemon { sources, config, watch, enforcer, saver, metrics, desk, words, gathered, .. } = self;
+        let mut acting = Acting { enforcer, saver, metrics, desk, words };
+        let mut progress = Progress::Idle;
         for (id, feed) in &mut sources.feeds {
             let index = usize::from(id.0);
             let Some(source) = config.sources.get(index) else { continue };
             let read = feed.read(Instant::now(), clock(), &source.zone, &mut |arrival| {
-                let now = clock();
+                let (now, out) = (clock(), &mut gathered.outputs);
                 let reading = match arrival {
-                    Arrival::Line(line) => watch.line(index, line, Now::Clock(now), &mut out),
-                    Arrival::Sent(sent) => watch.sent(index, &sent, Now::Clock(now), &mut out),
+                    Arrival::Line(line) => watch.line(index, line, Now::Clock(now), out),
+                    Arrival::Sent(sent) => watch.sent(index, &sent, Now::Clock(now), out),
                 };
-                saver.touch();
-                act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, reading);
+                acting.read(gathered, reading, now);
             });
+            acting.act(gathered, clock());
             if read == Progress::More {
                 progress = Progress::More;
             }
@@ -296,15 +303,15 @@ impl Daemon {
         self.surroundings.exemptions(&self.config)
     }
 
-    pub(super) fn act(&mut self, mut out: Vec<Output>, now: Timestamp) {
-        let Daemon { enforcer, saver, metrics, desk, .. } = self;
-        act(&mut Acting { enforcer, saver, metrics, desk }, &mut out, now, None);
+    pub(super) fn act(&mut self, out: Vec<Output>, now: Timestamp) {
+        let Daemon { enforcer, saver, metrics, desk, words, .. } = self;
+        Acting { enforcer, saver, metrics, desk, words }.act(&mut Gathered::of(out), now);
     }
 
     /// What a person ordered stands in no log: it is written before it is done, so that a kill in between leaves no ban
     /// in the kernel that nobody knows of.
     pub(super) fn write_down(&mut self, ordered: &[Output]) {
-        self.saver.note(ordered.to_vec());
+        self.saver.note(ordered.iter().cloned());
         self.save();
         let (done, written) = sync_channel(1);
         self.saver.flush(done);
@@ -327,102 +334,5 @@ fn sleep(fds: &mut [PollFd<'_>], until: Instant) -> anyhow::Result<bool> {
         Ok(ready) => Ok(ready > 0),
         Err(Errno::INTR) => Ok(true),
         Err(error) => Err(std::io::Error::from(error).into()),
-    }
-}
-
-/// Who does what the engine says.
-struct Acting<'d> {
-    enforcer: &'d mut Enforcer,
-    saver: &'d mut Saver,
-    metrics: &'d Metrics,
-    desk: &'d mut Desk,
-}
-
-/// Does what the engine says, and takes it out of `out`: the kernel first, then everybody who wants to know. It said so
-/// because of this line, if it was one.
-fn act(acting: &mut Acting<'_>, out: &mut Vec<Output>, now: Timestamp, line: Option<Reading>) {
-    if out.is_empty() {
-        return;
-    }
-    let Acting { enforcer, saver, metrics, desk } = acting;
-    let (began, was_whole) = (Instant::now(), enforcer.is_whole());
-    match enforcer.carry_out(out, now) {
-        Ok(true) => {
-            metrics.firewall.applied_in(began.elapsed());
-            if let Some(line) = line {
-                metrics.firewall.banned_after(clock().since(line.at));
-            }
-        }
-        Ok(false) => {}
-        Err(error) => {
-            metrics.firewall.refused();
-            if was_whole {
-                desk.tell(&Item::new(
-                    Topic::FirewallTrouble,
-                    now,
-                    format!("the firewall refuses a ban: {error}"),
-                ));
-            }
-        }
-    }
-    out.iter().for_each(|output| metrics.bans.note(output));
-    if out.len() <= AT_ONCE_MAX {
-        out.iter().for_each(tell);
-    } else {
-        // A file of a hundred thousand addresses is one line in the log, and not a second's work.
-        news::of_outputs(out, now).iter().for_each(|item| tracing::info!("{}", item.news.text));
-    }
-    desk.outputs(out, now);
-    saver.note(std::mem::take(out));
-}
-
-fn tell(output: &Output) {
-    match output {
-        Output::Banned(ban) => {
-            let crate::engine::Lease { jail, mode, until, before, .. } = &ban.lease;
-            let until = crate::control::api::rfc3339(*until);
-            let verb = match mode {
-                Mode::Enforce => "banned",
-                Mode::Watch => "would ban",
-            };
-            tracing::info!("{verb} {} until {until}: {jail}, banned {before} times before", ban.subject);
-        }
-        Output::Ended { subject, jail, why, .. } => {
-            let verb = match why {
-                End::Expired => "is over",
-                End::Lifted => "was lifted",
-                End::Exempted => "was lifted: exempt now",
-            };
-            tracing::info!("the ban of {subject} in {jail} {verb}");
-        }
-        Output::Spared { subject, jail, exemption } => {
-            tracing::info!("{subject} earned a ban in {jail} and has none: {exemption}");
-        }
-        Output::Asked(asked) => {
-            let (subject, jail) = (&asked.subject, &asked.lease.jail);
-            tracing::warn!(
-                "{subject} earned a ban in {jail}, and {} accounts log in from there: banctl confirm {subject}",
-                asked.accounts
-            );
-        }
-        Output::Allowed { network } => tracing::info!("{network} is exempt from now on"),
-        Output::Disallowed { network } => tracing::info!("{network} is exempt no longer"),
-        Output::Zone(notice) => tell_zone(notice),
-        Output::Enforce { .. } | Output::Admit { .. } => {}
-    }
-}
-
-fn tell_zone(notice: &Notice) {
-    match notice {
-        Notice::Off { zone, why } => {
-            tracing::error!("{zone} answers with errors, its listings do not count until it answers: {why}");
-        }
-        Notice::On { zone } => tracing::info!("{zone} answers again"),
-        Notice::Low { zone, used, limit } => {
-            tracing::warn!("{zone}: {used} of {limit} queries are used, and they will not last the period");
-        }
-        Notice::Spent { zone, limit } => {
-            tracing::error!("{zone}: all {limit} queries of this period are used");
-        }
     }
 }

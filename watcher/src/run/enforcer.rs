@@ -155,7 +155,7 @@ impl Enforcer {
         let mut repair = Repair::default();
         if damaged {
             for (network, ports, _) in engine.enforced(now).take(DRIFT_LOOKS_MAX) {
-                let held = self.firewall.holds(network.net(), &ports);
+                let held = self.firewall.holds(network.net(), ports);
                 repair.missing += usize::from(held.is_ok_and(|held| !held));
             }
         }
@@ -172,7 +172,7 @@ impl Enforcer {
     fn restore(&mut self, engine: &Engine, now: Timestamp) {
         let leases = engine.enforced(now).map(|(network, ports, until)| Lease {
             network: network.net(),
-            ports,
+            ports: ports.clone(),
             remaining: until.since(now),
         });
         match self.firewall.restore(&mut leases.into_iter()) {
@@ -223,9 +223,11 @@ fn change(output: &Output, now: Timestamp) -> Option<Change> {
 fn end_connections() -> Option<SyncSender<(IpNet, Ports)>> {
     let (sender, receiver) = sync_channel::<(IpNet, Ports)>(ENDING_MAX);
     let work = move || {
-        for (network, ports) in receiver {
-            if let Err(error) = connections::end(network, &ports) {
-                tracing::debug!("cannot end the connections of {network}: {error}");
+        while let Ok(first) = receiver.recv() {
+            // Many at once are one walk over the connections.
+            let banned: Vec<_> = std::iter::once(first).chain(receiver.try_iter().take(ENDING_MAX)).collect();
+            if let Err(error) = connections::end_all(&banned) {
+                tracing::debug!("cannot end the connections of the banned: {error}");
             }
         }
     };

@@ -64,7 +64,7 @@ impl Daemon {
 
     fn publish_bans(&self) {
         let (engine, bans) = (&self.watch.engine, &self.metrics.bans);
-        bans.set_active(engine.bans(clock()), self.config.jails.iter().map(|jail| &*jail.name));
+        bans.set_active(engine.bans_in_force(), self.config.jails.iter().map(|jail| &*jail.name));
         bans.set_counted(engine.counters_len(), self.config.counters_max);
     }
 

@@ -23,6 +23,10 @@ const GATHER_MAX: Duration = Duration::from_secs(2);
 /// For so many times as long as the last writing took; what changes often is then written once.
 const GATHER_TIMES: u32 = 20;
 
+/// So many bans may wait for the disk with the lines that led to them. Those that come while so many wait are saved
+/// without: a storm that the disk cannot keep up with takes some 100 bytes of memory a ban, and not half a kilobyte.
+const WITH_LINES_MAX: usize = 100_000;
+
 pub(super) struct Saver {
     store: Store,
     seed: u64,
@@ -49,10 +53,12 @@ impl Saver {
     }
 
     /// These things happened to bans.
-    pub(super) fn note(&mut self, outputs: Vec<Output>) {
+    pub(super) fn note(&mut self, outputs: impl Iterator<Item = Output>) {
         self.hurry();
-        self.pending.bans.extend(outputs.into_iter().filter_map(|output| match output {
-            Output::Banned(ban) => Some(BanChange::Made(ban)),
+        let with_lines = self.pending.bans.len() + self.store.waiting() < WITH_LINES_MAX;
+        self.pending.bans.extend(outputs.filter_map(|output| match output {
+            Output::Banned(ban) if with_lines => Some(BanChange::Made(ban)),
+            Output::Banned(ban) => Some(BanChange::Made(Ban { evidence: Vec::new(), ..ban })),
             Output::Ended { subject, jail, why, at } => Some(BanChange::Ended { subject, jail, why, at }),
             Output::Enforce { .. }
             | Output::Admit { .. }

@@ -2,16 +2,15 @@
 
 mod record;
 
-use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use logline::{SessionId, Timestamp};
 use rusqlite::{Connection, OpenFlags, Row, params};
 use serde::de::DeserializeOwned;
 
 use crate::connections::Session;
-use crate::engine::{CounterKey, CounterRow, End, Evidence, Lease, MEMORY};
-use crate::jail::{JailName, Mode, Ports};
+use crate::engine::{Bans, CounterKey, CounterRow, End, Evidence, Lease, MEMORY, REMEMBERED_MAX, Terms};
 use crate::store::{Position, Saved, StoreError};
 use crate::subject::Subject;
 
@@ -87,9 +86,15 @@ impl Reader {
 
 /// All that was saved.
 pub(super) fn saved(connection: &Connection) -> rusqlite::Result<Saved> {
-    let mut terms = Terms::default();
+    let mut back = Back::new();
+    back.expect(connection)?;
+    let mut statement = connection.prepare(&back.query())?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        back.take(row)?;
+    }
     Ok(Saved {
-        bans: without_lifted(rows(connection, &bans(), |row| Ok((terms.ban(row)?, row.get(8)?)))?),
+        bans: back.bans,
         counters: rows(connection, COUNTERS, counter)?,
         state: rows(connection, STATE, state)?,
         sessions: rows(connection, SESSIONS, session)?,
@@ -113,9 +118,11 @@ pub(super) fn salvaged(connection: &Connection) -> Saved {
         }
         found
     }
-    let mut terms = Terms::default();
+    let mut back = Back::new();
+    // What makes no sense is left out, and so is all behind what cannot be read.
+    let _: Vec<()> = readable(connection, &back.query(), |row| back.take(row));
     Saved {
-        bans: without_lifted(readable(connection, &bans(), |row| Ok((terms.ban(row)?, row.get(8)?)))),
+        bans: back.bans,
         counters: readable(connection, COUNTERS, counter),
         state: readable(connection, STATE, state),
         sessions: readable(connection, SESSIONS, session),
@@ -123,32 +130,51 @@ pub(super) fn salvaged(connection: &Connection) -> Saved {
     }
 }
 
-/// What is left of the bans when those that were lifted are gone, and with each what it had taken the place of: the
-/// engine forgot that too.
-fn without_lifted(rows: Vec<((Subject, Lease), bool)>) -> Vec<(Subject, Lease)> {
-    let mut lifted: HashMap<(Subject, JailName), usize> = HashMap::new();
-    for (n, ((subject, lease), is_lifted)) in rows.iter().enumerate() {
-        if *is_lifted {
-            lifted.insert((subject.clone(), lease.jail.clone()), n);
-        }
-    }
-    let stays = |n: usize, (subject, lease): &(Subject, Lease)| {
-        lifted.is_empty()
-            || lifted.get(&(subject.clone(), lease.jail.clone())).is_none_or(|lifted| *lifted < n)
-    };
-    let rows = rows.into_iter().enumerate();
-    rows.filter(|(n, (ban, _))| stays(*n, ban)).map(|(_, (ban, _))| ban).collect()
+/// Bans as they come back, row by row: nothing is kept of them but what the engine keeps.
+struct Back {
+    now: Timestamp,
+    bans: Bans,
+    known: Known,
 }
 
-/// Bans in force, former ones that make a later one longer, and, marked, those that were lifted.
-fn bans() -> String {
-    let since = Timestamp::from(std::time::SystemTime::now()) - MEMORY;
-    format!(
-        "SELECT subject, jail, mode, start, until, before, ports, reason,
-                coalesce(why <> '\"expired\"', 0)
-         FROM ban WHERE +until > {} ORDER BY id",
-        since.nanos()
-    )
+impl Back {
+    fn new() -> Back {
+        Back {
+            now: Timestamp::from(std::time::SystemTime::now()),
+            bans: Bans::default(),
+            known: Known::default(),
+        }
+    }
+
+    /// Makes room for all that may come, so that nothing grows by copying.
+    fn expect(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let count: i64 = connection.query_row("SELECT count(*) FROM ban", [], |row| row.get(0))?;
+        self.bans.expect(usize::try_from(count).unwrap_or(0).min(REMEMBERED_MAX));
+        Ok(())
+    }
+
+    /// Bans in force, former ones that make a later one longer, and, marked, those that were lifted; in the order in
+    /// which they were made, which is that of the file.
+    fn query(&self) -> String {
+        let since = self.now - MEMORY;
+        format!(
+            "SELECT subject, jail, mode, start, until, before, ports, reason,
+                    coalesce(why <> '\"expired\"', 0)
+             FROM ban WHERE +until > {} ORDER BY id",
+            since.nanos()
+        )
+    }
+
+    /// A ban that was lifted is gone, and what it had taken the place of with it: the engine forgot that too.
+    fn take(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
+        let (subject, lease) = self.known.ban(row)?;
+        if row.get(8)? {
+            self.bans.strike(&subject, &lease.jail);
+        } else {
+            self.bans.restore(self.now, subject, lease);
+        }
+        Ok(())
+    }
 }
 
 const COUNTERS: &str = "SELECT key, hits FROM counter";
@@ -189,47 +215,70 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<(StoredBan, i64)> {
 }
 
 fn ban(row: &Row<'_>) -> rusqlite::Result<(Subject, Lease)> {
-    Terms::default().ban(row)
+    Known::default().ban(row)
 }
 
-/// What the rows of many bans have in common: it is read once, as long as it stays the same.
+/// So many different terms are known at a time.
+const TERMS_MAX: usize = 64;
+
+/// The terms that the rows of many bans have in common: each is read once.
 #[derive(Default)]
-struct Terms {
-    known: Option<Known>,
+struct Known(Vec<(Written, Arc<Terms>)>);
+
+/// Jail, mode, ports and reason as they stand in a row.
+struct Written {
+    jail: String,
+    mode: String,
+    ports: String,
+    reason: Option<String>,
 }
 
-/// Jail, mode and ports as they stand in a row, and what they mean.
-struct Known {
-    text: [String; 3],
-    jail: JailName,
-    mode: Mode,
-    ports: Ports,
-}
-
-impl Terms {
+impl Known {
     fn ban(&mut self, row: &Row<'_>) -> rusqlite::Result<(Subject, Lease)> {
         let subject: Subject = text(row, 0)?.parse().map_err(|error: String| malformed(0, error.into()))?;
-        let stands = [text(row, 1)?, text(row, 2)?, text(row, 6)?];
-        let known = match self.known.take().filter(|known| known.text == stands) {
-            Some(known) => known,
-            None => Known {
-                text: stands.map(str::to_owned),
-                jail: stands[0].into(),
-                mode: json(row, 2)?,
-                ports: json(row, 6)?,
-            },
-        };
         let lease = Lease {
-            jail: known.jail.clone(),
-            mode: known.mode,
             from: Timestamp::from_nanos(row.get(3)?),
             until: Timestamp::from_nanos(row.get(4)?),
+            terms: self.terms(row)?,
             before: row.get(5)?,
-            ports: known.ports.clone(),
-            reason: row.get(7)?,
         };
-        self.known = Some(known);
         Ok((subject, lease))
+    }
+
+    fn terms(&mut self, row: &Row<'_>) -> rusqlite::Result<Arc<Terms>> {
+        let (jail, mode, ports) = (text(row, 1)?, text(row, 2)?, text(row, 6)?);
+        let reason = match row.get_ref(7)? {
+            rusqlite::types::ValueRef::Null => None,
+            _ => Some(text(row, 7)?),
+        };
+        let is_same = |(known, _): &(Written, _)| {
+            known.jail == jail
+                && known.mode == mode
+                && known.ports == ports
+                && known.reason.as_deref() == reason
+        };
+        if let Some(at) = self.0.iter().position(is_same) {
+            // Those that are met often come to stand in front.
+            self.0.swap(at, at / 2);
+            if let Some((_, terms)) = self.0.get(at / 2) {
+                return Ok(Arc::clone(terms));
+            }
+        }
+        let terms = Arc::new(Terms {
+            jail: jail.into(),
+            mode: json(row, 2)?,
+            ports: json(row, 6)?,
+            reason: reason.map(str::to_owned),
+        });
+        let written = Written {
+            jail: jail.to_owned(),
+            mode: mode.to_owned(),
+            ports: ports.to_owned(),
+            reason: terms.reason.clone(),
+        };
+        self.0.truncate(TERMS_MAX - 1);
+        self.0.push((written, Arc::clone(&terms)));
+        Ok(terms)
     }
 }
 

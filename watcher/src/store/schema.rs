@@ -5,6 +5,9 @@ use rusqlite::Connection;
 /// The layout this version writes; kept in `user_version`.
 pub(super) const LAYOUT: i64 = 2;
 
+/// More different statements than are ever used: none is prepared twice.
+const STATEMENTS: usize = 32;
+
 /// From an empty file to layout 1.
 const FIRST: &str = "
     CREATE TABLE ban (
@@ -53,6 +56,11 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<Result<()
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     // What SQLite cannot hold it would write elsewhere, where nothing may be written.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // The index by subject is written all over in a storm of bans: it is to be in memory, as far as 16 MiB go, and is to
+    // be brought to its place in the file once for many bans. Both in KiB or pages.
+    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > LAYOUT {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::connections::Connections;
-use crate::engine::Evidence;
+use crate::engine::{Evidence, Lease, Terms};
 use crate::jail::{Mode, Ports};
 use crate::subject::Network;
 
@@ -15,15 +15,9 @@ fn now() -> Timestamp {
 }
 
 fn ban(subject: &str, from: Timestamp, length: Duration) -> Ban {
-    let lease = Lease {
-        jail: "j".into(),
-        mode: Mode::Enforce,
-        from,
-        until: from + length,
-        before: 1,
-        ports: Ports::Tcp([25, 587].into()),
-        reason: None,
-    };
+    let ports = Ports::Tcp([25, 587].into());
+    let terms = Terms { jail: "j".into(), mode: Mode::Enforce, ports, reason: None };
+    let lease = Lease { from, until: from + length, terms: terms.into(), before: 1 };
     let evidence = vec![Evidence { at: from, line: "the line".into() }];
     Ban { subject: subject.parse().unwrap(), lease, evidence }
 }
@@ -74,7 +68,7 @@ fn a_batch_comes_back_whole() {
     );
     let (_store, saved) = Store::open(&path).unwrap();
     let expected = ban("192.0.2.7", from, HOUR);
-    assert_eq!(saved.bans, [(expected.subject.clone(), expected.lease.clone())]);
+    assert_eq!(saved.bans.leases().collect::<Vec<_>>(), [(&expected.subject, &expected.lease)]);
     let positions: Vec<_> = cursors.into_iter().map(|position| ("x".to_owned(), position)).collect();
     assert_eq!(saved.cursors, positions);
     assert_eq!(saved.sessions.len(), 1);
@@ -115,7 +109,7 @@ fn a_lifted_ban_does_not_come_back_and_an_ended_one_is_remembered() {
     ];
     write(&path, Batch { bans, ..Batch::default() });
     let (_store, saved) = Store::open(&path).unwrap();
-    let subjects: Vec<String> = saved.bans.iter().map(|(subject, _)| subject.to_string()).collect();
+    let subjects: Vec<String> = saved.bans.leases().map(|(subject, _)| subject.to_string()).collect();
     assert_eq!(subjects, ["192.0.2.8"]);
 }
 
@@ -137,7 +131,8 @@ fn what_a_lifted_ban_had_taken_the_place_of_does_not_come_back_either() {
     let again = made("192.0.2.8", from + HOUR / 20, HOUR);
     write(&path, Batch { bans: bans.chain([again]).collect(), ..Batch::default() });
     let (_store, saved) = Store::open(&path).unwrap();
-    let found: Vec<_> = saved.bans.iter().map(|(subject, lease)| (subject.to_string(), lease.from)).collect();
+    let found: Vec<_> =
+        saved.bans.leases().map(|(subject, lease)| (subject.to_string(), lease.from)).collect();
     assert_eq!(found, [("192.0.2.8".to_owned(), from + HOUR / 20)]);
 }
 
@@ -204,7 +199,7 @@ fn check_damage(bans: usize, damage: impl Fn(&mut Vec<u8>)) -> (Saved, bool) {
         .unwrap();
     drop(store);
     let (_store, again) = Store::open(&path).unwrap();
-    assert!(again.bans.iter().any(|(subject, _)| subject.to_string() == "192.0.2.7"));
+    assert!(again.bans.leases().any(|(subject, _)| subject.to_string() == "192.0.2.7"));
     (saved, wants_all)
 }
 
@@ -240,6 +235,6 @@ fn one_row_that_makes_no_sense_costs_no_other() {
     connection.execute("UPDATE ban SET mode = 'nonsense' WHERE subject = '192.0.2.7'", []).unwrap();
     drop(connection);
     let (_store, saved) = Store::open(&path).unwrap();
-    let subjects: Vec<String> = saved.bans.iter().map(|(subject, _)| subject.to_string()).collect();
+    let subjects: Vec<String> = saved.bans.leases().map(|(subject, _)| subject.to_string()).collect();
     assert_eq!(subjects, ["192.0.2.8"]);
 }

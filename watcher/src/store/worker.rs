@@ -3,17 +3,18 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use logline::Timestamp;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::Connection;
 
-use crate::engine::{Ban, MEMORY};
+use crate::engine::MEMORY;
 use crate::store::file::{self, Opened};
-use crate::store::{BanChange, Batch, Saved, StoreError};
+use crate::store::write::{purge, write};
+use crate::store::{Batch, Saved, StoreError};
 
 /// So many batches may wait for a slow disk; then whoever brings the next one keeps it and adds to it.
 const WAITING_MAX: usize = 64;
@@ -48,6 +49,8 @@ pub struct Store {
     /// How long the last batch took to write, in microseconds.
     took: Arc<AtomicU64>,
     wants_all: Arc<AtomicBool>,
+    /// How many changes of bans were handed over and are not written yet.
+    waiting: Arc<AtomicUsize>,
     path: PathBuf,
 }
 
@@ -68,7 +71,9 @@ impl Store {
         let counted = Arc::clone(&failures);
         let took = Arc::new(AtomicU64::new(0));
         let wants_all = Arc::new(AtomicBool::new(false));
+        let waiting = Arc::new(AtomicUsize::new(0));
         let worker = Worker {
+            waiting: Arc::clone(&waiting),
             path: path.to_owned(),
             connection,
             is_incomplete: renewed,
@@ -80,7 +85,8 @@ impl Store {
         };
         let work = move || worker.run(&received);
         let thread = std::thread::Builder::new().name("store".into()).spawn(work).ok();
-        Ok((Store { orders: Some(orders), thread, failures, took, wants_all, path: path.to_owned() }, saved))
+        let (orders, path) = (Some(orders), path.to_owned());
+        Ok((Store { orders, thread, failures, took, wants_all, waiting, path }, saved))
     }
 
     /// Hands a batch over. Gives it back where the disk does not keep up: the next one is then to hold both.
@@ -89,11 +95,16 @@ impl Store {
     /// The batch itself.
     pub fn write(&self, batch: Batch) -> Result<(), Box<Batch>> {
         let Some(orders) = &self.orders else { return Err(Box::new(batch)) };
+        let bans = batch.bans.len();
+        self.waiting.fetch_add(bans, Ordering::Relaxed);
         match orders.try_send(Order::Write(batch)) {
             Ok(()) => Ok(()),
             Err(
                 TrySendError::Full(Order::Write(batch)) | TrySendError::Disconnected(Order::Write(batch)),
-            ) => Err(Box::new(batch)),
+            ) => {
+                self.waiting.fetch_sub(bans, Ordering::Relaxed);
+                Err(Box::new(batch))
+            }
             Err(TrySendError::Full(Order::Flush(_)) | TrySendError::Disconnected(Order::Flush(_))) => Ok(()),
         }
     }
@@ -104,6 +115,11 @@ impl Store {
             // Behind so many batches nobody should wait; who asked sees that there will be no answer.
             let _ = orders.try_send(Order::Flush(done));
         }
+    }
+
+    /// How many changes of bans were handed over and are not written yet.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// How often the database refused a batch.
@@ -144,6 +160,7 @@ impl Drop for Store {
 
 struct Worker {
     path: PathBuf,
+    waiting: Arc<AtomicUsize>,
     /// None while the file cannot be opened.
     connection: Option<Connection>,
     /// Whether something that was to be in the file is not: it is asked for once the file is there.
@@ -201,7 +218,7 @@ impl Worker {
             let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.took.store(took, Ordering::Relaxed);
             match written {
-                Ok(()) => drop(self.refused.pop_front()),
+                Ok(()) => self.done_with_first(),
                 Err(error) => return self.refuse(&error),
             }
         }
@@ -221,9 +238,15 @@ impl Worker {
             tracing::error!("the database refuses what is to be saved; bans go on in memory: {error}");
         }
         if self.refused.len() > REFUSED_MAX {
-            self.refused.pop_front();
+            self.done_with_first();
             self.is_incomplete = true;
         }
+    }
+
+    /// The first batch is written, or given up.
+    fn done_with_first(&mut self) {
+        let bans = self.refused.pop_front().map_or(0, |batch| batch.bans.len());
+        self.waiting.fetch_sub(bans, Ordering::Relaxed);
     }
 
     fn ask_for_all(&mut self) {
@@ -236,7 +259,7 @@ impl Worker {
         let Some(connection) = &mut self.connection else { return };
         if self.purged.is_none_or(|purged| purged.elapsed() > PURGE_EVERY) {
             let now = Timestamp::from(SystemTime::now());
-            match purge(connection, now - KEPT) {
+            match purge(connection, now - KEPT, PURGED_AT_ONCE) {
                 // There may be more: they go with the next batch.
                 Ok(gone) if gone == PURGED_AT_ONCE as usize => {}
                 Ok(_) => self.purged = Some(Instant::now()),
@@ -253,113 +276,4 @@ impl Worker {
 fn never(newer: &StoreError) -> rusqlite::Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
     rusqlite::Error::SqliteFailure(code, Some(newer.to_string()))
-}
-
-/// Removes bans that ended before then, with their evidence; how many.
-fn purge(connection: &mut Connection, before: Timestamp) -> rusqlite::Result<usize> {
-    const OLD: &str = "SELECT id FROM ban WHERE until < ?1 ORDER BY until LIMIT ?2";
-    let transaction = connection.transaction()?;
-    let which = params![before.nanos(), PURGED_AT_ONCE];
-    transaction.prepare_cached(&format!("DELETE FROM evidence WHERE ban IN ({OLD})"))?.execute(which)?;
-    let gone = transaction.prepare_cached(&format!("DELETE FROM ban WHERE id IN ({OLD})"))?.execute(which)?;
-    transaction.commit()?;
-    Ok(gone)
-}
-
-fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    for change in &batch.bans {
-        match change {
-            BanChange::Made(ban) => insert(&transaction, ban)?,
-            BanChange::Ended { subject, jail, why, at } => {
-                transaction
-                    .prepare_cached("UPDATE ban SET ended = ?1, why = ?2 WHERE subject = ?3 AND jail = ?4 AND ended IS NULL")?
-                    .execute(params![at.nanos(), text(why), subject.to_string(), &**jail])?;
-            }
-        }
-    }
-    for (key, row) in &batch.counters {
-        match row {
-            Some(row) => transaction
-                .prepare_cached("INSERT OR REPLACE INTO counter (key, hits) VALUES (?1, ?2)")?
-                .execute(params![text(key), text(row)])?,
-            None => transaction.prepare_cached("DELETE FROM counter WHERE key = ?1")?.execute([text(key)])?,
-        };
-    }
-    for (key, row) in &batch.state {
-        match row {
-            Some(row) => transaction
-                .prepare_cached("INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)")?
-                .execute([key, row])?,
-            None => transaction.prepare_cached("DELETE FROM state WHERE key = ?1")?.execute([key])?,
-        };
-    }
-    for (source, pid, session) in &batch.sessions {
-        match session {
-            Some(session) => transaction
-                .prepare_cached("INSERT OR REPLACE INTO session (source, pid, session) VALUES (?1, ?2, ?3)")?
-                .execute(params![source, pid.0, text(session)])?,
-            None => transaction
-                .prepare_cached("DELETE FROM session WHERE source = ?1 AND pid = ?2")?
-                .execute(params![source, pid.0])?,
-        };
-    }
-    for (source, positions) in &batch.cursors {
-        transaction.prepare_cached("DELETE FROM cursor WHERE source = ?1")?.execute([source])?;
-        let mut insert =
-            transaction.prepare_cached("INSERT INTO cursor (source, n, position) VALUES (?1, ?2, ?3)")?;
-        for (n, position) in (0i64..).zip(positions) {
-            insert.execute(params![source, n, text(position)])?;
-        }
-    }
-    transaction.commit()
-}
-
-/// One ban of a jail and a subject is in force at a time: what was there before ended with it. A ban that a second
-/// reading of the same lines makes again is the one that is there.
-fn insert(transaction: &Transaction<'_>, ban: &Ban) -> rusqlite::Result<()> {
-    let Ban { subject, lease, evidence } = ban;
-    let subject = subject.to_string();
-    let (start, until) = (lease.from.nanos(), lease.until.nanos());
-    transaction
-        .prepare_cached(
-            "DELETE FROM evidence WHERE ban IN (SELECT id FROM ban WHERE subject = ?1 AND jail = ?2 AND start = ?3)",
-        )?
-        .execute(params![subject, &*lease.jail, start])?;
-    transaction
-        .prepare_cached("DELETE FROM ban WHERE subject = ?1 AND jail = ?2 AND start = ?3")?
-        .execute(params![subject, &*lease.jail, start])?;
-    transaction
-        .prepare_cached(
-            "UPDATE ban SET ended = min(until, ?3), why = '\"expired\"' WHERE subject = ?1 AND jail = ?2 AND ended IS NULL",
-        )?
-        .execute(params![subject, &*lease.jail, start])?;
-    transaction
-        .prepare_cached(
-            "INSERT INTO ban (subject, jail, mode, start, until, before, ports, reason)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute(params![
-            subject,
-            &*lease.jail,
-            text(&lease.mode),
-            start,
-            until,
-            lease.before,
-            text(&lease.ports),
-            lease.reason
-        ])?;
-    let id = transaction.last_insert_rowid();
-    let mut line =
-        transaction.prepare_cached("INSERT INTO evidence (ban, n, at, line) VALUES (?1, ?2, ?3, ?4)")?;
-    for (n, evidence) in (0i64..).zip(evidence) {
-        line.execute(params![id, n, evidence.at.nanos(), evidence.line])?;
-    }
-    Ok(())
-}
-
-/// Our own types always have a JSON form.
-fn text(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value)
-        .expect("types of this crate serialise: no map keys but strings, no failing impls")
 }

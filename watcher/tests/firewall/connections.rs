@@ -63,3 +63,27 @@ fn a_server_for_both_families_is_freed_of_an_ipv4_client() {
         assert_eq!(accepted.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionAborted);
     });
 }
+
+#[test]
+fn the_connections_of_many_are_ended_in_one_walk() {
+    in_namespace(|| {
+        let listener = TcpListener::bind("[::]:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = |address: std::net::IpAddr| (address, port).into();
+        let (v4, v6) =
+            (server(std::net::Ipv4Addr::LOCALHOST.into()), server(std::net::Ipv6Addr::LOCALHOST.into()));
+        let clients =
+            [("192.0.2.7", v4), ("2001:db8:1::7", v6), ("192.0.2.9", v4)].map(|(client, server)| {
+                let client = connect(add_address(client), server, PATIENCE).unwrap();
+                (client, listener.accept().unwrap().0)
+            });
+        let banned = ["192.0.2.7/32", "2001:db8:1::/64", "203.0.113.0/24"];
+        let banned = banned.map(|network| (network.parse().unwrap(), Ports::Tcp([port].into())));
+        assert_eq!(connections::end_all(&banned).unwrap(), 2);
+        let ended = clients.map(|(_client, mut accepted)| {
+            accepted.set_nonblocking(true).unwrap();
+            accepted.read(&mut [0]).unwrap_err().kind() == ErrorKind::ConnectionAborted
+        });
+        assert_eq!(ended, [true, true, false]);
+    });
+}

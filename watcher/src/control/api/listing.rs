@@ -149,18 +149,13 @@ impl FromStr for Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Terms;
     use crate::jail::Ports;
 
     fn ban(subject: &str, jail: &str, from: i64, until: i64) -> (Subject, Lease) {
-        let lease = Lease {
-            jail: jail.into(),
-            mode: Mode::Enforce,
-            from: Timestamp::from_seconds(from),
-            until: Timestamp::from_seconds(until),
-            before: 0,
-            ports: Ports::All,
-            reason: None,
-        };
+        let terms = Terms { jail: jail.into(), mode: Mode::Enforce, ports: Ports::All, reason: None };
+        let (from, until) = (Timestamp::from_seconds(from), Timestamp::from_seconds(until));
+        let lease = Lease { from, until, terms: terms.into(), before: 0 };
         (subject.parse().unwrap(), lease)
     }
 

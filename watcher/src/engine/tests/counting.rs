@@ -192,7 +192,9 @@ proptest! {
             if restart {
                 let now = Timestamp::from_seconds(i64::from(happening.2));
                 let mut new = engine(&jail(EXACT));
-                parts.bans(now).for_each(|(subject, lease)| new.restore_ban(now, subject.clone(), lease.clone()));
+                let mut bans = Bans::default();
+                parts.bans(now).for_each(|(subject, lease)| bans.restore(now, subject.clone(), lease.clone()));
+                new.restore_bans(now, bans);
                 rows.iter().for_each(|(key, row)| new.restore_counter(key, row.clone()));
                 parts = new;
             }
