@@ -18,8 +18,11 @@ use crate::subject::Subject;
 /// After a refusal everything is tried again so often.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// So many subjects may wait to have their connections ended; the bans hold all the same.
-const ENDING_MAX: usize = 1024;
+/// So many subjects may wait to have their connections ended, some 40 bytes each; the bans hold all the same.
+const ENDING_MAX: usize = 32_768;
+
+/// After a walk over the connections for several the next one waits so long, so that a storm is a few walks.
+const ENDING_PAUSE: Duration = Duration::from_millis(20);
 
 /// So many bans are looked up, one by one, to tell how far the kernel had drifted.
 const DRIFT_LOOKS_MAX: usize = 100_000;
@@ -228,6 +231,9 @@ fn end_connections() -> Option<SyncSender<(IpNet, Ports)>> {
             let banned: Vec<_> = std::iter::once(first).chain(receiver.try_iter().take(ENDING_MAX)).collect();
             if let Err(error) = connections::end_all(&banned) {
                 tracing::debug!("cannot end the connections of the banned: {error}");
+            }
+            if banned.len() > 1 {
+                std::thread::sleep(ENDING_PAUSE);
             }
         }
     };
