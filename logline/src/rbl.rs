@@ -2,15 +2,16 @@
 //! client (ucspi-tcp rblsmtpd.c:rblsmtpd, with the transcript of its commands).
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::scan::{self, Scan};
 use crate::{SessionId, Text};
 
-/// `qmail-smtpd[N]: rbl: ip=IP query=Q result=R message='TEXT'`: one zone was asked, or, with ` source=S` at the end,
-/// need not be. Original qmail asks each time and has no source.
+/// `qmail-smtpd[N]: rbl: ip=IP query=Q result=R message='TEXT'`: one zone was asked, or, with ` source=S` behind it,
+/// need not be; ` answer=CODE,CODE` at the end are the codes by which it lists the client. Original qmail asks each time,
+/// and tells neither.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rbl<'a> {
     /// The session.
@@ -26,6 +27,9 @@ pub struct Rbl<'a> {
     /// Where the answer comes from.
     #[serde(default, skip_serializing_if = "RblSource::is_query")]
     pub source: RblSource,
+    /// The codes of a listing; none where there is no listing, or nobody knows them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answer: Vec<Ipv4Addr>,
 }
 
 /// Where the answer of [`Rbl`] comes from: only a query counts towards the zone's limit.
@@ -58,9 +62,6 @@ impl RblSource {
         *self == RblSource::Query
     }
 }
-
-/// Between the text and the source.
-const SOURCE: &[u8] = b"' source=";
 
 /// What followed from asking a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -130,18 +131,35 @@ impl<'a> Rbl<'a> {
         let name = line.until(b' ')?;
         let result = *RblResult::ALL.iter().find(|r| r.name().as_bytes() == name)?;
         line.literal(b"message='")?;
-        let (message, source) = match line.0.strip_suffix(b"'") {
-            Some(message) => (message, RblSource::Query),
-            // The text may hold these words too; the last ones are the line's own.
-            None => {
-                let at = line.0.windows(SOURCE.len()).rposition(|window| window == SOURCE)?;
-                let (message, rest) = line.0.split_at(at);
-                let name = rest.strip_prefix(SOURCE)?;
-                (message, *RblSource::ALL.iter().find(|source| source.name().as_bytes() == name)?)
-            }
+        // The text may hold such words too; what stands behind its last quote is the line's own.
+        let (rest, answer) = match last_key(line.0, b"answer=") {
+            Some((rest, codes)) => (rest, scan_codes(codes)?),
+            None => (line.0, Vec::new()),
         };
-        Some(Rbl { pid, address, query, result, message: Text::unescape(message), source })
+        let (rest, source) = match last_key(rest, b"source=") {
+            Some((rest, name)) => {
+                (rest, *RblSource::ALL.iter().find(|source| source.name().as_bytes() == name)?)
+            }
+            None => (rest, RblSource::Query),
+        };
+        let message = Text::unescape(rest.strip_suffix(b"'")?);
+        Some(Rbl { pid, address, query, result, message, source, answer })
     }
+}
+
+/// Takes a key off the end of a line, where its last word is that key.
+fn last_key<'a>(line: &'a [u8], key: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    if line.ends_with(b"'") {
+        return None;
+    }
+    let at = line.iter().rposition(|byte| *byte == b' ')?;
+    let value = line.get(at + 1..)?.strip_prefix(key)?;
+    Some((line.get(..at)?, value))
+}
+
+fn scan_codes(codes: &[u8]) -> Option<Vec<Ipv4Addr>> {
+    let codes = codes.split(|byte| *byte == b',');
+    codes.map(|code| std::str::from_utf8(code).ok()?.parse().ok()).collect()
 }
 
 impl fmt::Display for Rbl<'_> {
@@ -154,9 +172,13 @@ impl fmt::Display for Rbl<'_> {
             result.name()
         )?;
         match self.source {
-            RblSource::Query => Ok(()),
-            source => write!(f, " source={}", source.name()),
+            RblSource::Query => {}
+            source => write!(f, " source={}", source.name())?,
         }
+        for (n, code) in self.answer.iter().enumerate() {
+            write!(f, "{}{code}", if n == 0 { " answer=" } else { "," })?;
+        }
+        Ok(())
     }
 }
 

@@ -243,13 +243,23 @@ fn blocklist_lines() {
             result: RblResult::Delay,
             message: Text::from("https://www.spamhaus.org/query/ip/198.51.100.7"),
             source: RblSource::Query,
+            answer: Vec::new(),
         }),
         "qmail-smtpd[8155]: rbl: ip=198.51.100.7 query=7.100.51.198.zen.spamhaus.org result=delay \
         message='https://www.spamhaus.org/query/ip/198.51.100.7'",
     );
     // The list's text may read like the end of the line.
-    for (source, end) in [(RblSource::Query, ""), (RblSource::Cache, " source=cache")] {
-        let message = Text::from("see' source=known");
+    for (source, answer, end) in [
+        (RblSource::Query, vec![], "'"),
+        (RblSource::Cache, vec![], "' source=cache"),
+        (RblSource::Query, vec![[127, 0, 0, 4].into()], "' answer=127.0.0.4"),
+        (
+            RblSource::Cache,
+            vec![[127, 0, 0, 2].into(), [127, 0, 0, 4].into()],
+            "' source=cache answer=127.0.0.2,127.0.0.4",
+        ),
+    ] {
+        let message = Text::from("see' source=known answer=127.0.0.9");
         check(
             Record::Rbl(Rbl {
                 pid: PID,
@@ -258,10 +268,11 @@ fn blocklist_lines() {
                 result: RblResult::Pass,
                 message,
                 source,
+                answer,
             }),
             &format!(
                 "qmail-smtpd[8155]: rbl: ip=198.51.100.7 query=7.100.51.198.zen.spamhaus.org result=pass \
-                message='see' source=known'{end}"
+                message='see' source=known answer=127.0.0.9{end}"
             ),
         );
     }

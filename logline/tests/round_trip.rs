@@ -162,8 +162,18 @@ fn queue() -> impl Strategy<Value = Queue<'static>> {
 }
 
 fn rbl() -> impl Strategy<Value = Rbl<'static>> {
-    (pid(), any::<IpAddr>(), text(), select(RblResult::ALL), text(), select(RblSource::ALL)).prop_map(
-        |(pid, address, query, result, message, source)| Rbl { pid, address, query, result, message, source },
+    let answer = prop::collection::vec(any::<std::net::Ipv4Addr>(), 0..4);
+    let said = (text(), select(RblSource::ALL), answer);
+    (pid(), any::<IpAddr>(), text(), select(RblResult::ALL), said).prop_map(
+        |(pid, address, query, result, (message, source, answer))| Rbl {
+            pid,
+            address,
+            query,
+            result,
+            message,
+            source,
+            answer,
+        },
     )
 }
 

@@ -56,7 +56,7 @@ pub(crate) enum Command {
     /// Look at the users and change them
     #[command(subcommand)]
     User(UserCommand),
-    /// Print the records that a domain's owner publishes: MX, SPF, DMARC
+    /// Print the records that a domain's owner publishes: MX, SPF, DKIM, DMARC; a key for DKIM is made the first time
     Dns {
         /// The domain
         domain: String,

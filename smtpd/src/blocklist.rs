@@ -11,6 +11,7 @@ mod health;
 mod memory;
 mod neighbours;
 mod verdicts;
+mod zones;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,6 +23,9 @@ pub use desk::{Desk, LookUp, Origin, Plan, VERDICTS_MAX};
 pub use health::{Health, Sign};
 pub use neighbours::Neighbours;
 pub use verdicts::{Client, Said, Verdict, Verdicts};
+
+/// Codes of one answer that are used. No list has as many parts.
+const CODES_MAX: usize = 8;
 
 /// One list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,66 +99,31 @@ pub enum ZoneAnswer {
     Failed,
 }
 
+/// What a zone says of whom it lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The zone's words, or ours.
+    pub text: Vec<u8>,
+    /// By which codes.
+    pub codes: Vec<Ipv4Addr>,
+}
+
 /// What an answer means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// Not listed.
     Clear,
-    /// Listed, with the zone's words or ours.
-    Listed(Vec<u8>),
+    /// Listed.
+    Listed(Listing),
     /// The zone cannot be asked now; nobody is listed. Says why.
     Error(String),
 }
-
-/// Codes of zones that part their lists by code.
-const KNOWN_CODES: &[(&str, &[(u8, &str)])] = &[
-    (
-        "zen.spamhaus.org",
-        &[
-            (2, "sbl"),
-            (3, "css"),
-            (4, "xbl"),
-            (5, "xbl"),
-            (6, "xbl"),
-            (7, "xbl"),
-            (9, "drop"),
-            (10, "pbl"),
-            (11, "pbl"),
-        ],
-    ),
-    ("sbl.spamhaus.org", &[(2, "sbl"), (3, "css"), (9, "drop")]),
-    ("xbl.spamhaus.org", &[(4, "xbl"), (5, "xbl"), (6, "xbl"), (7, "xbl")]),
-    (
-        "sbl-xbl.spamhaus.org",
-        &[(2, "sbl"), (3, "css"), (4, "xbl"), (5, "xbl"), (6, "xbl"), (7, "xbl"), (9, "drop")],
-    ),
-    ("pbl.spamhaus.org", &[(10, "pbl"), (11, "pbl")]),
-    ("bl.spamcop.net", &[(2, "spamcop")]),
-    ("b.barracudacentral.org", &[(2, "barracuda")]),
-    ("psbl.surriel.com", &[(2, "psbl")]),
-];
-
-/// Lists that are no more, and since when. Some answer nothing, some one day list everybody.
-const DEAD_ZONES: &[(&str, &str)] = &[
-    ("cbl.abuseat.org", "it is part of xbl.spamhaus.org and zen.spamhaus.org"),
-    ("dsbl.org", "it ended in 2008"),
-    ("list.dsbl.org", "it ended in 2008"),
-    ("multihop.dsbl.org", "it ended in 2008"),
-    ("unconfirmed.dsbl.org", "it ended in 2008"),
-    ("dnsbl.sorbs.net", "it was closed on 2024-06-05"),
-    ("dul.dnsbl.sorbs.net", "it was closed on 2024-06-05"),
-    ("rhsbl.sorbs.net", "it was closed on 2024-06-05"),
-    ("spam.dnsbl.sorbs.net", "it was closed on 2024-06-05"),
-];
-
-/// Where a key of Spamhaus' Data Query Service stands before the zone's name. It is a password and is not shown.
-const KEYED_ZONES: &str = ".dq.spamhaus.net";
 
 impl Blocklist {
     /// A list; without `codes`, those that are known of the zone, or any from 127.0.0.2 to 127.0.0.254.
     pub fn new(zone: &str, action: Action, codes: Option<BTreeMap<Ipv4Addr, String>>) -> Self {
         let zone = zone.to_ascii_lowercase();
-        let codes = codes.unwrap_or_else(|| known_codes(&zone));
+        let codes = codes.unwrap_or_else(|| zones::codes(&zone));
         Blocklist { zone, action, codes, terms: Terms::default() }
     }
 
@@ -171,7 +140,7 @@ impl Blocklist {
 
     /// Why it should not be used any more, if so.
     pub fn dead(&self) -> Option<&'static str> {
-        DEAD_ZONES.iter().find(|(zone, _)| *zone == self.zone).map(|(_, why)| *why)
+        zones::dead(&self.zone)
     }
 
     /// What follows from a listing.
@@ -196,10 +165,7 @@ impl Blocklist {
 
     /// The zone as it may be shown: without a key.
     pub fn shown_zone(&self) -> &str {
-        match self.zone.split_once('.') {
-            Some((_key, rest)) if self.zone.ends_with(KEYED_ZONES) => rest,
-            _ => &self.zone,
-        }
+        zones::key(&self.zone).map_or(&self.zone, |(_key, rest)| rest)
     }
 
     /// What the zone's answer about a client means.
@@ -207,27 +173,23 @@ impl Blocklist {
         match answer {
             ZoneAnswer::NotListed => Finding::Clear,
             ZoneAnswer::Failed => Finding::Error("no answer".to_owned()),
-            ZoneAnswer::Addresses { codes, text } => match codes.iter().find_map(|code| self.codes.get(code))
-            {
-                Some(name) => Finding::Listed(match (&self.terms.text, text) {
-                    (Some(ours), _) => ours.replace("%IP%", &client.to_string()).into_bytes(),
-                    (None, Some(text)) => text.clone(),
-                    (None, None) => format!("listed as {name} by {}", self.shown_zone()).into_bytes(),
-                }),
-                None => Finding::Error(codes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
-            },
+            ZoneAnswer::Addresses { codes, text } => self.judge_codes(client, codes, text.as_deref()),
         }
     }
-}
 
-fn known_codes(zone: &str) -> BTreeMap<Ipv4Addr, String> {
-    let keyed = zone.strip_suffix(KEYED_ZONES).and_then(|zone| zone.split_once('.')).map(|(_, list)| list);
-    let public = keyed.map(|list| format!("{list}.spamhaus.org"));
-    let public = public.as_deref().unwrap_or(zone);
-    let code = |last| Ipv4Addr::new(127, 0, 0, last);
-    match KNOWN_CODES.iter().find(|(known, _)| *known == public) {
-        Some((_, codes)) => codes.iter().map(|(last, name)| (code(*last), (*name).to_owned())).collect(),
-        None => (2..=254).map(|last| (code(last), "listed".to_owned())).collect(),
+    fn judge_codes(&self, client: IpAddr, given: &[Ipv4Addr], text: Option<&[u8]>) -> Finding {
+        let known = given.iter().filter_map(|code| self.codes.get_key_value(code));
+        let listed: Vec<(&Ipv4Addr, &String)> = known.take(CODES_MAX).collect();
+        let Some((_, name)) = listed.first() else {
+            let given = given.iter().take(CODES_MAX).map(ToString::to_string);
+            return Finding::Error(given.collect::<Vec<_>>().join(" "));
+        };
+        let text = match (&self.terms.text, text) {
+            (Some(ours), _) => ours.replace("%IP%", &client.to_string()).into_bytes(),
+            (None, Some(text)) => zones::without_key(&self.zone, text),
+            (None, None) => format!("listed as {name} by {}", self.shown_zone()).into_bytes(),
+        };
+        Finding::Listed(Listing { text, codes: listed.iter().map(|(code, _)| **code).collect() })
     }
 }
 
@@ -269,7 +231,7 @@ mod tests {
             {
                 check(zone, &[code], false);
             }
-            for code in ["127.0.1.255", "192.0.2.1", "0.0.0.0"] {
+            for code in ["127.0.1.255", "127.0.2.255", "192.0.2.1", "0.0.0.0"] {
                 check(zone, &[code], false);
             }
             check(zone, &[], false);
@@ -281,6 +243,15 @@ mod tests {
     }
 
     #[test]
+    fn every_code_of_a_listing_is_told_and_no_other() {
+        let list = Blocklist::new("zen.spamhaus.org", Action::Delay, None);
+        let answer = addresses(&["127.0.0.8", "127.0.0.4", "127.0.0.11"], Some("x"));
+        let Finding::Listed(listing) = list.judge(CLIENT, &answer) else { unreachable!("it is listed") };
+        let told: [Ipv4Addr; 2] = [[127, 0, 0, 4].into(), [127, 0, 0, 11].into()];
+        assert_eq!(listing.codes, told);
+    }
+
+    #[test]
     fn the_codes_of_the_settings_are_the_only_ones() {
         let codes = BTreeMap::from([([127, 0, 0, 9].into(), "nine".to_owned())]);
         let list = Blocklist::new("list.example", Action::Reject, Some(codes));
@@ -289,7 +260,8 @@ mod tests {
             Finding::Error("127.0.0.2".into())
         );
         let listed = list.judge(CLIENT, &addresses(&["127.0.0.9"], None));
-        assert_eq!(listed, Finding::Listed(b"listed as nine by list.example".to_vec()));
+        let (text, codes) = (b"listed as nine by list.example".to_vec(), vec![[127, 0, 0, 9].into()]);
+        assert_eq!(listed, Finding::Listed(Listing { text, codes }));
         assert_eq!(list.judge(CLIENT, &ZoneAnswer::Failed), Finding::Error("no answer".into()));
         assert_eq!(list.judge(CLIENT, &ZoneAnswer::NotListed), Finding::Clear);
     }
@@ -300,6 +272,11 @@ mod tests {
         let client = "198.51.100.7".parse().unwrap();
         assert_eq!(list.query(client), "7.100.51.198.key.zen.dq.spamhaus.net");
         assert_eq!(list.shown_query(client), "7.100.51.198.zen.dq.spamhaus.net");
+        let Finding::Listed(listing) = list.judge(client, &addresses(&["127.0.0.2"], Some("see Key.zen")))
+        else {
+            unreachable!("it is listed")
+        };
+        assert_eq!(listing.text, b"see ....zen");
         let six = list.shown_query("2001:db8::7".parse().unwrap());
         assert_eq!(six, format!("7.{}8.b.d.0.1.0.0.2.zen.dq.spamhaus.net", "0.".repeat(23)));
     }

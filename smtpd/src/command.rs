@@ -4,6 +4,7 @@ mod check;
 mod dns;
 mod dnsbl;
 mod queue;
+mod reload;
 mod run;
 mod stdio;
 mod user;
@@ -129,6 +130,10 @@ impl Failure {
         }
     }
 }
+
+/// What is said of a key for signatures that cannot be used.
+const DKIM_KEY: &str = "it holds the RSA key, of 2,048 bits or more, that mail is signed with; let this user read it, \
+                        or remove it to have `postern-smtpd dns` make another";
 
 fn fingerprint_key(config: &Config) -> Result<fingerprint::Key, Failure> {
     let path = config.state.join("fingerprint.key");

@@ -84,13 +84,20 @@
 //! | `[limits] hops_max` | 100 | hops of a message |
 //! | `[limits] bare_newline` | `refuse` | `end-line`: a line feed alone ends a line, and never a message |
 //! | `[limits] handshake_timeout` | `1m` | longest handshake |
+//! | `[limits] crowded_timeout` | `10s` | longest wait of who comes while more than three quarters of `connections_max` are taken; `0s`: as usual |
 //! | `[limits] data_bytes_per_second_min` | 100 | what a message has to come at, on average |
 //! | `[limits] command_timeout` | `5m` | longest wait for a command |
 //! | `[limits] data_timeout` | `5m` | longest wait for a piece of a message |
 //! | `[limits] queue_messages_max` | 100 000 | messages in the queue after which no more are taken |
 //! | `[dns] servers` | those of /etc/resolv.conf | name servers, `ADDRESS` or `ADDRESS:PORT` |
+//! | `smtproutes` | `[]` | `DOMAIN:HOST:PORT`: the host that takes a domain's mail; `.DOMAIN` is all below, nothing is all |
+//! | `policy` | `[]` | eMPF's rules of who may write to whom, as in qmail's `control/policy` |
+//! | `spfrules`, `spfguess` | none | mechanisms of SPF that are put before the end of each domain's record, and that stand for a domain without one |
+//! | `spfexp` | none | what who is refused by SPF is told where the domain has no words of its own, with SPF's macros |
 //! | `[remote] smarthost` | none | `HOST:PORT` that gets all mail for elsewhere, instead of the domain's own hosts |
 //! | `[remote] port` | 25 | port of the domain's own hosts |
+//! | `[dkim] key` | `dkim.pem` in `state` | RSA key, PEM, made by `postern-smtpd dns`; mail that leaves is signed where it is there |
+//! | `[dkim] selector` | `postern` | the key's name; another key needs another |
 //! | `[[dnsbl]] zone` | none | a DNS blocklist; asked in this order, for recipients that exist, once a session |
 //! | `[[dnsbl]] action` | `delay` | `delay`: 451; `reject`: 553 |
 //! | `[[dnsbl]] codes` | those known of the zone | what is a listing, and its name: `{ "127.0.0.2" = "sbl" }` |
@@ -107,6 +114,7 @@
 
 mod auth;
 mod control;
+mod dkim;
 mod dnsbl;
 mod limits;
 mod listen;
@@ -125,6 +133,7 @@ use settings::{Document, Mistakes, Table, Text};
 
 pub use auth::Passwords;
 pub use control::CONTROL;
+pub use dkim::{DKIM_SELECTOR, Dkim};
 pub use dnsbl::{DNSBL_PERIOD, NEIGHBOURS};
 pub use limits::{
     COMMAND_TIMEOUT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, Connections, DATA_TIMEOUT, ERRORS_MAX,
@@ -198,6 +207,8 @@ pub struct Config {
     pub name_servers: Vec<SocketAddr>,
     /// `[remote]`
     pub remote: Remote,
+    /// `[dkim]`
+    pub dkim: Dkim,
 }
 
 /// Why there are no settings.
@@ -309,7 +320,8 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         queue: root.path("queue").map(Program),
         queue_messages_max: limits.get_or("queue_messages_max", QUEUE_MESSAGES_MAX) as usize,
         name_servers: network::name_servers(root),
-        remote: network::remote(&root.table_or_empty("remote")),
+        remote: network::remote(root, control),
+        dkim: dkim::dkim(&root.table_or_empty("dkim"), &state),
         state,
     }
 }

@@ -90,6 +90,17 @@ impl Gate {
         facts.push(self.status());
     }
 
+    /// The settings were read again. Who is open already stays.
+    pub fn set_limits(&mut self, hostname: &str, limits: Connections) {
+        self.limits = limits;
+        hostname.clone_into(&mut self.hostname);
+    }
+
+    /// Whether more than three quarters of the places are taken.
+    pub fn is_crowded(&self) -> bool {
+        u64::from(self.open()) * 4 > u64::from(self.limits.max) * 3
+    }
+
     /// How many there are and may be.
     pub fn status(&self) -> Record<'static> {
         Record::Tcpserver(Tcpserver::Status { open: self.open(), limit: self.limits.max })
@@ -182,6 +193,23 @@ mod tests {
         ] {
             assert_eq!(matches!(enter(&mut gate, remote).0, Admission::Admitted(_)), admitted, "{remote}");
         }
+    }
+
+    #[test]
+    fn a_gate_is_crowded_when_hardly_a_place_is_left_and_its_limits_may_change() {
+        let mut gate = gate(4, 4);
+        for port in 1..=3 {
+            assert!(!gate.is_crowded());
+            enter(&mut gate, &format!("192.0.2.1:{port}"));
+        }
+        assert!(!gate.is_crowded());
+        enter(&mut gate, "192.0.2.1:4");
+        assert!(gate.is_crowded());
+        gate.set_limits("gate", Connections { max: 8, per_address_max: 5 });
+        assert!(!gate.is_crowded());
+        let (admission, facts) = enter(&mut gate, "192.0.2.1:5");
+        assert_eq!(admission, Admission::Admitted(SessionId(5)));
+        assert!(facts.starts_with("tcpserver: status: 5/8\n") && facts.contains("ok 5 gate:"), "{facts}");
     }
 
     #[test]

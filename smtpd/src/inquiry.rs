@@ -1,15 +1,21 @@
 //! Answers what a session asks about a client or a sender. It knows name servers; what an answer means is decided
 //! elsewhere.
 
+use std::borrow::Borrow;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use mail_auth::common::parse::TxtRecordParser as _;
+use mail_auth::spf::Spf;
 use mail_auth::spf::verify::SpfParameters;
+use mail_auth::{Parameters, ResolverCache, Txt};
 use tokio::time::timeout;
 
 use crate::blocklist::{self, Blocklist};
 use crate::names::{Names, NoAnswer};
-use crate::rules::{HeloNames, SpfFinding, SpfResult};
+use crate::rules::{HeloNames, SpfFinding, SpfLocal, SpfResult, SpfSubject};
 use crate::session::{Finding, Inquiry, MailDomain, Policy};
 
 /// How long one question may keep a client waiting. Who is slower has not answered.
@@ -26,13 +32,15 @@ const EXPLANATION_MAX: usize = 200;
 pub struct Inquirer {
     names: Names,
     lists: Vec<Blocklist>,
+    spf_local: SpfLocal,
     hostname: String,
 }
 
 impl Inquirer {
     /// One that asks these name servers, for the lists of a policy.
     pub fn new(names: Names, policy: &Policy) -> Self {
-        Inquirer { names, lists: policy.rules.domain_lists.clone(), hostname: policy.hostname.clone() }
+        let (lists, spf_local) = (policy.rules.domain_lists.clone(), policy.rules.spf_local.clone());
+        Inquirer { names, lists, spf_local, hostname: policy.hostname.clone() }
     }
 
     /// The answer to a question; there always is one, and in time.
@@ -57,12 +65,18 @@ impl Inquirer {
     }
 
     async fn spf(&self, client: IpAddr, helo: &str, sender: Option<String>) -> SpfFinding {
-        let asker = self.names.authenticator();
-        let parameters = match &sender {
-            Some(sender) => SpfParameters::verify_mail_from(client, helo, &self.hostname, sender),
-            None => SpfParameters::verify_ehlo(client, helo, &self.hostname),
+        let asked = async {
+            let domain =
+                sender.as_deref().and_then(|sender| sender.rsplit_once('@')).map_or(helo, |(_, d)| d);
+            let known = self.own_record(domain).await;
+            let asker = self.names.authenticator();
+            let parameters = match &sender {
+                Some(sender) => SpfParameters::verify_mail_from(client, helo, &self.hostname, sender),
+                None => SpfParameters::verify_ehlo(client, helo, &self.hostname),
+            };
+            asker.verify_spf(Parameters::new(parameters).with_txt_cache(&known)).await
         };
-        let Ok(output) = timeout(SPF_PATIENCE, asker.verify_spf(parameters)).await else {
+        let Ok(output) = timeout(SPF_PATIENCE, asked).await else {
             return SpfFinding { result: SpfResult::Error, explanation: None };
         };
         let result = match output.result() {
@@ -74,10 +88,31 @@ impl Inquirer {
             mail_auth::SpfResult::PermError => SpfResult::Unknown,
             mail_auth::SpfResult::TempError => SpfResult::Error,
         };
+        let postmaster = format!("postmaster@{helo}");
+        let sender = sender.as_deref().unwrap_or(&postmaster);
+        let about = SpfSubject { client, helo, sender, hostname: &self.hostname };
+        let ours = || self.spf_local.explain(about).filter(|_| result == SpfResult::Fail);
+        let explanation = output.explanation().map(str::to_owned).or_else(ours);
         // Another's words become part of a reply.
         let printable =
-            |text: &str| text.chars().filter(|c| (' '..='~').contains(c)).take(EXPLANATION_MAX).collect();
-        SpfFinding { result, explanation: output.explanation().map(printable) }
+            |text: String| text.chars().filter(|c| (' '..='~').contains(c)).take(EXPLANATION_MAX).collect();
+        SpfFinding { result, explanation: explanation.map(printable) }
+    }
+
+    /// The record that a domain is judged by, where this server adds to its own.
+    async fn own_record(&self, domain: &str) -> OneRecord {
+        if !self.spf_local.changes_records() {
+            return OneRecord(None);
+        }
+        let texts = match self.names.texts(domain).await {
+            Ok(texts) => texts,
+            Err(NoAnswer::NoName | NoAnswer::NoRecord) => Vec::new(),
+            // Whoever judges asks once more, and finds the same.
+            Err(NoAnswer::Failed) => return OneRecord(None),
+        };
+        let record = self.spf_local.record(&texts).and_then(|record| Spf::parse(&record).ok());
+        let name = format!("{}.", domain.trim_end_matches('.').to_ascii_lowercase());
+        OneRecord(record.map(|record| (name.into_boxed_str(), Txt::Spf(Arc::new(record)))))
     }
 
     /// A domain takes mail where it names hosts for it, or has an address itself (RFC 5321 §5.1).
@@ -99,6 +134,31 @@ impl Inquirer {
             },
         }
     }
+}
+
+/// What is known of one domain before name servers are asked.
+struct OneRecord(Option<(Box<str>, Txt)>);
+
+impl ResolverCache<Box<str>, Txt> for OneRecord {
+    fn get<Q>(&self, name: &Q) -> Option<Txt>
+    where
+        Box<str>: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (own, record) = self.0.as_ref()?;
+        (own.borrow() == name).then(|| record.clone())
+    }
+
+    fn remove<Q>(&self, _name: &Q) -> Option<Txt>
+    where
+        Box<str>: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        None
+    }
+
+    /// The resolver behind remembers for all.
+    fn insert(&self, _name: Box<str>, _record: Txt, _until: Instant) {}
 }
 
 async fn within<T>(question: impl Future<Output = Result<T, NoAnswer>>) -> Result<T, NoAnswer> {

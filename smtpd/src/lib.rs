@@ -5,12 +5,14 @@
 
 pub mod activation;
 pub mod alive;
+mod aside;
 pub mod blocklist;
 pub mod cdb;
 mod clock;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod dkim;
 pub mod dsn;
 pub mod durable;
 pub mod environment;

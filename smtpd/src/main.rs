@@ -36,7 +36,7 @@ fn carry_out(arguments: Arguments) -> Result<Answer, Failure> {
     let path = arguments.config.as_deref();
     let config = || Config::read(path.unwrap_or(Path::new(FILE)));
     match arguments.command {
-        Command::Run => command::run(&config()?),
+        Command::Run => command::run(path.unwrap_or(Path::new(FILE))),
         Command::Stdio { arguments } => command::stdio(path, &StdioArguments::new(arguments)),
         Command::Word { asked, subjects, lasts } => {
             command::word(&config()?, &Wish { asked: asked.0, subjects, lasts })

@@ -24,6 +24,8 @@ mod remote;
 mod reply;
 mod report;
 mod route;
+mod signature;
+mod smtproutes;
 mod spool;
 mod store;
 
@@ -32,12 +34,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::session::Envelope;
 
-pub use courier::{Courier, Delivering, OwnQueue, QueueHandle};
+pub use courier::{Courier, Delivering, OwnQueue, QueueHandle, Renewal};
 pub use dropbox::Dropbox;
 pub use order::{Order, OrderError, orders_wait};
 pub use parcel::Parcel;
 pub use program::{Program, QmailQueue};
 pub use route::Router;
+pub use smtproutes::{Route, Routes, Way};
 pub use spool::Spool;
 pub use store::{Store, StoreError, read as read_message, scan, text as read_text};
 

@@ -6,7 +6,9 @@
 mod helo;
 mod hosts;
 mod pattern;
+mod policy;
 mod spf;
+mod spf_local;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,7 +16,9 @@ use std::time::Duration;
 pub use helo::{HeloFault, HeloNames, HeloPolicy};
 pub use hosts::Hosts;
 pub use pattern::{Pattern, Patterns};
+pub use policy::{DomainPolicy, MailPolicy};
 pub use spf::{SpfBehavior, SpfFinding, SpfResult, SpfVerdict};
+pub use spf_local::{SpfLocal, SpfSubject};
 
 use crate::blocklist::Blocklist;
 use crate::mailbox::Mailbox;
@@ -57,6 +61,10 @@ pub struct Rules {
     pub sender_domain: bool,
     /// What follows where the sender's domain does not let this client send (`spfbehavior`).
     pub spf: SpfBehavior,
+    /// What is added to what domains say, and said for those that say nothing (`spfrules`, `spfguess`, `spfexp`).
+    pub spf_local: SpfLocal,
+    /// Who may write to whom (`policy`).
+    pub mail_policy: MailPolicy,
     /// Lists of domains that senders must not have.
     pub domain_lists: Vec<Blocklist>,
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use logline::Record;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::clock::now;
 use crate::config::Listen;
-use crate::connection::{Connection, Place, Shared};
+use crate::connection::{Connection, Current, Place, Shared};
 use crate::gate::Admission;
 use crate::proxy::{self, Addresses};
 use crate::session::{Grant, Peer, Policy, Rejection, Service, Session, refusal};
@@ -81,6 +81,8 @@ pub fn bind(address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
+    /// The address that all its connections have here; none where it listens on several.
+    own: Option<SocketAddr>,
     service: Service,
     proxies: Vec<IpNet>,
 }
@@ -91,13 +93,18 @@ impl Listener {
     /// # Errors
     /// Where the runtime does not take it.
     pub fn new(socket: std::net::TcpListener, listen: &Listen) -> io::Result<Self> {
+        // Replies are written whole; waiting for more to send would only delay them. Connections inherit it.
+        if let Err(error) = SockRef::from(&socket).set_tcp_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let own = socket.local_addr().ok().filter(|own| !own.ip().is_unspecified());
         let socket = TcpListener::from_std(socket)?;
         tracing::info!(address = %socket.local_addr()?, service = ?listen.service, "listening");
-        Ok(Listener { socket, service: listen.service, proxies: listen.proxy.clone() })
+        Ok(Listener { socket, own, service: listen.service, proxies: listen.proxy.clone() })
     }
 
     /// Accepts connections until the server stops. Each holds a clone of `alive` for as long as it lives.
-    pub async fn run(self, shared: Arc<Shared>, stop: Stop, alive: mpsc::Sender<()>) {
+    pub async fn run(self, current: Arc<Current>, stop: Stop, alive: mpsc::Sender<()>) {
         let pending = Arc::new(Semaphore::new(PROXY_PENDING_MAX));
         let mut stopped = stop.clone();
         loop {
@@ -115,10 +122,10 @@ impl Listener {
                 }
             };
             let arrival =
-                Arrival { stream, service: self.service, shared: Arc::clone(&shared), stop: stop.clone() };
+                Arrival { stream, service: self.service, shared: current.get(), stop: stop.clone() };
             let (remote, alive) = (canonical(remote), alive.clone());
             if !self.proxies.iter().any(|network| network.contains(&remote.ip())) {
-                arrival.admit(None, remote, alive);
+                arrival.admit(self.own, remote, alive);
                 continue;
             }
             let Ok(permit) = Arc::clone(&pending).try_acquire_owned() else {
@@ -157,7 +164,7 @@ impl Arrival {
     fn admit(self, local: Option<SocketAddr>, remote: SocketAddr, alive: mpsc::Sender<()>) {
         let local = local.or_else(|| self.stream.local_addr().ok()).map_or(unknown(), canonical);
         let mut facts: Vec<Record<'static>> = Vec::new();
-        let Some((policy, grant)) = self.door(remote.ip()) else {
+        let Some((mut policy, grant)) = self.door(remote.ip()) else {
             let mut gate = self.shared.gate();
             gate.deny(local, remote, &mut facts);
             facts.iter().for_each(|fact| self.shared.telemetry.note(fact));
@@ -177,6 +184,9 @@ impl Arrival {
                 facts.insert(facts.len().saturating_sub(1), denied.fact);
                 self.turn_away(&denied.reply);
             }
+            if gate.is_crowded() {
+                policy = self.hurried(&policy);
+            }
             for fact in &facts {
                 self.shared.telemetry.note(fact);
             }
@@ -187,10 +197,6 @@ impl Arrival {
         };
         let place = Place::new(Arc::clone(&self.shared), number);
         let session = Session::new(policy, self.peer(number, local, remote, grant), now());
-        // Replies are written whole; waiting for more to send would only delay them.
-        if let Err(error) = self.stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
         let connection = Connection::new(Wire::Plain(Stream::Tcp(self.stream)), session, self.shared);
         tokio::spawn(async move {
             let (end, wire) = connection.run(self.stop).await;
@@ -199,6 +205,15 @@ impl Arrival {
             wire.close().await;
             drop(alive);
         });
+    }
+
+    /// The same rules with less patience.
+    fn hurried(&self, policy: &Arc<Policy>) -> Arc<Policy> {
+        match Arc::ptr_eq(policy, &self.shared.policy) {
+            true => Arc::clone(&self.shared.hurried),
+            // A rule for this client's address has changed something.
+            false => Arc::new(policy.hurried()),
+        }
     }
 
     /// What is special about a client; `None` where it is not let in.

@@ -55,7 +55,9 @@ pub use message::Envelope;
 pub(crate) use message::date;
 pub use policy::{Limits, Peer, Policy, Service};
 pub use rejection::{Answer, Rejection};
-pub use traffic::{Ask, End, Gone, Input, OpenAnswer, Output, PasswordAnswer, RecipientAnswer, StoreAnswer};
+pub use traffic::{
+    Ask, End, Gone, Input, OpenAnswer, Output, OwnWords, PasswordAnswer, RecipientAnswer, StoreAnswer,
+};
 
 /// Outputs of one batch, but for those of its last command.
 const BATCH_OUTPUTS_MAX: usize = 24;

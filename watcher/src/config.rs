@@ -62,6 +62,8 @@ pub struct Config {
     pub database: PathBuf,
     /// `socket`: where banctl knocks.
     pub socket: PathBuf,
+    /// `words`: the file in which a mail server is asked for something short of a ban.
+    pub words: Option<PathBuf>,
     /// `listen`: where `/metrics` and `/healthz` are.
     pub listen: SocketAddr,
     /// `page.token_file`: who knows it may lift a ban from the page; nobody may without.
@@ -124,6 +126,7 @@ impl Config {
         let firewall = firewall::read(&root);
         let database = absolute(root.path("database").unwrap_or_else(|| default::DATABASE.into()));
         let socket = absolute(root.path("socket").unwrap_or_else(|| default::SOCKET.into()));
+        let words = root.path("words").map(absolute);
         let listen = root.get_or("listen", default::LISTEN);
         let page_token = page::token(&root.table_or_empty("page"));
         let chosen = root.get::<Vec<String>>("jails");
@@ -153,6 +156,13 @@ impl Config {
             root.mistake("counters_max", "at least 1000");
         }
         let jails = jails.map(|all| choose(&root, all, chosen));
+        let asking = jails.as_ref().ok().and_then(|jails| jails.iter().find(|jail| jail.word.is_some()));
+        if let (Some(jail), None) = (asking, &words) {
+            root.mistake_at_table(format!(
+                "the jail `{}` asks for a word: set `words` to the file of the mail server's settings",
+                jail.name
+            ));
+        }
         mistakes.merge(document.finish());
         mistakes.merge(listed_mistakes.into_result(()));
         let firewall = firewall.unwrap_or(FirewallKind::DryRun);
@@ -172,6 +182,7 @@ impl Config {
             sandbox,
             database,
             socket,
+            words,
             listen,
             page_token,
             jails,

@@ -58,7 +58,7 @@ facts! {
     /// `qmail-smtpd: …`
     Smtpd = "smtpd" { "event", "detail", "sender", "recipient", "helo" };
     /// `qmail-smtpd[N]: rbl: …`
-    Rbl = "rbl" { "result", "query", "message", "source" };
+    Rbl = "rbl" { "result", "query", "message", "source", "answer" };
     /// `rblsmtpd: …`
     Rblsmtpd = "rblsmtpd" { "verdict", "text" };
     /// `delivery D: …`
@@ -235,6 +235,9 @@ impl<'r, 'a> View<'r, 'a> {
                 "query" => Some(rbl.query.clone()),
                 "message" => Some(rbl.message.clone()),
                 "source" => Some(rbl.source.name().into()),
+                "answer" if !rbl.answer.is_empty() => {
+                    Some(rbl.answer.iter().map(ToString::to_string).collect::<Vec<_>>().join(",").into())
+                }
                 _ => None,
             },
             Record::Rblsmtpd(rblsmtpd) => match (name, &rblsmtpd.said) {

@@ -64,6 +64,8 @@ pub struct Jail {
     pub certain: Option<Certain>,
     /// Whether it bans.
     pub mode: Mode,
+    /// What a mail server is asked to do about whom it bans, or would ban.
+    pub word: Option<Word>,
     /// How it bans.
     pub ban: BanTerms,
 }
@@ -90,7 +92,7 @@ pub enum Per {
 }
 
 /// Whether a jail bans.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
@@ -98,6 +100,25 @@ pub enum Mode {
     Enforce,
     /// It counts and reports, and bans nobody.
     Watch,
+}
+
+/// Something short of a ban that a mail server is asked to do about a client; the more, the later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Word {
+    /// It gets no answer at once.
+    Slow,
+    /// Its mail is taken after a login only.
+    AuthOnly,
+}
+
+impl Word {
+    /// The word itself.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Word::Slow => "slow",
+            Word::AuthOnly => "auth-only",
+        }
+    }
 }
 
 impl Mode {

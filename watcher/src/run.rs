@@ -8,9 +8,10 @@ pub(crate) mod confine;
 mod daemon;
 mod desk;
 mod enforcer;
-mod exempting;
 mod explaining;
 mod hooks;
+mod ordering;
+mod orders;
 mod own;
 mod publish;
 mod reload;
@@ -18,6 +19,8 @@ mod saver;
 mod sessions;
 mod signals;
 mod sources;
+mod weighing;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,10 +47,12 @@ use daemon::Daemon;
 use desk::Desk;
 use enforcer::Enforcer;
 use hooks::Hooks;
+use orders::Orders;
 use own::{Resolver, Surroundings};
 use saver::Saver;
 use signals::Signals;
 use sources::Sources;
+use words::Words;
 
 /// Runs until it is told to stop.
 ///
@@ -97,6 +102,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         .start(commands, Arc::clone(&metrics), config.database.clone(), live.clone(), Arc::clone(&stop))
         .context("cannot start the control server")?;
     let enforcer = Enforcer::start(&config.firewall, &watch.engine, now);
+    let words = Words::of(&config, &watch.engine, now);
     let daemon = Daemon {
         file: file.map(Path::to_owned),
         config,
@@ -107,6 +113,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         saver: Saver::new(store, seed),
         metrics,
         desk: Desk::new(live, hooks),
+        orders: Orders::default(),
         questions,
         wake,
         surroundings,
@@ -117,6 +124,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         pace: Pace::default(),
         alive: Alive::new(),
         gathered: Gathered::default(),
+        words,
     };
     let ended = daemon.run(&signals);
     stop.notify_one();

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::desk::{Desk, LookUp, Origin, Plan};
 use super::health::Sign;
 use super::verdicts::Client;
-use super::{Blocklist, Finding, ZoneAnswer, memory};
+use super::{Action, Blocklist, Finding, ZoneAnswer, memory};
 use crate::clock::now;
 use crate::metrics::Metrics;
 use crate::names::Names;
@@ -169,6 +169,8 @@ impl Bureau {
                 tracing::error!(zone, "this blocklist lists 127.0.0.1 and 240.0.0.1, that is everybody");
                 Sign::Refuses
             }
+            // A list of the good may have a code of its own for that, or none.
+            (_, (Finding::Error(_) | Finding::Clear, _)) if list.action() == Action::Accept => Sign::Good,
             ((Finding::Error(what), _), _) | (_, (Finding::Error(what), _)) => {
                 tracing::error!(zone, %what, "this blocklist answers with an error");
                 Sign::Refuses

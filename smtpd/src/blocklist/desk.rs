@@ -152,11 +152,11 @@ impl Desk {
                 self.neighbours.clear(client);
                 (Said::Clear, terms.passes(before))
             }
-            Finding::Listed(text) => {
+            Finding::Listed(listing) => {
                 if !before.is_some_and(|verdict| matches!(verdict.said, Said::Listed(_))) {
                     self.neighbours.listed(now, client);
                 }
-                (Said::Listed(text.clone()), terms.listed_for)
+                (Said::Listed(listing.clone()), terms.listed_for)
             }
             // An error is no verdict about anybody.
             Finding::Error(_) => return LookUp::Found { finding, origin: Origin::Query },
@@ -226,7 +226,7 @@ impl Verdict {
             Said::PutOff => return LookUp::PutOff,
             Said::Clear => (Finding::Clear, Origin::Cache),
             Said::Known => (Finding::Clear, Origin::Known),
-            Said::Listed(text) => (Finding::Listed(text.clone()), Origin::Cache),
+            Said::Listed(listing) => (Finding::Listed(listing.clone()), Origin::Cache),
         };
         LookUp::Found { finding, origin }
     }
@@ -235,7 +235,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocklist::{Action, Limit};
+    use crate::blocklist::{Action, Limit, Listing};
 
     const HOUR: Duration = Duration::from_secs(3600);
     /// 2026-11-21 00:00 UTC.
@@ -255,6 +255,10 @@ mod tests {
         ZoneAnswer::Addresses { codes: vec![[127, 0, 0, 2].into()], text: Some(b"spam".to_vec()) }
     }
 
+    fn listing() -> Finding {
+        Finding::Listed(Listing { text: b"spam".to_vec(), codes: vec![[127, 0, 0, 2].into()] })
+    }
+
     fn found(finding: Finding, origin: Origin) -> Plan {
         Plan::Answer(LookUp::Found { finding, origin })
     }
@@ -264,7 +268,7 @@ mod tests {
         let mut desk = desk(None);
         assert_eq!(desk.plan(START, 0, address(1)), Plan::Ask);
         desk.answered(START, 0, address(1), &listed());
-        let cached = found(Finding::Listed(b"spam".to_vec()), Origin::Cache);
+        let cached = found(listing(), Origin::Cache);
         assert_eq!(desk.plan(START + 23 * HOUR, 0, address(1)), cached);
         assert_eq!(desk.plan(START + 24 * HOUR, 0, address(1)), Plan::Ask);
         desk.plan(START, 0, address(2));
@@ -345,6 +349,6 @@ mod tests {
         assert_eq!(desk.plan(START, 0, address(4)), Plan::Answer(LookUp::NoBudget));
         desk.spend(START + 25 * HOUR, 0, 40);
         let old = desk.plan(START + 25 * HOUR, 0, address(1));
-        assert_eq!(old, found(Finding::Listed(b"spam".to_vec()), Origin::Cache));
+        assert_eq!(old, found(listing(), Origin::Cache));
     }
 }

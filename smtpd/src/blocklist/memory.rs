@@ -1,16 +1,17 @@
 //! The books on disk: verdicts and what was spent survive a restart. A file that cannot be read costs queries and
 //! nothing else.
 //!
-//! A line is an object: `{"zone":…,"began":…,"used":…}` or `{"zone":…,"client":…,"since":…,"until":…,"said":…,"text":…}`.
+//! A line is an object: `{"zone":…,"began":…,"used":…}` or `{"zone":…,"client":…,"since":…,"until":…,"said":…,"text":…,"codes":…}`.
 
 use std::fs;
 use std::io::{self, BufReader};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use logline::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Listing;
 use super::desk::Desk;
 use super::verdicts::{Client, Said, Verdict};
 use crate::durable;
@@ -32,6 +33,8 @@ enum Entry {
         said: Word,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         text: Vec<u8>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        codes: Vec<Ipv4Addr>,
     },
 }
 
@@ -54,11 +57,12 @@ impl Desk {
         });
         let verdicts = self.verdicts.holding(now).filter_map(|(zone, client, verdict)| {
             let zone = names.get(usize::from(zone))?.clone();
-            let (said, text) = match &verdict.said {
-                Said::PutOff => (Word::PutOff, Vec::new()),
-                Said::Clear => (Word::Clear, Vec::new()),
-                Said::Known => (Word::Known, Vec::new()),
-                Said::Listed(text) => (Word::Listed, text.clone()),
+            let nothing = Listing { text: Vec::new(), codes: Vec::new() };
+            let (said, Listing { text, codes }) = match &verdict.said {
+                Said::PutOff => (Word::PutOff, nothing),
+                Said::Clear => (Word::Clear, nothing),
+                Said::Known => (Word::Known, nothing),
+                Said::Listed(listing) => (Word::Listed, listing.clone()),
             };
             Some(Entry::Verdict {
                 zone,
@@ -67,6 +71,7 @@ impl Desk {
                 until: verdict.until.seconds(),
                 said,
                 text,
+                codes,
             })
         });
         let mut bytes = Vec::new();
@@ -88,12 +93,12 @@ impl Desk {
                 Ok(Entry::Spent { zone, began, used }) => {
                     self.restore_used(&zone, Timestamp::from_seconds(began), used);
                 }
-                Ok(Entry::Verdict { zone, client, since, until, said, text }) => {
+                Ok(Entry::Verdict { zone, client, since, until, said, text, codes }) => {
                     let said = match said {
                         Word::PutOff => Said::PutOff,
                         Word::Clear => Said::Clear,
                         Word::Known => Said::Known,
-                        Word::Listed => Said::Listed(text),
+                        Word::Listed => Said::Listed(Listing { text, codes }),
                     };
                     let (since, until) = (Timestamp::from_seconds(since), Timestamp::from_seconds(until));
                     let zone = (0_u16..).zip(&names).find(|(_, name)| **name == zone);

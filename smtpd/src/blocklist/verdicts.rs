@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use logline::Timestamp;
 
+use super::Listing;
+
 /// Whom a verdict is about: an IPv4 address, or an IPv6 /64, which is one customer and is what lists list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Client(IpAddr);
@@ -36,8 +38,8 @@ pub enum Said {
     Clear,
     /// It does not list it, and mail of that client was accepted since.
     Known,
-    /// It lists it, in these words.
-    Listed(Vec<u8>),
+    /// It lists it.
+    Listed(Listing),
 }
 
 /// A verdict and how long it holds.

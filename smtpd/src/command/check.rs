@@ -1,6 +1,6 @@
 //! `postern-smtpd check`: everything is read, nothing is started.
 
-use crate::command::{Answer, Failure, print};
+use crate::command::{Answer, DKIM_KEY, Failure, print};
 use crate::config::Config;
 use crate::names::Names;
 use crate::tcprules::Table;
@@ -29,6 +29,12 @@ pub fn check(config: &Config) -> Result<Answer, Failure> {
     if let Some(path) = &config.rules {
         let what = "it holds tcpserver's rules";
         Table::read(path).map_err(|cause| Failure::File { path: path.clone(), what, cause })?;
+    }
+    match crate::dkim::signing_key(&config.dkim.key) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Failure::File { path: config.dkim.key.clone(), what: DKIM_KEY, cause });
+        }
+        Ok(_) | Err(_) => {}
     }
     Names::new(&config.name_servers).map_err(Failure::Resolver)?;
     print("the configuration is right\n")?;

@@ -1,6 +1,7 @@
 //! `postern-smtpd run`: everything is opened, then everything runs, then everything is closed.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,24 +11,16 @@ use tokio::sync::mpsc;
 
 use crate::activation::Opened;
 use crate::alive;
-use crate::blocklist::Bureau;
-use crate::command::{Answer, Failure, fingerprint_key, karma, telemetry};
+use crate::command::reload::{self, Lasting, Lists, Running};
+use crate::command::{Answer, Failure, telemetry};
 use crate::config::Config;
-use crate::connection::Shared;
+use crate::connection::{Current, Shared};
 use crate::gate::Gate;
-use crate::inquiry::Inquirer;
-use crate::load::Load;
 use crate::names::Names;
-use crate::pace::Pace;
-use crate::password::Authority;
-use crate::queue::{Courier, Delivering, QueueHandle, Router, Store};
+use crate::queue::{Courier, Delivering, Router, Store};
 use crate::recipients::Recipients;
 use crate::server::{self, Listener};
 use crate::stop;
-use crate::tcprules::TcpRules;
-use crate::tls::Keeper;
-use crate::users::UserFile;
-use crate::words::Words;
 use crate::{telemetry::Telemetry, web};
 
 /// Threads for what blocks: file writes and password checks. More would only wait for the same disk.
@@ -43,7 +36,8 @@ struct Sockets {
 ///
 /// # Errors
 /// Where it cannot start; once it runs it stops only when it is told to.
-pub fn run(config: &Config) -> Result<Answer, Failure> {
+pub fn run(path: &Path) -> Result<Answer, Failure> {
+    let config = Config::read(path)?;
     let mut opened = Opened::take();
     let sockets = Sockets {
         listen: config.listen.iter().map(|listen| opened.listen(listen.address)).collect::<Result<_, _>>()?,
@@ -60,85 +54,60 @@ pub fn run(config: &Config) -> Result<Answer, Failure> {
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .map_err(Failure::Start)?;
-    let telemetry = Arc::new(telemetry(config)?);
-    let (shared, courier) = runtime.block_on(async { open(config, &telemetry) })?;
-    runtime.block_on(serve(config, sockets, shared, courier, Arc::clone(&telemetry)))?;
+    let telemetry = Arc::new(telemetry(&config)?);
+    runtime.block_on(async {
+        let (house, courier) = open(config, &telemetry)?;
+        serve(path, house, sockets, courier).await
+    })?;
     stop_runtime(runtime);
     telemetry.close();
     Ok(Answer::Yes)
 }
 
-/// Opens all that sessions and deliveries need.
-fn open(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(Arc<Shared>, Courier), Failure> {
-    let policy = Arc::new(config.policy.clone());
-    let users = Arc::new(UserFile::new(&config.users, &config.state));
-    users.users().map_err(|cause| Failure::File {
-        path: config.users.clone(),
-        what: "it holds the users; let this user read it",
-        cause,
-    })?;
-    let recipients = Arc::new(Recipients::of(config, Arc::clone(&users)));
-    let tls = config.tls.as_ref().map(|tls| Keeper::open(tls, &policy.hostname)).transpose()?;
-    let store = Store::open(&config.state.join("queue"))?;
-    let names = Names::new(&config.name_servers).map_err(Failure::Resolver)?;
-    let router = Router::new(names.clone(), &config.remote, &policy.hostname);
-    let with = Delivering {
-        policy: Arc::clone(&policy),
-        recipients: Arc::clone(&recipients),
-        telemetry: Arc::clone(telemetry),
-        messages_max: config.queue_messages_max,
-    };
-    let (courier, queue) =
-        Courier::new(store, router, with).map_err(|error| Failure::Start(io::Error::other(error)))?;
-    // The courier delivers what our own queue still has, and what the server itself writes.
-    let queue = config.queue.clone().map_or(queue, QueueHandle::Program);
-    let key = fingerprint_key(config)?;
-    let authority = Authority::new(&config.passwords, Arc::clone(&users), &policy.default_domain, key);
-    let gate = Mutex::new(Gate::new(&policy.hostname, config.connections));
-    let blocklists =
-        Arc::new(Bureau::open(&policy.blocklists, names.clone(), config.state.join("dnsbl.jsonl")));
-    let shared = Shared {
-        policy: Arc::clone(&policy),
-        telemetry: Arc::clone(telemetry),
-        gate,
-        recipients,
-        rules: config.rules.as_ref().map(|path| TcpRules::new(path, Arc::clone(&policy))),
-        karma: karma(config)?,
-        pace: Pace::new(config.rates),
-        load: config.load_max.map(Load::new),
-        words: config.words.as_ref().map(|path| Words::new(path)),
-        authority,
-        queue,
-        blocklists,
-        inquirer: Inquirer::new(names, &policy),
-        tls,
-    };
-    Ok((Arc::new(shared), courier))
+/// What sessions and deliveries go by.
+struct House {
+    config: Config,
+    names: Names,
+    lasting: Lasting,
+    shared: Arc<Shared>,
 }
 
-async fn serve(
-    config: &Config,
-    sockets: Sockets,
-    shared: Arc<Shared>,
-    courier: Courier,
-    telemetry: Arc<Telemetry>,
-) -> Result<(), Failure> {
+/// Opens all that sessions and deliveries need.
+fn open(config: Config, telemetry: &Arc<Telemetry>) -> Result<(House, Courier), Failure> {
+    let names = Names::new(&config.name_servers).map_err(Failure::Resolver)?;
+    let users = reload::users(&config.users, &config.state)?;
+    let store = Store::open(&config.state.join("queue"))?;
+    let router = Router::new(names.clone(), &config.remote, &config.policy.hostname);
+    let with = Delivering {
+        policy: Arc::new(config.policy.clone()),
+        recipients: Arc::new(Recipients::of(&config, users)),
+        telemetry: Arc::clone(telemetry),
+        dkim: config.dkim.clone(),
+        messages_max: config.queue_messages_max,
+    };
+    // The courier delivers what our own queue still has, and what the server itself writes, whoever takes new messages.
+    let (courier, queue) =
+        Courier::new(store, router, with).map_err(|error| Failure::Start(io::Error::other(error)))?;
+    let gate = Arc::new(Mutex::new(Gate::new(&config.policy.hostname, config.connections)));
+    let lasting = Lasting { telemetry: Arc::clone(telemetry), gate, queue };
+    let bureau = Arc::new(reload::bureau(&config, &names));
+    let shared = Arc::new(reload::shared(&config, &names, &lasting, bureau, None)?);
+    Ok((House { config, names, lasting, shared }, courier))
+}
+
+async fn serve(path: &Path, house: House, sockets: Sockets, courier: Courier) -> Result<(), Failure> {
+    let House { config, names, lasting, shared } = house;
     let mut signals = Signals::new().map_err(Failure::Start)?;
     let (stopper, stop) = stop::channel();
+    let telemetry = Arc::clone(&lasting.telemetry);
     telemetry.note(&shared.gate().status());
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
+    let current = Arc::new(Current::new(Arc::clone(&shared)));
     for (socket, listen) in sockets.listen.into_iter().zip(&config.listen) {
         let listener = Listener::new(socket, listen).map_err(Failure::Start)?;
-        tokio::spawn(listener.run(Arc::clone(&shared), stop.clone(), alive.clone()));
+        tokio::spawn(listener.run(Arc::clone(&current), stop.clone(), alive.clone()));
     }
-    tokio::spawn({
-        let (bureau, telemetry) = (Arc::clone(&shared.blocklists), Arc::clone(&telemetry));
-        let (stop, alive) = (stop.clone(), alive.clone());
-        async move {
-            bureau.run(telemetry, stop).await;
-            drop(alive);
-        }
-    });
+    let lists = Lists::run(&shared.blocklists, &telemetry, &alive);
     if let Some(socket) = sockets.metrics {
         let pages = web::run(socket, telemetry, stop.clone());
         tokio::spawn(async move {
@@ -147,6 +116,7 @@ async fn serve(
             }
         });
     }
+    let renewal = courier.renewal();
     let courier = tokio::spawn({
         let (alive, stop) = (alive.clone(), stop.clone());
         async move {
@@ -154,14 +124,17 @@ async fn serve(
             drop(alive);
         }
     });
-    drop(alive);
-    tokio::spawn(alive::tell(Arc::clone(&shared), stop.clone()));
+    tokio::spawn(alive::tell(shared, stop.clone()));
     notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!("ready");
-    signals.until_stop(&shared).await;
+    let path = path.to_owned();
+    let mut running = Running { path, config, names, lasting, current, renewal, lists, alive };
+    signals.until_stop(&mut running).await;
     tracing::info!("stopping");
     notify(&[sd_notify::NotifyState::Stopping]);
     stopper.stop();
+    running.lists.stop();
+    drop(running);
     // `recv` gives `None` once every session, listener and the courier have dropped their end.
     if tokio::time::timeout(server::DRAIN, all_gone.recv()).await.is_err() {
         tracing::warn!("some sessions or deliveries did not end in time");
@@ -192,29 +165,17 @@ impl Signals {
     }
 
     /// Serves SIGHUP until a signal to stop comes.
-    async fn until_stop(&mut self, shared: &Shared) {
+    async fn until_stop(&mut self, running: &mut Running) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => reopen(shared),
+                _ = self.hangup.recv() => {
+                    notify(&[sd_notify::NotifyState::Reloading]);
+                    running.reload().await;
+                    notify(&[sd_notify::NotifyState::Ready]);
+                }
             }
-        }
-    }
-}
-
-/// Opens the log and the certificate again. The settings themselves are read at the start only.
-fn reopen(shared: &Shared) {
-    match shared.telemetry.reopen() {
-        Ok(()) => tracing::info!("log opened again"),
-        Err(error) => tracing::error!(%error, "cannot open the log again; the old file is written on"),
-    }
-    match shared.tls.as_ref().map(Keeper::reload) {
-        None => {}
-        Some(Ok(())) => tracing::info!("certificate read again"),
-        Some(Err(error)) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "cannot read the certificate again; the old one stays in use");
         }
     }
 }

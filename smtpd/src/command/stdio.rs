@@ -129,7 +129,7 @@ fn program(config: &Config) -> Option<Program> {
 fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> Result<Arc<Shared>, Failure> {
     let policy = Arc::new(config.policy.clone());
     let users = Arc::new(UserFile::new(&config.users, &config.state));
-    let tls = config.tls.as_ref().map(|tls| Keeper::open(tls, &policy.hostname)).transpose()?;
+    let tls = config.tls.as_ref().map(|tls| Keeper::open(tls, &policy.hostname)).transpose()?.map(Arc::new);
     let names = Names::new(&config.name_servers).map_err(Failure::Resolver)?;
     let queue = match program(config) {
         Some(program) => QueueHandle::Program(program),
@@ -146,7 +146,7 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
         None => Authority::new(&config.passwords, Arc::clone(&users), &policy.default_domain, key),
     };
     Ok(Arc::new(Shared {
-        gate: Mutex::new(Gate::new(&policy.hostname, config.connections)),
+        gate: Arc::new(Mutex::new(Gate::new(&policy.hostname, config.connections))),
         blocklists: Arc::new(Bureau::open(
             &policy.blocklists,
             names.clone(),
@@ -154,6 +154,8 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
         )),
         telemetry: Arc::clone(telemetry),
         inquirer: Inquirer::new(names, &policy),
+        // tcpserver counts its sessions, and does not tell.
+        hurried: Arc::clone(&policy),
         policy,
         recipients: Arc::new(Recipients::of(config, users)),
         authority,
@@ -161,7 +163,7 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
         // tcpserver has its own.
         rules: None,
         karma: karma(config)?,
-        pace: Pace::new(Rates::default()),
+        pace: Arc::new(Pace::new(Rates::default())),
         load: config.load_max.map(Load::new),
         words: config.words.as_ref().map(|path| Words::new(path)),
         tls,
@@ -239,6 +241,7 @@ async fn deliver(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), Fail
                 Arc::new(UserFile::new(&config.users, &config.state)),
             )),
             telemetry: Arc::clone(telemetry),
+            dkim: config.dkim.clone(),
             messages_max: config.queue_messages_max,
             policy,
         };

@@ -28,6 +28,8 @@ const ERRORS_UNDELAYED: u32 = 3;
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
 /// `[limits] data_bytes_per_second_min`: the slowest line that anybody sends mail over is some ten times faster.
 const DATA_BYTES_PER_SECOND_MIN: u64 = 100;
+/// `[limits] crowded_timeout`: what Postfix waits under stress.
+const CROWDED_TIMEOUT: Duration = Duration::from_secs(10);
 /// `[limits] handshake_timeout`
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 /// `[limits] command_bytes_max`: RFC 5321 §4.5.3.1.4 asks for 512, and extensions for some 1,500 more.
@@ -63,6 +65,7 @@ impl Default for Limits {
             command_timeout: COMMAND_TIMEOUT,
             data_timeout: DATA_TIMEOUT,
             data_bytes_per_second_min: DATA_BYTES_PER_SECOND_MIN,
+            crowded_timeout: CROWDED_TIMEOUT,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             command_bytes_max: COMMAND_BYTES_MAX as usize,
             address_bytes_max: ADDRESS_BYTES_MAX as usize,
@@ -107,6 +110,7 @@ pub(super) fn session(limits: &Table<'_>, control: &Control) -> Limits {
         errors_undelayed: limits.get_or("errors_undelayed", ERRORS_UNDELAYED),
         error_pause: limits.get_or("error_pause", ERROR_PAUSE),
         data_bytes_per_second_min: limits.get_or("data_bytes_per_second_min", DATA_BYTES_PER_SECOND_MIN),
+        crowded_timeout: limits.get_or("crowded_timeout", CROWDED_TIMEOUT),
         handshake_timeout: limits.get_or("handshake_timeout", HANDSHAKE_TIMEOUT),
         command_bytes_max: limits.get_or("command_bytes_max", COMMAND_BYTES_MAX) as usize,
         address_bytes_max: limits.get_or("address_bytes_max", ADDRESS_BYTES_MAX) as usize,

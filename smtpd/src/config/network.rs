@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use settings::{DeValue, Table, Text, Value, mismatch};
 
+use super::control::Control;
+use crate::queue::{Route, Routes};
+
 /// `[remote] port`
 pub const REMOTE_PORT: u16 = 25;
 
@@ -15,6 +18,8 @@ pub struct Remote {
     pub smarthost: Option<HostPort>,
     /// `port`
     pub port: u16,
+    /// `smtproutes`
+    pub routes: Routes,
 }
 
 /// A host, by name or address, and a port.
@@ -40,9 +45,13 @@ impl FromStr for HostPort {
     }
 }
 
-pub(super) fn remote(table: &Table<'_>) -> Remote {
+pub(super) fn remote(root: &Table<'_>, control: &Control) -> Remote {
+    let table = root.table_or_empty("remote");
+    let own = root.get::<Vec<Text<Route>>>("smtproutes");
+    let own = own.map(|routes| routes.into_iter().map(|Text(route)| route).collect::<Vec<_>>());
+    let routes = Routes::new(own.or_else(|| control.entries("smtproutes")).unwrap_or_default());
     let smarthost = table.get::<Text<HostPort>>("smarthost").map(|Text(host)| host);
-    Remote { smarthost, port: table.get_or("port", REMOTE_PORT) }
+    Remote { smarthost, port: table.get_or("port", REMOTE_PORT), routes }
 }
 
 pub(super) fn name_servers(root: &Table<'_>) -> Vec<SocketAddr> {

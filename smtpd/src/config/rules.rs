@@ -7,7 +7,10 @@ use settings::{DeValue, Table, Text, Value, one_of};
 use super::Domain;
 use super::control::Control;
 use crate::cdb::Cdb;
-use crate::rules::{BadLists, Early, HeloPolicy, Hosts, Pattern, Patterns, Rules, SpfBehavior};
+use crate::rules::{
+    BadLists, DomainPolicy, Early, HeloPolicy, Hosts, MailPolicy, Pattern, Patterns, Rules, SpfBehavior,
+    SpfLocal,
+};
 
 pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
     let greet = root.table_or_empty("greet");
@@ -42,6 +45,8 @@ pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
         session_bad_recipients_max: limits.get_or("session_bad_recipients_max", 0),
         sender_domain: sender.get_or("domain", false),
         spf: spf(root, control),
+        spf_local: spf_local(root, control),
+        mail_policy: mail_policy(root, control),
         domain_lists: root.tables("rhsbl").iter().filter_map(super::dnsbl::domain_list).collect(),
     }
 }
@@ -61,6 +66,37 @@ fn spf(root: &Table<'_>, control: &Control) -> SpfBehavior {
         control.mistake("spfbehavior", 1, wrong());
         SpfBehavior::default()
     })
+}
+
+fn spf_local(root: &Table<'_>, control: &Control) -> SpfLocal {
+    let mechanisms = |name: &str| {
+        let (line, is_own) = match root.get::<String>(name) {
+            Some(line) => (Some(line), true),
+            None => (control.line(name), false),
+        };
+        line.filter(|line| match SpfLocal::is_record(line) {
+            true => true,
+            false if is_own => {
+                root.mistake(name, "expected mechanisms of SPF such as \"include:spf.example.net ?all\"");
+                false
+            }
+            false => {
+                control.mistake(name, 1, "expected mechanisms of SPF".to_owned());
+                false
+            }
+        })
+    };
+    SpfLocal {
+        rules: mechanisms("spfrules"),
+        guess: mechanisms("spfguess"),
+        explanation: root.get("spfexp").or_else(|| control.line("spfexp")),
+    }
+}
+
+fn mail_policy(root: &Table<'_>, control: &Control) -> MailPolicy {
+    let own = root.get::<Vec<Text<DomainPolicy>>>("policy");
+    let own = own.map(|lines| lines.into_iter().map(|Text(line)| line).collect::<Vec<_>>());
+    MailPolicy::new(own.or_else(|| control.entries("policy")).unwrap_or_default())
 }
 
 fn switch(root: &Table<'_>, control: &Control, name: &str) -> bool {

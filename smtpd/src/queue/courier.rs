@@ -9,12 +9,14 @@ use logline::Channel;
 use tokio::sync::mpsc;
 
 use crate::clock::now;
+use crate::config::Dkim;
 use crate::queue::bounce::Original;
 use crate::queue::dispatch::{Dispatcher, Input, Job, Origin, Outcome, Output};
 use crate::queue::maildir::Mail;
 use crate::queue::order::orders_for;
 use crate::queue::remote::Remote;
 use crate::queue::report::Report;
+use crate::queue::signature::Signer;
 use crate::queue::{
     Dropbox, Message, MessageId, Order, Parcel, Program, Router, Spool, Store, bounce, store,
 };
@@ -39,10 +41,29 @@ pub struct Delivering {
     pub policy: Arc<Policy>,
     /// Who has a mailbox.
     pub recipients: Arc<Recipients>,
+    /// Who signs.
+    pub dkim: Dkim,
     /// Where facts go.
     pub telemetry: Arc<Telemetry>,
     /// How many messages there may be.
     pub messages_max: usize,
+}
+
+/// Changes what the courier goes by.
+#[derive(Clone, Debug)]
+pub struct Renewal(mpsc::Sender<(Remote, Delivering)>);
+
+impl Renewal {
+    /// From the next delivery on.
+    ///
+    /// # Errors
+    /// Where TLS cannot be set up; nothing has changed then.
+    pub async fn renew(&self, router: Router, with: Delivering) -> Result<(), rustls::Error> {
+        let remote = Remote::new(router, &with.policy.hostname)?;
+        // A courier that has ended delivers nothing more.
+        let _ = self.0.send((remote, with)).await;
+        Ok(())
+    }
 }
 
 /// What a session needs of the queue.
@@ -134,6 +155,8 @@ pub struct Courier {
     accepted: mpsc::Receiver<Message>,
     finish: mpsc::Sender<Finished>,
     finished: mpsc::Receiver<Finished>,
+    renewal: mpsc::Sender<(Remote, Delivering)>,
+    renewed: mpsc::Receiver<(Remote, Delivering)>,
     length: Arc<AtomicUsize>,
 }
 
@@ -141,6 +164,7 @@ pub struct Courier {
 struct Deliverer {
     store: Arc<Store>,
     remote: Remote,
+    signer: Signer,
     with: Delivering,
 }
 
@@ -161,9 +185,25 @@ impl Courier {
         };
         let dispatcher = Dispatcher::new(with.policy.domains.clone(), rustix::process::getuid().as_raw());
         let remote = Remote::new(router, &with.policy.hostname)?;
-        let deliverer = Arc::new(Deliverer { store, remote, with });
+        let signer = Signer::new(&with.dkim);
+        let deliverer = Arc::new(Deliverer { store, remote, signer, with });
         let (finish, finished) = mpsc::channel(FINISHED_MAX);
-        Ok((Courier { dispatcher, deliverer, accepted, finish, finished, length }, QueueHandle::Own(handle)))
+        let (renewal, renewed) = mpsc::channel(1);
+        let courier = Courier { dispatcher, deliverer, accepted, finish, finished, renewal, renewed, length };
+        Ok((courier, QueueHandle::Own(handle)))
+    }
+
+    /// By which it learns that the settings were read again.
+    pub fn renewal(&self) -> Renewal {
+        Renewal(self.renewal.clone())
+    }
+
+    fn renew(&mut self, remote: Remote, with: Delivering) {
+        self.dispatcher.set_locals(with.policy.domains.clone());
+        let store = Arc::clone(&self.deliverer.store);
+        // Deliveries that are under way keep what they have.
+        let signer = Signer::new(&with.dkim);
+        self.deliverer = Arc::new(Deliverer { store, remote, signer, with });
     }
 
     /// Delivers to the mailboxes here what is due, and ends: for a process that lives for one session. What goes to
@@ -196,6 +236,7 @@ impl Courier {
                 Some((delivery, outcome)) = self.finished.recv() => self.feed(Input::Finished(delivery, outcome)).await,
                 () = tokio::time::sleep(next) => self.feed(Input::Tick).await,
                 _ = orders.tick() => self.take_orders().await,
+                Some((remote, with)) = self.renewed.recv() => self.renew(remote, with),
                 () = stop.requested() => break,
             }
         }
@@ -324,12 +365,28 @@ impl Deliverer {
             }
         };
         match job.channel {
-            Channel::Remote => self.remote.deliver(&job, text).await,
+            Channel::Remote => self.deliver_elsewhere(job, text).await,
             Channel::Local => {
                 let done = tokio::task::spawn_blocking(move || self.deliver_here(&job, text)).await;
                 done.unwrap_or_else(|_| {
                     Outcome::Deferred("Temporary error on maildir delivery. (#4.3.0)".to_owned())
                 })
+            }
+        }
+    }
+
+    async fn deliver_elsewhere(self: Arc<Self>, job: Job, text: std::fs::File) -> Outcome {
+        let deliverer = Arc::clone(&self);
+        let signed = tokio::task::spawn_blocking(move || {
+            let signature = deliverer.signer.sign(&text, &deliverer.with.policy)?;
+            Ok::<_, io::Error>((signature, text))
+        });
+        match signed.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok((signature, text)) => self.remote.deliver(&job, &signature, text).await,
+            // Unsigned it could be refused for good, where the domain's DMARC record asks for that.
+            Err(error) => {
+                tracing::error!(message = %job.message, %error, "cannot sign a message; it waits");
+                Outcome::Deferred("Unable to sign the message. (#4.3.0)".to_owned())
             }
         }
     }

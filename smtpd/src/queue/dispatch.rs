@@ -153,6 +153,11 @@ impl Dispatcher {
         }
     }
 
+    /// Other domains are delivered here from now on. What is under way stays where it goes.
+    pub(super) fn set_locals(&mut self, locals: std::collections::HashSet<String>) {
+        self.locals = locals;
+    }
+
     /// Without the deliveries to other hosts, which may take minutes.
     pub(super) fn without_remote(mut self) -> Self {
         self.remote.limit = 0;

@@ -1,7 +1,7 @@
 //! qmail-queue: the door through which qmail and all its filters take mail (qmail-queue(8), qmail.c).
 //!
 //! The message goes to the program's descriptor 0, the envelope (`F`, sender, `T`, recipient, each with a NUL) to its
-//! descriptor 1; its exit code says what became of it.
+//! descriptor 1; its exit code says what became of it, and its text, on a descriptor of its own, in which words.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use command_fds::{CommandFdExt as _, FdMapping};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
+use crate::aside::Aside;
 use crate::session::{Envelope, StoreAnswer};
 
 /// What is kept in memory before the program gets it.
@@ -22,12 +24,19 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Longest wait for the program to take a piece, or to end. qmail-queue gives up after a day; no client waits so long.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// Where a program may say in its own words why it does not take a message: 4 in the combined patch of today, 6 in others.
+const WORDS: [i32; 2] = [4, 6];
+
+/// What names another descriptor for that.
+const WORDS_VARIABLE: &str = "ERROR_FD";
+
 /// A program that is taking a message. Dropped, it is ended before it has the envelope, so it keeps nothing.
 #[derive(Debug)]
 pub struct QmailQueue {
     child: Child,
     message: Option<ChildStdin>,
     addresses: pipe::Sender,
+    aside: Aside,
     envelope: Vec<u8>,
     buffer: Vec<u8>,
     pid: u32,
@@ -50,15 +59,22 @@ impl Program {
 impl QmailQueue {
     fn start(program: &Path, envelope: &Envelope) -> io::Result<Self> {
         let (receiver, sender) = io::pipe()?;
-        let mut child = Command::new(program)
+        let (aside, words) = Aside::open()?;
+        let mut command = Command::new(program);
+        command
             .stdin(Stdio::piped())
             .stdout(OwnedFd::from(receiver))
             .kill_on_drop(true)
-            .spawn()?;
+            .fd_mappings(mappings(&words)?)
+            .map_err(io::Error::other)?;
+        let mut child = command.spawn()?;
+        // The program's ends of the pipes stand in the command until that is gone.
+        drop((command, words));
         let pid = child.id().ok_or_else(|| io::Error::other("the program ended at once"))?;
         let message = child.stdin.take();
         let addresses = pipe::Sender::from_owned_fd(OwnedFd::from(sender))?;
-        Ok(QmailQueue { child, message, addresses, envelope: in_bytes(envelope), buffer: Vec::new(), pid })
+        let envelope = in_bytes(envelope);
+        Ok(QmailQueue { child, message, addresses, aside, envelope, buffer: Vec::new(), pid })
     }
 
     /// The program's process, which is qmail's number for the message.
@@ -97,12 +113,13 @@ impl QmailQueue {
         let given = given.await;
         drop(self.addresses);
         drop(self.message);
-        let status = within(self.child.wait()).await?;
+        let (status, words) = within(self.aside.until_end(&mut self.child)).await?;
         match (status.code(), given) {
             (Some(0), Ok(())) => Ok(StoreAnswer::Stored),
             (Some(0), Err(error)) => Err(error),
+            (Some(code @ (82 | 88)), _) => Ok(in_its_words(&words).unwrap_or_else(|| refusal(code))),
             (Some(code), _) => Ok(refusal(code)),
-            (None, _) => Ok(StoreAnswer::PutOff("qq crashed (#4.3.0)")),
+            (None, _) => Ok(StoreAnswer::PutOff("qq crashed (#4.3.0)".into())),
         }
     }
 }
@@ -126,26 +143,48 @@ fn in_bytes(envelope: &Envelope) -> Vec<u8> {
     bytes
 }
 
+/// The program's words come on each of the descriptors that one or another of qmail's patches has for them.
+fn mappings(words: &OwnedFd) -> io::Result<Vec<FdMapping>> {
+    let named = std::env::var(WORDS_VARIABLE).ok().and_then(|number| number.parse().ok());
+    // 0 and 1 are taken, and no program has a descriptor beyond these.
+    let named = named.filter(|number| (2..=9).contains(number) && !WORDS.contains(number));
+    let all = WORDS.into_iter().chain(named);
+    all.map(|child_fd| Ok(FdMapping { parent_fd: words.try_clone()?, child_fd })).collect()
+}
+
+/// A text behind `D` refuses, one behind `Z` puts off.
+fn in_its_words(words: &str) -> Option<StoreAnswer> {
+    let (verdict, text) = words.split_at_checked(1)?;
+    if text.trim().is_empty() {
+        return None;
+    }
+    match verdict {
+        "D" => Some(StoreAnswer::Refused(text.to_owned().into())),
+        "Z" => Some(StoreAnswer::PutOff(text.to_owned().into())),
+        _ => None,
+    }
+}
+
 /// What an exit code means (qmail.c:qmail_close).
 fn refusal(code: i32) -> StoreAnswer {
     match code {
-        11 | 115 => StoreAnswer::Refused("envelope address too long for qq (#5.1.3)"),
-        31 => StoreAnswer::Refused("mail server permanently rejected message (#5.3.0)"),
-        12..=40 => StoreAnswer::Refused("qq permanent problem (#5.3.0)"),
-        51 => StoreAnswer::PutOff("qq out of memory (#4.3.0)"),
-        52 => StoreAnswer::PutOff("qq timeout (#4.3.0)"),
-        53 => StoreAnswer::PutOff("qq write error or disk full (#4.3.0)"),
-        54 => StoreAnswer::PutOff("qq read error (#4.3.0)"),
-        55 => StoreAnswer::PutOff("qq unable to read configuration (#4.3.0)"),
-        56 => StoreAnswer::PutOff("qq trouble making network connection (#4.3.0)"),
-        61 => StoreAnswer::PutOff("qq trouble in home directory (#4.3.0)"),
-        62..=66 => StoreAnswer::PutOff("qq trouble creating files in queue (#4.3.0)"),
-        71 => StoreAnswer::PutOff("mail server temporarily rejected message (#4.3.0)"),
-        72 => StoreAnswer::PutOff("connection to mail server timed out (#4.4.1)"),
-        73 => StoreAnswer::PutOff("connection to mail server rejected (#4.4.1)"),
-        74 => StoreAnswer::PutOff("communication with mail server failed (#4.4.2)"),
-        81 | 91 => StoreAnswer::PutOff("qq internal bug (#4.3.0)"),
-        120 => StoreAnswer::PutOff("unable to exec qq (#4.3.0)"),
-        _ => StoreAnswer::PutOff("qq temporary problem (#4.3.0)"),
+        11 | 115 => StoreAnswer::Refused("envelope address too long for qq (#5.1.3)".into()),
+        31 => StoreAnswer::Refused("mail server permanently rejected message (#5.3.0)".into()),
+        12..=40 => StoreAnswer::Refused("qq permanent problem (#5.3.0)".into()),
+        51 => StoreAnswer::PutOff("qq out of memory (#4.3.0)".into()),
+        52 => StoreAnswer::PutOff("qq timeout (#4.3.0)".into()),
+        53 => StoreAnswer::PutOff("qq write error or disk full (#4.3.0)".into()),
+        54 => StoreAnswer::PutOff("qq read error (#4.3.0)".into()),
+        55 => StoreAnswer::PutOff("qq unable to read configuration (#4.3.0)".into()),
+        56 => StoreAnswer::PutOff("qq trouble making network connection (#4.3.0)".into()),
+        61 => StoreAnswer::PutOff("qq trouble in home directory (#4.3.0)".into()),
+        62..=66 => StoreAnswer::PutOff("qq trouble creating files in queue (#4.3.0)".into()),
+        71 => StoreAnswer::PutOff("mail server temporarily rejected message (#4.3.0)".into()),
+        72 => StoreAnswer::PutOff("connection to mail server timed out (#4.4.1)".into()),
+        73 => StoreAnswer::PutOff("connection to mail server rejected (#4.4.1)".into()),
+        74 => StoreAnswer::PutOff("communication with mail server failed (#4.4.2)".into()),
+        81 | 91 => StoreAnswer::PutOff("qq internal bug (#4.3.0)".into()),
+        120 => StoreAnswer::PutOff("unable to exec qq (#4.3.0)".into()),
+        _ => StoreAnswer::PutOff("qq temporary problem (#4.3.0)".into()),
     }
 }

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::dsn::Wish;
 use crate::queue::dispatch::{Job, Outcome};
-use crate::queue::reply::{Reply, Stuffing};
+use crate::queue::reply::{Reply, WireForm};
 use crate::queue::route::{NoRoute, Router};
 
 /// qmail's timeoutconnect.
@@ -76,8 +76,8 @@ impl Remote {
         Ok(Remote { router, hostname: hostname.to_owned(), tls: Arc::new(config) })
     }
 
-    /// Delivers one message to one recipient.
-    pub(super) async fn deliver(&self, job: &Job, text: std::fs::File) -> Outcome {
+    /// Delivers one message to one recipient, with `signature` in front of it.
+    pub(super) async fn deliver(&self, job: &Job, signature: &[u8], text: std::fs::File) -> Outcome {
         let addresses = match self.router.route(&job.recipient.host()).await {
             Ok(addresses) => addresses,
             Err(no_route) => return unreachable(no_route, job.recipient.domain()),
@@ -89,7 +89,7 @@ impl Remote {
                 let Ok(text) = text.try_clone().await else {
                     return Outcome::Deferred("Unable to read the message. (#4.3.0)".to_owned());
                 };
-                match self.deliver_to(address, job, text, encrypt).await {
+                match self.deliver_to(address, job, (signature, text), encrypt).await {
                     Ok(telling) => {
                         let report = format!("{} accepted message.", address.ip());
                         return match telling {
@@ -110,7 +110,7 @@ impl Remote {
         &self,
         address: SocketAddr,
         job: &Job,
-        text: tokio::fs::File,
+        text: (&[u8], tokio::fs::File),
         encrypt: Encrypt,
     ) -> Result<Telling, Trouble> {
         let Ok(Ok(stream)) = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await else {
@@ -156,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     async fn send(
         &mut self,
         job: &Job,
-        mut text: tokio::fs::File,
+        (signature, mut text): (&[u8], tokio::fs::File),
         hello: &Reply,
     ) -> Result<Telling, Trouble> {
         let ip = self.address.ip();
@@ -170,8 +170,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         self.accepted(&reply, &format!("{ip} does not like recipient."))?;
         let reply = self.command("DATA").await?;
         self.accepted(&reply, &format!("{ip} failed on DATA command."))?;
-        let mut stuffing = Stuffing::new();
-        let (mut stored, mut wire) = (vec![0; CHUNK_BYTES], Vec::new());
+        let mut form = WireForm::after_data();
+        // No line of a signature begins with a dot, and each ends in CR LF.
+        let (mut stored, mut wire) = (vec![0; CHUNK_BYTES], signature.to_vec());
         loop {
             let read = text.read(&mut stored).await;
             let Ok(length) = read else {
@@ -182,12 +183,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             if length == 0 {
                 break;
             }
-            wire.clear();
-            stuffing.stuff(stored.get(..length).unwrap_or_default(), &mut wire);
+            form.put(stored.get(..length).unwrap_or_default(), &mut wire);
             self.write(&wire).await?;
+            wire.clear();
         }
-        wire.clear();
-        stuffing.end(&mut wire);
+        form.end(&mut wire);
         self.said_dot = true;
         self.write(&wire).await?;
         let reply = self.reply(END_TIMEOUT).await?;

@@ -61,21 +61,29 @@ impl Reply {
     }
 }
 
-/// A message on its way to another server: lines end in CR LF, a dot at the start of one is doubled.
+/// A message in the form that another server gets it in: its lines end in CR LF.
 #[derive(Debug)]
-pub(super) struct Stuffing {
+pub(super) struct WireForm {
     at_line_start: bool,
+    /// A dot at the start of a line is doubled, and one alone ends the message (RFC 5321 §4.5.2).
+    dots: bool,
 }
 
-impl Stuffing {
-    pub(super) fn new() -> Self {
-        Stuffing { at_line_start: true }
+impl WireForm {
+    /// As it goes out after DATA.
+    pub(super) fn after_data() -> Self {
+        WireForm { at_line_start: true, dots: true }
     }
 
-    /// Appends the next stored bytes as they go out.
-    pub(super) fn stuff(&mut self, stored: &[u8], wire: &mut Vec<u8>) {
+    /// As the other server has it in the end, which is what is signed.
+    pub(super) fn plain() -> Self {
+        WireForm { at_line_start: true, dots: false }
+    }
+
+    /// Appends the next stored bytes.
+    pub(super) fn put(&mut self, stored: &[u8], wire: &mut Vec<u8>) {
         for line in stored.split_inclusive(|&b| b == b'\n') {
-            if self.at_line_start && line.first() == Some(&b'.') {
+            if self.dots && self.at_line_start && line.first() == Some(&b'.') {
                 wire.push(b'.');
             }
             match line.strip_suffix(b"\n") {
@@ -97,7 +105,9 @@ impl Stuffing {
         if !self.at_line_start {
             wire.extend_from_slice(b"\r\n");
         }
-        wire.extend_from_slice(b".\r\n");
+        if self.dots {
+            wire.extend_from_slice(b".\r\n");
+        }
     }
 }
 
@@ -123,11 +133,11 @@ mod tests {
         #[test]
         fn any_split_is_stuffed_the_same(stored in "[a.\n]{0,30}", cut in 0usize..30) {
             let wire = |pieces: &[&[u8]]| {
-                let (mut stuffing, mut wire) = (Stuffing::new(), Vec::new());
+                let (mut form, mut wire) = (WireForm::after_data(), Vec::new());
                 for piece in pieces {
-                    stuffing.stuff(piece, &mut wire);
+                    form.put(piece, &mut wire);
                 }
-                stuffing.end(&mut wire);
+                form.end(&mut wire);
                 wire
             };
             let (a, b) = stored.as_bytes().split_at(cut.min(stored.len()));

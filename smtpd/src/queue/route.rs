@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::config::{HostPort, Remote};
 use crate::names::{Exchanger, Names, NoAnswer};
+use crate::queue::Way;
 
 /// Addresses that are tried for one delivery. More would let one domain hold a slot for hours.
 const ADDRESSES_MAX: usize = 10;
@@ -38,7 +39,7 @@ impl Router {
 
     /// Where mail for `domain` goes, the best place first.
     pub(super) async fn route(&self, domain: &str) -> Result<Vec<SocketAddr>, NoRoute> {
-        if let Some(HostPort { host, port }) = &self.remote.smarthost {
+        if let Some(HostPort { host, port }) = self.host_for(domain) {
             return self.addresses(std::slice::from_ref(host), *port).await;
         }
         let port = self.remote.port;
@@ -55,6 +56,17 @@ impl Router {
             Err(NoAnswer::Failed) => return Err(NoRoute::Temporary),
         };
         self.addresses(&hosts, port).await
+    }
+
+    /// The host that takes a domain's mail whatever name servers say; what the settings name for all counts before what the
+    /// routes do.
+    fn host_for(&self, domain: &str) -> Option<&HostPort> {
+        let Remote { smarthost, routes, .. } = &self.remote;
+        let for_all = || smarthost.as_ref().map(Way::Via).or_else(|| routes.of_rest());
+        match routes.of(domain).or_else(for_all) {
+            Some(Way::Via(host)) => Some(host),
+            Some(Way::Direct) | None => None,
+        }
     }
 
     async fn addresses(&self, hosts: &[String], port: u16) -> Result<Vec<SocketAddr>, NoRoute> {

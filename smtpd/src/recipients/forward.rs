@@ -79,7 +79,7 @@ impl CallForward {
             RecipientAnswer::Unknown => UNKNOWN_FOR,
             _ => return answer,
         };
-        self.memory().put(key, Instant::now() + holds, answer);
+        self.memory().put(key, Instant::now() + holds, answer.clone());
         answer
     }
 
@@ -128,7 +128,7 @@ async fn say(talk: &mut BufReader<TcpStream>, command: &str) -> std::io::Result<
 
 impl Memory {
     fn get(&self, key: &str, now: Instant) -> Option<RecipientAnswer> {
-        self.answers.get(key).filter(|(until, _)| *until > now).map(|(_, answer)| *answer)
+        self.answers.get(key).filter(|(until, _)| *until > now).map(|(_, answer)| answer.clone())
     }
 
     fn put(&mut self, key: String, until: Instant, answer: RecipientAnswer) {

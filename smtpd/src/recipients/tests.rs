@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use crate::config::HostPort;
+use crate::session::OwnWords;
 
 struct House {
     directory: tempfile::TempDir,
@@ -159,7 +160,8 @@ fn a_program_says_it_by_its_exit_code() {
     let house = house(|directory| {
         let text = "[ \"$SENDER $HELO $1\" = 's@example.com helo x' ] || exit 120\n\
                     case $RECIPIENT in bob@*) exit 0 ;; over@*) exit 113 ;; down@*) exit 111 ;; \
-                    pass@*) exit 112 ;; crash@*) kill -9 $$ ;; *) exit 100 ;; esac";
+                    pass@*) exit 112 ;; own@*) echo '554 gone since May' >&4; exit 100 ;; \
+                    odd@*) echo 'nonsense' >&4; exit 100 ;; crash@*) kill -9 $$ ;; *) exit 100 ;; esac";
         vec![Backend::Program(Program::new(script(directory, text), vec!["x".to_owned()]))]
     });
     for (address, answer) in [
@@ -168,6 +170,8 @@ fn a_program_says_it_by_its_exit_code() {
         ("over@example.net", RecipientAnswer::Overlimit),
         ("down@example.net", RecipientAnswer::CannotVerify),
         ("pass@example.net", RecipientAnswer::AnyOfDomain),
+        ("own@example.net", RecipientAnswer::Said(OwnWords { code: 554, text: "gone since May".into() })),
+        ("odd@example.net", RecipientAnswer::Refused),
         ("crash@example.net", RecipientAnswer::CannotExecute),
     ] {
         assert_eq!(house.look_up(address), answer, "{address}");

@@ -108,7 +108,8 @@ fn is_wildcard(text: &str) -> bool {
     !text.bytes().any(|byte| b"^$[](){}|\\".contains(&byte)) && (text.starts_with('*') || !is_expression)
 }
 
-fn expression_of(wildcard: &str) -> String {
+/// What a wildcard finds, as an expression.
+pub(super) fn expression_of(wildcard: &str) -> String {
     let part = |c: char| match c {
         '*' => ".*".to_owned(),
         '?' => ".".to_owned(),
@@ -117,7 +118,8 @@ fn expression_of(wildcard: &str) -> String {
     format!("^(?s-u:{})$", wildcard.chars().map(part).collect::<String>())
 }
 
-fn compile(expression: &str) -> Result<Regex, String> {
+/// Compiles an expression whose time is linear and whose memory has a limit.
+pub(super) fn compile(expression: &str) -> Result<Regex, String> {
     RegexBuilder::new(expression)
         .case_insensitive(true)
         .unicode(false)

@@ -2,7 +2,7 @@
 
 use logline::{Rbl, RblResult, RblSource, Rblsmtpd, Record, Said, Text, Timestamp};
 
-use crate::blocklist::{Action, Blocklist, Finding, LookUp, Origin};
+use crate::blocklist::{Action, Blocklist, Finding, Listing, LookUp, Origin};
 use crate::mailbox::Mailbox;
 use crate::session::{About, Answer, Ask, Command, Output, Refused, Rejection, Session, State, Verdict};
 
@@ -117,7 +117,7 @@ impl Session {
         };
         self.note_look_up(list, &answer, out);
         let text = match answer {
-            LookUp::Found { finding: Finding::Listed(text), .. } => text,
+            LookUp::Found { finding: Finding::Listed(listing), .. } => listing.text,
             LookUp::PutOff if !matches!(self.standing, Standing::Listed { .. }) => {
                 let given = mailbox.to_string();
                 let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
@@ -146,9 +146,9 @@ impl Session {
 
     /// A zone that is left alone for now is asked nothing and said nothing of.
     fn note_look_up(&self, list: &Blocklist, look_up: &LookUp, out: &mut Vec<Output>) {
-        let (result, message, source) = match look_up {
+        let (result, message, source, answer) = match look_up {
             LookUp::Resting | LookUp::PutOff => return,
-            LookUp::NoBudget => (RblResult::Quota, Text::default(), RblSource::Query),
+            LookUp::NoBudget => (RblResult::Quota, Text::default(), RblSource::Query, Vec::new()),
             LookUp::Found { finding, origin } => {
                 let source = match origin {
                     Origin::Query => RblSource::Query,
@@ -156,13 +156,18 @@ impl Session {
                     Origin::Known => RblSource::Known,
                 };
                 let (result, message) = self.result(list, finding);
-                (result, message, source)
+                let answer = match finding {
+                    Finding::Listed(listing) => listing.codes.clone(),
+                    Finding::Clear | Finding::Error(_) => Vec::new(),
+                };
+                (result, message, source, answer)
             }
         };
         let address = self.peer.remote.ip();
         let query = Text::from(list.shown_query(address));
         let pid = self.peer.session;
-        out.push(Output::Fact(Record::Rbl(Rbl { pid, address, query, result, message, source })));
+        let rbl = Rbl { pid, address, query, result, message, source, answer };
+        out.push(Output::Fact(Record::Rbl(rbl)));
     }
 
     /// What follows from a finding. Nothing more, where another list has decided already.
@@ -171,11 +176,16 @@ impl Session {
         match (finding, list.action()) {
             (Finding::Clear, _) => (RblResult::Pass, Text::default()),
             (Finding::Error(error), _) => (RblResult::DnsError, Text::from(error.clone())),
-            (Finding::Listed(text), _) if is_decided => (RblResult::Ignore, Text::from(cut(text).to_vec())),
-            (Finding::Listed(text), Action::Accept) => (RblResult::Accept, Text::from(cut(text).to_vec())),
-            (Finding::Listed(text), Action::Ignore) => (RblResult::Ignore, Text::from(cut(text).to_vec())),
-            (Finding::Listed(text), Action::Delay) => (RblResult::Delay, Text::from(cut(text).to_vec())),
-            (Finding::Listed(text), Action::Reject) => (RblResult::Reject, Text::from(cut(text).to_vec())),
+            (Finding::Listed(Listing { text, .. }), action) => {
+                let result = match action {
+                    _ if is_decided => RblResult::Ignore,
+                    Action::Accept => RblResult::Accept,
+                    Action::Ignore => RblResult::Ignore,
+                    Action::Delay => RblResult::Delay,
+                    Action::Reject => RblResult::Reject,
+                };
+                (result, Text::from(cut(text).to_vec()))
+            }
         }
     }
 

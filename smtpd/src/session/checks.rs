@@ -217,6 +217,28 @@ impl Session {
         false
     }
 
+    /// Refuses what the rules of the sender's or the recipient's domain forbid. Who has logged in sends as itself, whatever
+    /// MAIL said.
+    pub(super) fn refuses_by_policy(
+        &mut self,
+        recipient: &Mailbox,
+        about: About<'_>,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let policy = Arc::clone(&self.policy);
+        let login = self.login.as_ref().map(|login| String::from_utf8_lossy(&login.user).into_owned());
+        let login = login.and_then(|user| {
+            let has_domain = user.contains('@');
+            user.parse().ok().or_else(|| Mailbox::new(&user, &policy.default_domain).filter(|_| !has_domain))
+        });
+        let sender = || self.transaction.as_ref().and_then(|transaction| transaction.sender.clone());
+        if !policy.rules.mail_policy.forbids(login.or_else(sender).as_ref(), recipient) {
+            return false;
+        }
+        self.refuse(Rejection::PolicyForbids, about, out);
+        true
+    }
+
     /// The list's entry stands in the journal, as qmail's does.
     fn refuse_by(&mut self, rejection: Rejection, entry: &str, about: About<'_>, out: &mut Vec<Output>) {
         self.refuse_with(rejection, Answer { detail: entry, ..rejection.answer() }, about, out);

@@ -6,7 +6,8 @@ use crate::dsn::{Wish, Wishes};
 use crate::mailbox::{Address, Mailbox};
 use crate::session::command::{MailParameters, Path};
 use crate::session::{
-    About, Ask, End, Inquest, Output, RecipientAnswer, Rejection, Service, Session, State, Transaction,
+    About, Answer, Ask, End, Inquest, Output, RecipientAnswer, Rejection, Service, Session, State,
+    Transaction,
 };
 
 impl Session {
@@ -185,14 +186,15 @@ impl Session {
         self.since = now;
         let given = mailbox.to_string();
         let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
-        self.conduct.found = answer;
-        let rejection = match answer {
+        let rejection = match &answer {
             RecipientAnswer::Known | RecipientAnswer::Valid | RecipientAnswer::Checked => {
                 self.note_chkuser(ChkuserOutcome::AcceptedRcpt, about, out);
+                self.conduct.found = answer;
                 return self.recipient_known(mailbox, out);
             }
             RecipientAnswer::AnyOfDomain => {
                 self.note_chkuser(ChkuserOutcome::AcceptedAnyRcptOfDomain, about, out);
+                self.conduct.found = answer;
                 return self.recipient_known(mailbox, out);
             }
             RecipientAnswer::Unknown => {
@@ -208,10 +210,17 @@ impl Session {
             RecipientAnswer::Overlimit => Rejection::Overlimit,
             RecipientAnswer::CannotVerify => Rejection::CannotVerify,
             RecipientAnswer::CannotExecute => Rejection::CannotExecute,
+            RecipientAnswer::Said(words) if words.code < 500 => Rejection::CheckSaidLater,
+            RecipientAnswer::Said(_) => Rejection::CheckSaid,
         };
-        self.refuse(rejection, about, out);
+        let usual = rejection.answer();
+        let said = match &answer {
+            RecipientAnswer::Said(words) => Answer { code: words.code, text: &words.text, ..usual },
+            _ => usual,
+        };
+        self.refuse_with(rejection, said, about, out);
         // A 421 is the last word (RFC 5321 §3.8).
-        if rejection.answer().code == 421 {
+        if said.code == 421 {
             self.close(End::GaveUp, out);
         }
     }
@@ -236,6 +245,9 @@ impl Session {
         about: About<'_>,
         out: &mut Vec<Output>,
     ) {
+        if self.refuses_by_policy(&mailbox, about, out) {
+            return;
+        }
         self.note_accepted(250, reason, detail, about, out);
         self.say(250, "2.1.5", "ok", out);
         self.count_recipient();

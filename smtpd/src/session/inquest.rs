@@ -238,8 +238,8 @@ impl Session {
         };
         transaction.inquest.lists_asked = list + 1;
         match finding {
-            Finding::Listed(blocklist::Finding::Listed(text)) => {
-                transaction.inquest.listed = Some((list, text.clone()));
+            Finding::Listed(blocklist::Finding::Listed(listing)) => {
+                transaction.inquest.listed = Some((list, listing.text.clone()));
             }
             Finding::Listed(_) | Finding::Helo(_) | Finding::Domain(_) | Finding::Spf(_) => {}
         }

@@ -257,8 +257,8 @@ impl Session {
                 self.idle_commands = 0;
             }
             StoreAnswer::Failed => self.drop_message(reception, Rejection::QueueFailed, out),
-            StoreAnswer::PutOff(text) => self.queue_said(reception, Rejection::QueueFailed, text, out),
-            StoreAnswer::Refused(text) => self.queue_said(reception, Rejection::QueueRefused, text, out),
+            StoreAnswer::PutOff(text) => self.queue_said(reception, Rejection::QueueFailed, &text, out),
+            StoreAnswer::Refused(text) => self.queue_said(reception, Rejection::QueueRefused, &text, out),
         }
     }
 
@@ -284,13 +284,7 @@ impl Session {
     }
 
     /// The queue's own words are the reply, and stand in the journal.
-    fn queue_said(
-        &mut self,
-        reception: &Reception,
-        rejection: Rejection,
-        text: &'static str,
-        out: &mut Vec<Output>,
-    ) {
+    fn queue_said(&mut self, reception: &Reception, rejection: Rejection, text: &str, out: &mut Vec<Output>) {
         let answer = Answer { text, detail: text, ..rejection.answer() };
         self.refuse_with(rejection, answer, reception.about(), out);
         self.transaction = None;

@@ -56,6 +56,8 @@ pub struct Limits {
     /// A message that comes slower than this, on average after the first `data_timeout`, is given up: a client could
     /// hold a connection for days otherwise.
     pub data_bytes_per_second_min: u64,
+    /// What the waits are cut to for who comes while hardly a place is left; zero: they are not.
+    pub crowded_timeout: Duration,
     /// Longest handshake.
     pub handshake_timeout: Duration,
     /// Longest command line, its end included.
@@ -103,6 +105,21 @@ pub struct Peer {
 }
 
 impl Limits {
+    /// The same limits, with less patience.
+    #[must_use]
+    pub fn hurried(&self) -> Self {
+        let patience = self.crowded_timeout;
+        if patience.is_zero() {
+            return self.clone();
+        }
+        Limits {
+            command_timeout: self.command_timeout.min(patience),
+            data_timeout: self.data_timeout.min(patience),
+            handshake_timeout: self.handshake_timeout.min(patience),
+            ..self.clone()
+        }
+    }
+
     /// When a message that began then and was heard of last then, so much of it, is given up.
     pub(super) fn data_deadline(&self, began: Timestamp, heard: Timestamp, read_bytes: u64) -> Timestamp {
         let earned = Duration::from_secs(read_bytes / self.data_bytes_per_second_min.max(1));
@@ -118,6 +135,12 @@ impl Limits {
 }
 
 impl Policy {
+    /// The same rules for who comes while hardly a place is left.
+    #[must_use]
+    pub fn hurried(&self) -> Self {
+        Policy { limits: self.limits.hurried(), ..self.clone() }
+    }
+
     /// What is said in greeting and farewell.
     pub(super) fn greeting(&self) -> &str {
         self.rules.greeting.as_deref().unwrap_or(&self.hostname)

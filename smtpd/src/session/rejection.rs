@@ -145,6 +145,12 @@ rejections! {
     NotValid = 553, "5.1.1", "sorry, this recipient is not in my validrcptto list (#5.7.1)", Validrcptto, "";
     /// A recipient that the program that checks them does not take.
     CheckRefused = 550, "5.1.1", "sorry, no mailbox here by that name. (#5.1.1)", Rcptcheck, "nomailbox";
+    /// A recipient that the program that checks them refuses in its own words, which are said.
+    CheckSaid = 550, "5.7.1", "sorry, that recipient is refused (#5.7.1)", Rcptcheck, "custom";
+    /// A recipient that the program that checks them puts off in its own words, which are said.
+    CheckSaidLater = 450, "4.7.1", "sorry, that recipient is put off (#4.7.1)", Rcptcheck, "customlater";
+    /// A recipient that this sender may not write to, or that may not be written to by this sender.
+    PolicyForbids = 550, "5.7.1", "sorry, the policy of this server forbids this message (#5.7.1)", Empf, "";
     /// A sender that sends too much, by the word of that program.
     Overlimit = 421, "4.7.1", "you have exceeded your messaging limits (#4.3.0)", Rcptcheck, "overlimit";
     /// That program could not find out: our trouble, no offence.
@@ -238,6 +244,7 @@ impl Rejection {
                 | Rejection::NoMailbox
                 | Rejection::NotValid
                 | Rejection::CheckRefused
+                | Rejection::CheckSaid
                 | Rejection::NotInRcpthosts
                 | Rejection::RcptFormat
                 | Rejection::RcptNoDomain

@@ -1,5 +1,6 @@
 //! What passes between a session and the loop around it: inputs, outputs, questions and their answers.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -122,7 +123,7 @@ pub enum PasswordAnswer {
 }
 
 /// Answer to [`Ask::Recipient`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RecipientAnswer {
     /// It exists.
     #[default]
@@ -147,6 +148,27 @@ pub enum RecipientAnswer {
     CannotVerify,
     /// That program could not be run.
     CannotExecute,
+    /// That program refuses it in its own words.
+    Said(OwnWords),
+}
+
+/// A refusal in the words of the program that decided it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnWords {
+    /// The reply's code, from 400 to 599.
+    pub code: u16,
+    /// The reply, printable.
+    pub text: String,
+}
+
+impl OwnWords {
+    /// Reads a line such as `550 no such user`; `None` where it is no refusal.
+    pub fn parse(line: &str) -> Option<Self> {
+        let (code, text) = line.split_once(' ')?;
+        let code = code.parse().ok().filter(|code| (400..600).contains(code))?;
+        let is_text = !text.is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        is_text.then(|| OwnWords { code, text: text.to_owned() })
+    }
 }
 
 /// Answer to [`Ask::Open`].
@@ -162,16 +184,16 @@ pub enum OpenAnswer {
 }
 
 /// Answer to [`Ask::Store`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreAnswer {
     /// The message is on disk, synced.
     Stored,
     /// It is not.
     Failed,
     /// The queue's program takes it later, perhaps, and says so in these words.
-    PutOff(&'static str),
+    PutOff(Cow<'static, str>),
     /// The queue's program never takes it.
-    Refused(&'static str),
+    Refused(Cow<'static, str>),
 }
 
 /// How a client went away.

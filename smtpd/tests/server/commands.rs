@@ -18,6 +18,15 @@ fn every_mistake_in_the_settings_is_told_with_its_place() {
 }
 
 #[test]
+fn a_system_without_certificates_of_authorities_is_good_enough() {
+    let house = House::new("");
+    let mut check = house.command(&["check"]);
+    check.env("SSL_CERT_FILE", house.path("none")).env("SSL_CERT_DIR", house.path("none"));
+    let output = check.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn users_are_added_seen_by_a_running_server_and_removed() {
     let house = House::with_services("");
     let server = house.start();
@@ -95,14 +104,21 @@ fn what_a_domain_publishes_is_printed_and_looked_up() {
     let (code, said, _) = house.run(&["dns", "example.org", "--check", "--json"]);
     assert_eq!(code, Some(1));
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-    let published: Vec<_> = (0..3).map(|n| said["records"][n]["published"].as_str().unwrap()).collect();
-    assert_eq!(published, ["yes", "yes", "no"]);
+    let published: Vec<_> = (0..4).map(|n| said["records"][n]["published"].as_str().unwrap()).collect();
+    assert_eq!(published, ["yes", "yes", "no", "no"]);
+    let key = said["records"][2]["value"].as_str().unwrap();
     assert_eq!(house.run(&["dns", "no domain"]).0, Some(2));
 
     let (code, said, _) = house.run(&["dnsbl"]);
     assert_eq!((code, said.lines().next()), (Some(1), Some("listed.example: works")), "{said}");
     assert!(said.contains("gone.example: NOT TO BE BELIEVED: it does not list 127.0.0.2"), "{said}");
     let (code, said, _) = house.run(&["dnsbl", "127.0.0.2"]);
-    assert!(code == Some(0) && said.starts_with("listed.example: listed: "), "{said}");
+    assert!(code == Some(0) && said.starts_with("listed.example: listed (127.0.0.2): "), "{said}");
     assert_eq!(house.run(&["dnsbl", "192.0.2.1"]).0, Some(1));
+
+    let published = crate::names::NameServer::start(&[], &[], &[("postern._domainkey.example.org", key)]);
+    let settings = std::fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    house.configure(&settings.replace(&names.address.to_string(), &published.address.to_string()));
+    let said = house.run(&["dns", "example.org", "--check"]).1;
+    assert!(said.contains("mail signed in the domain's name is its own (it is there)\n"), "{said}");
 }

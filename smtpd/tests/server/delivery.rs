@@ -1,8 +1,10 @@
 //! Mail that goes elsewhere, and what comes back.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 
-use crate::house::{Client, House, Server};
+use crate::house::{Client, House, Server, wait_for};
 use crate::names::NameServer;
 
 /// A second server, which takes mail for example.com.
@@ -62,6 +64,67 @@ fn a_smarthost_gets_the_mail_under_tls_and_a_refusal_comes_back() {
         ),
         "{log}"
     );
+}
+
+/// Asks dkimpy, a package of Debian's Python, whether the signature of a message holds against a record, and what it signs for.
+fn judge_signature(mail: &Path, name: &str, record: &str) -> String {
+    let judge = "import dkim, sys\n\
+        mail = open(sys.argv[1], 'rb').read()\n\
+        verifier = dkim.DKIM(mail)\n\
+        record = lambda name, **more: sys.argv[3].encode() if name.decode() == sys.argv[2] + '.' else None\n\
+        print(verifier.verify(dnsfunc=record), verifier.domain.decode())\n\
+        broken = dkim.DKIM(mail.replace(b'Subject: far', b'Subject: near'))\n\
+        print(broken.verify(dnsfunc=record))\n";
+    let judge =
+        Command::new("/usr/bin/python3").args(["-c", judge]).arg(mail).args([name, record]).output().unwrap();
+    assert!(judge.status.success(), "{}", String::from_utf8_lossy(&judge.stderr));
+    String::from_utf8(judge.stdout).unwrap()
+}
+
+#[test]
+fn mail_that_leaves_is_signed_in_its_authors_name_once_there_is_a_key() {
+    let (far, far_server) = elsewhere();
+    let (near, near_server) = here(&format!("[remote]\nsmarthost = \"{}\"\n", far_server.listen[0]));
+    let send = |from: &str| {
+        let mut client = Client::connect(near_server.listen[0]);
+        client.expect("", "220");
+        client.expect("EHLO laptop", "250");
+        let text =
+            format!("From: {from}\r\nSubject: far\r\nX-Long: a\r\n b\r\n\r\n..\r\n\u{e9} x \r\n\r\n\r\n");
+        client.deliver("bounces@example.org", &["dave@example.com"], &text);
+    };
+    let arrived = |number: usize| {
+        wait_for("a mail", || {
+            let files = std::fs::read_dir(far.path("mail/example.com/dave/new")).ok()?;
+            let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+            files.sort_by_key(|file| std::fs::metadata(file).unwrap().modified().unwrap());
+            files.get(number).cloned()
+        })
+    };
+    let text = |mail: &Path| std::fs::read_to_string(mail).unwrap();
+    send("Alice <alice@example.org>");
+    assert!(!text(&arrived(0)).contains("DKIM-Signature"), "there was no key");
+
+    let records =
+        || serde_json::from_str::<serde_json::Value>(&near.run(&["dns", "example.org", "--json"]).1).unwrap();
+    let made = records();
+    assert_eq!(made, records(), "a key is made once");
+    let record = made["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|record| record["name"] == "postern._domainkey.example.org");
+    let record = record.unwrap()["value"].as_str().unwrap();
+    send("Alice <alice@example.org>");
+    let mail = arrived(1);
+    assert_eq!(
+        judge_signature(&mail, "postern._domainkey.example.org", record),
+        "True example.org\nFalse\n",
+        "{}",
+        text(&mail)
+    );
+    send("Mallory <mallory@elsewhere.example>");
+    assert!(!text(&arrived(2)).contains("DKIM-Signature"), "{}", text(&arrived(2)));
 }
 
 #[test]

@@ -87,6 +87,8 @@ fn name_servers_are_asked_about_names_and_senders() {
             ("good.example", "v=spf1 ip4:127.0.0.0/8 -all"),
             ("strict.example", "v=spf1 -all exp=why.strict.example"),
             ("why.strict.example", "%{i} may not send for %{d}"),
+            ("silent.example", "v=spf1 -all"),
+            ("ours.example", "v=spf1 ip4:127.0.0.1 -all"),
         ],
     );
     let house = House::new("[[listen]]\naddress = \"127.0.0.1:0\"\n");
@@ -115,6 +117,18 @@ fn name_servers_are_asked_about_names_and_senders() {
             ("x", "a@good.example", "250"),
             ("x", "", "250"),
         ],
+    );
+    // What this server adds to the records of others, and says for them.
+    check(
+        "spfbehavior = 6\nspfguess = \"ip4:127.0.0.1/8 -all\"\nspfexp = \"%{s} is not from %{i}\"",
+        &[
+            ("x", "a@none.example", "250"),
+            ("x", "a@silent.example", "550 a@silent.example is not from 127.0.0.1 (#5.7.1)"),
+        ],
+    );
+    check(
+        "spfbehavior = 6\nspfrules = \"include:ours.example\"",
+        &[("x", "a@silent.example", "250"), ("x", "a@strict.example", "250"), ("x", "a@none.example", "250")],
     );
     check("", &[("x", "a@listed.example", "553 no"), ("x", "a@good.example", "250")]);
     check(

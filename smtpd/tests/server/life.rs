@@ -102,6 +102,61 @@ fn the_log_is_opened_again_and_the_counters_are_served() {
 }
 
 #[test]
+fn new_settings_hold_for_new_sessions_and_open_ones_keep_theirs() {
+    let house = House::with_services("");
+    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    house.add_user("alice", "secret");
+    let server = house.start();
+    let mut open = Client::connect(server.listen[0]);
+    open.expect("", "220 mx.example.org ESMTP");
+    let reload = |settings: &str, greeting: &str| {
+        house.configure(settings);
+        server.signal("HUP");
+        let greeted = || Client::connect(server.listen[0]).expect("", "220 ").starts_with(greeting);
+        wait_for("the new settings", || Some(()).filter(|()| greeted()));
+    };
+    let changed = settings
+        .replace("[\"example.org\"]", "[\"example.org\", \"example.net\"]")
+        .replace("\"mx.example.org\"", "\"gate.example.org\"\nbadmailfrom = [\"@spam.example\"]");
+    reload(&format!("{changed}[limits]\nconnections_max = 7\n"), "220 gate.example.org");
+    let mut new = Client::connect(server.listen[0]);
+    new.expect("", "220 gate.example.org");
+    new.expect("MAIL FROM:<a@spam.example>", "250");
+    new.expect("RCPT TO:<alice@example.net>", "553 sorry, your envelope sender has been denied");
+    // Delivered to a domain that was none of ours when the server started.
+    new.deliver("a@example.com", &["alice@example.net"], "Subject: new\r\n");
+    wait_for("the mail", || Some(()).filter(|()| house.path("mail/example.net/alice/new").exists()));
+    open.expect("MAIL FROM:<a@spam.example>", "250");
+    open.expect("RCPT TO:<alice@example.org>", "250");
+    open.expect("RCPT TO:<alice@example.net>", "553 sorry, that domain isn't in my list");
+    house.wait_for_log("/7\n");
+}
+
+#[test]
+fn settings_that_cannot_hold_change_nothing() {
+    let house = House::with_services("");
+    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    let server = house.start();
+    let another = settings.replace("mx.example.org", "another.example.org");
+    for broken in [
+        format!("{another}[limits]\nconnections_max = \"many\"\n"),
+        another.replace("\"state\"", "\"elsewhere\""),
+        another.replace("[[listen]]", "[[listen]]\nproxy = [\"192.0.2.1\"]"),
+        another.replace("self_signed = true", "certificate = \"none.pem\""),
+    ] {
+        house.configure(&broken);
+        // The log is opened first; so the second time the first is done.
+        for _ in 0..2 {
+            fs::rename(house.path("log"), house.path("log.old")).unwrap();
+            server.signal("HUP");
+            wait_for("a new log", || Some(()).filter(|()| house.path("log").exists()));
+        }
+        Client::connect(server.listen[0]).expect("QUIT", "220 mx.example.org");
+    }
+    assert!(!house.path("elsewhere").exists());
+}
+
+#[test]
 fn what_keeps_it_from_starting_is_said_in_one_sentence() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();

@@ -29,8 +29,10 @@ impl NameServer {
             records.insert((wire(name), A), address.to_vec());
         }
         for (name, text) in texts {
-            let length = u8::try_from(text.len()).unwrap();
-            records.insert((wire(name), TXT), [&[length], text.as_bytes()].concat());
+            let strings = text.as_bytes().chunks(255);
+            let strings =
+                strings.flat_map(|string| [&[u8::try_from(string.len()).unwrap()], string].concat());
+            records.insert((wire(name), TXT), strings.collect());
         }
         std::thread::spawn(move || {
             let mut packet = [0; 1500];

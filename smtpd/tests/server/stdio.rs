@@ -288,6 +288,31 @@ fn qmail_queue_takes_the_message_and_says_what_became_of_it() {
 }
 
 #[test]
+fn qmail_queues_own_words_are_said() {
+    let house = house();
+    for (script, reply) in [
+        ("echo 'Dyour message is spam (9.1 hits)' >&4; exit 82", "554 your message is spam (9.1 hits)\r\n"),
+        ("printf 'Zcome later\\r\\n250 forged' >&6; exit 88", "451 come later\r\n"),
+        ("echo x >&4; exit 82", "451 qq temporary problem (#4.3.0)\r\n"),
+        ("echo 'Dspam' >&4; exit 31", "554 mail server permanently rejected message (#5.3.0)\r\n"),
+        ("echo 'Dignored' >&4; exit 0", "250 ok "),
+    ] {
+        let program = house.path("queue-with-words");
+        fs::write(&program, format!("#!/bin/sh\ncat >/dev/null\ncat <&1 >/dev/null\n{script}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let program = program.to_str().unwrap();
+        let server = Tcpserver::start(&house, &[], &[("QMAILQUEUE", program)], &words(&stdio(&house)));
+        let mut client = Client::connect(server.address);
+        client.expect("", "220");
+        client.expect("MAIL FROM:<bob@example.net>", "250");
+        client.expect("RCPT TO:<alice@example.org>", "250");
+        client.expect("DATA", "354");
+        client.expect("Subject: x\r\n.", reply);
+        client.expect("QUIT", "221");
+    }
+}
+
+#[test]
 fn settings_that_are_wrong_put_the_client_off() {
     let house = house();
     house.configure("hostnam = \"x\"\n");

@@ -64,7 +64,7 @@ fn a_listed_client_is_put_off_and_all_it_says_is_written_down() {
             S: 550 5.1.1 sorry, no mailbox here by that name. (#5.1.1)
             C: RCPT TO:<alice@example.org>
             L: qmail-smtpd[7]: rbl: ip=203.0.113.7 query=7.113.0.203.clear.example result=pass message=''
-            L: qmail-smtpd[7]: rbl: ip=203.0.113.7 query=7.113.0.203.listed.example result=delay message='see\xff https://listed.example/'
+            L: qmail-smtpd[7]: rbl: ip=203.0.113.7 query=7.113.0.203.listed.example result=delay message='see\xff https://listed.example/' answer=127.0.0.2
             L: rblsmtpd: 203.0.113.7 pid 7: 451 see? https://listed.example/
             L: rblsmtpd: 203.0.113.7 pid 7: EHLO x
             L: rblsmtpd: 203.0.113.7 pid 7: AUTH PLAIN
@@ -133,7 +133,7 @@ fn lists_that_err_list_nobody_and_a_login_is_not_asked_for() {
             C: MAIL FROM:<>
             S: 250 ok
             C: RCPT TO:<alice@example.org>
-            L: qmail-smtpd[7]: rbl: ip=203.0.113.7 query=7.113.0.203.listed.example result=reject message='see\xff https://listed.example/'
+            L: qmail-smtpd[7]: rbl: ip=203.0.113.7 query=7.113.0.203.listed.example result=reject message='see\xff https://listed.example/' answer=127.0.0.2
             L: rblsmtpd: 203.0.113.7 pid 7: 553 see? https://listed.example/
             L: rblsmtpd: 203.0.113.7 pid 7: HELO x
             L: rblsmtpd: 203.0.113.7 pid 7: MAIL FROM:<>
@@ -175,7 +175,7 @@ fn a_surveyed_client_is_looked_up_in_every_list_and_the_first_hit_decides() {
             S: 250 ok
             C: RCPT TO:<alice@example.org>
             L: qmail-smtpd[7]: rbl: ip=203.0.113.7 query=7.113.0.203.clear.example result=pass message=''
-            L: qmail-smtpd[7]: rbl: ip=203.0.113.7 query=7.113.0.203.listed.example result=reject message='see\xff https://listed.example/'
+            L: qmail-smtpd[7]: rbl: ip=203.0.113.7 query=7.113.0.203.listed.example result=reject message='see\xff https://listed.example/' answer=127.0.0.2
             L: rblsmtpd: 203.0.113.7 pid 7: 553 see? https://listed.example/
             L: rblsmtpd: 203.0.113.7 pid 7: HELO x
             L: rblsmtpd: 203.0.113.7 pid 7: MAIL FROM:<>

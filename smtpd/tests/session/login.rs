@@ -6,11 +6,11 @@ use expect_test::expect;
 use logline::Mechanism;
 use smtpd::session::{Client, Handshake, Input, Service};
 
-use crate::world::{World, check, check_replies, converse, cram_md5, policy};
+use crate::world::{World, check_replies, check_whole, converse, cram_md5, policy};
 
 #[test]
 fn a_login_needs_tls_and_lets_the_client_relay() {
-    check(
+    check_whole(
         Service::Submission,
         r"
         C: EHLO laptop
@@ -121,19 +121,6 @@ fn nothing_may_follow_auth_before_its_answer() {
         Service::Smtps,
         "C: EHLO x\nC: AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldA==\\r\\nMAIL FROM:<a@b>",
         &expect![[r#"
-            *: handshake
-            S: 220 mx.example.org ESMTP
-            C: EHLO x
-            S: 250-mx.example.org
-            S: 250-PIPELINING
-            S: 250-SMTPUTF8
-            S: 250-8BITMIME
-            S: 250-CHUNKING
-            S: 250-ENHANCEDSTATUSCODES
-            S: 250-DSN
-            S: 250-LIMITS RCPTMAX=100
-            S: 250-AUTH LOGIN PLAIN
-            S: 250 SIZE 1000
             C: AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldA==\r\nMAIL FROM:<a@b>
             S: 503 5.5.0 no pipelining after auth (#5.5.0)
             *: close 256
@@ -147,18 +134,6 @@ fn what_came_before_the_handshake_is_forgotten() {
         Service::Smtp,
         "C: EHLO x\nC: MAIL FROM:<a@b>\nC: STARTTLS\\r\\nRCPT TO:<bob@example.org>\nC: RCPT TO:<bob@example.org>\nC: STARTTLS",
         &expect![[r#"
-            S: 220 mx.example.org ESMTP
-            C: EHLO x
-            S: 250-mx.example.org
-            S: 250-STARTTLS
-            S: 250-PIPELINING
-            S: 250-SMTPUTF8
-            S: 250-8BITMIME
-            S: 250-CHUNKING
-            S: 250-ENHANCEDSTATUSCODES
-            S: 250-DSN
-            S: 250-LIMITS RCPTMAX=100
-            S: 250 SIZE 1000
             C: MAIL FROM:<a@b>
             S: 250 2.1.0 ok
             C: STARTTLS\r\nRCPT TO:<bob@example.org>
@@ -189,19 +164,6 @@ fn a_login_can_be_taken_back_and_be_malformed() {
         C: AUTH PLAIN
         ",
         &expect![[r#"
-            *: handshake
-            S: 220 mx.example.org ESMTP
-            C: EHLO x
-            S: 250-mx.example.org
-            S: 250-PIPELINING
-            S: 250-SMTPUTF8
-            S: 250-8BITMIME
-            S: 250-CHUNKING
-            S: 250-ENHANCEDSTATUSCODES
-            S: 250-DSN
-            S: 250-LIMITS RCPTMAX=100
-            S: 250-AUTH LOGIN PLAIN
-            S: 250 SIZE 1000
             C: AUTH PLAIN
             S: 334 
             C: *

@@ -3,6 +3,7 @@
 use expect_test::expect;
 use smtpd::session::Service;
 
+use crate::opening::after_opening;
 use crate::world::{check, check_replies, run};
 
 #[test]
@@ -24,18 +25,6 @@ fn a_message_is_accepted_and_every_fact_is_logged() {
         C: QUIT
         ",
         &expect![[r#"
-            S: 220 mx.example.org ESMTP
-            C: EHLO client.example.net
-            S: 250-mx.example.org
-            S: 250-STARTTLS
-            S: 250-PIPELINING
-            S: 250-SMTPUTF8
-            S: 250-8BITMIME
-            S: 250-CHUNKING
-            S: 250-ENHANCEDSTATUSCODES
-            S: 250-DSN
-            S: 250-LIMITS RCPTMAX=100
-            S: 250 SIZE 1000
             C: MAIL FROM:<carol@example.net> SIZE=30
             L: CHKUSER accepted sender: from <carol@example.net|remoteinfo/auth:|chkuser-identify:> remote <helo:client.example.net|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <> : sender accepted pid=7
             S: 250 2.1.0 ok
@@ -83,23 +72,20 @@ fn a_message_that_is_too_big_or_goes_in_circles_is_read_and_refused() {
         Service::Smtp,
         &big.replace(&"a".repeat(1000), &format!("{}\nC: {}", "a".repeat(499), "a".repeat(498))),
         &expect![[r#"
-        S: 220 mx.example.org ESMTP
-        C: HELO x
-        S: 250 mx.example.org
-        C: MAIL FROM:<>
-        S: 250 ok
-        C: RCPT TO:<bob@example.org>
-        S: 250 ok
-        C: DATA
-        S: 354 go ahead
-        C: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
-        C: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
-        *: discard
-        C: .
-        S: 552 sorry, that message size exceeds my databytes limit (#5.3.4)
-        C: RSET
-        S: 250 flushed
-    "#]],
+            C: MAIL FROM:<>
+            S: 250 ok
+            C: RCPT TO:<bob@example.org>
+            S: 250 ok
+            C: DATA
+            S: 354 go ahead
+            C: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+            C: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+            *: discard
+            C: .
+            S: 552 sorry, that message size exceeds my databytes limit (#5.3.4)
+            C: RSET
+            S: 250 flushed
+        "#]],
     );
     let hops = "C: Received: x\n".repeat(60);
     let script = format!(
@@ -118,18 +104,6 @@ fn a_relay_network_may_send_elsewhere_and_a_full_queue_says_so() {
     let script =
         "C: EHLO x\nC: MAIL FROM:<closed@example.org>\nC: RCPT TO:<dave@example.com>\nC: DATA\nC: QUIT";
     expect![[r#"
-        S: 220 mx.example.org ESMTP
-        C: EHLO x
-        S: 250-mx.example.org
-        S: 250-STARTTLS
-        S: 250-PIPELINING
-        S: 250-SMTPUTF8
-        S: 250-8BITMIME
-        S: 250-CHUNKING
-        S: 250-ENHANCEDSTATUSCODES
-        S: 250-DSN
-        S: 250-LIMITS RCPTMAX=100
-        S: 250 SIZE 1000
         C: MAIL FROM:<closed@example.org>
         L: CHKUSER accepted sender: from <closed@example.org|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:198.51.100.9> rcpt <> : sender accepted pid=7
         S: 250 2.1.0 ok
@@ -143,7 +117,7 @@ fn a_relay_network_may_send_elsewhere_and_a_full_queue_says_so() {
         C: QUIT
         S: 221 2.0.0 mx.example.org
         *: close 0
-    "#]].assert_eq(&run(Service::Smtp, "198.51.100.9:40000", script));
+    "#]].assert_eq(&after_opening(&run(Service::Smtp, "198.51.100.9:40000", script)));
 }
 
 #[test]
@@ -160,18 +134,6 @@ fn a_bare_line_end_ends_the_session_not_the_message() {
         Service::Smtp,
         "C: EHLO x\nC: MAIL FROM:<>\nC: RCPT TO:<bob@example.org>\nC: DATA\nC: a\\n.\nC: MAIL FROM:<b@c>",
         &expect![[r#"
-            S: 220 mx.example.org ESMTP
-            C: EHLO x
-            S: 250-mx.example.org
-            S: 250-STARTTLS
-            S: 250-PIPELINING
-            S: 250-SMTPUTF8
-            S: 250-8BITMIME
-            S: 250-CHUNKING
-            S: 250-ENHANCEDSTATUSCODES
-            S: 250-DSN
-            S: 250-LIMITS RCPTMAX=100
-            S: 250 SIZE 1000
             C: MAIL FROM:<>
             S: 250 2.1.0 ok
             C: RCPT TO:<bob@example.org>

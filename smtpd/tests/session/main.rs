@@ -9,6 +9,7 @@ mod hostile;
 mod login;
 mod mail;
 mod mistakes;
+mod opening;
 mod replies;
 mod smuggling;
 mod world;

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use expect_test::Expect;
 use hmac::{Hmac, Mac as _};
 use logline::{Fingerprint, Record, SessionId, Timestamp};
-use smtpd::blocklist::{Blocklist, Desk, LookUp, Plan, ZoneAnswer};
+use smtpd::blocklist::{Blocklist, Desk, Listing, LookUp, Plan, ZoneAnswer};
 use smtpd::rules::{HeloNames, Rules, SpfFinding, SpfResult};
 use smtpd::scram::Credential;
 use smtpd::session::{
     Ask, AuthRules, CredentialAnswer, Envelope, Finding, Gone, Grant, Handshake, Input, Inquiry, Limits,
-    MailDomain, NonceKey, OpenAnswer, Output, PasswordAnswer, Peer, Policy, RecipientAnswer, Service,
-    Session, StoreAnswer,
+    MailDomain, NonceKey, OpenAnswer, Output, OwnWords, PasswordAnswer, Peer, Policy, RecipientAnswer,
+    Service, Session, StoreAnswer,
 };
+
+use crate::opening::after_opening;
 
 /// 2026-11-21 12:00:00 UTC.
 pub(super) const NOON: Timestamp = Timestamp::from_seconds(1_795_262_400);
@@ -190,6 +192,10 @@ impl World {
             Ask::Recipient(mailbox) => Input::Recipient(match mailbox.local() {
                 "alice" | "bob" | "postmaster" => RecipientAnswer::Known,
                 "down" => RecipientAnswer::Unavailable,
+                "moved" => {
+                    RecipientAnswer::Said(OwnWords { code: 551, text: "alice lives elsewhere".into() })
+                }
+                "full" => RecipientAnswer::Said(OwnWords { code: 452, text: "come on Monday".into() }),
                 _ => RecipientAnswer::Unknown,
             }),
             Ask::Blocklist { zone, address } => Input::Blocklist(self.look_up(zone, address)),
@@ -249,7 +255,10 @@ fn inquired(inquiry: &Inquiry) -> Finding {
             None => SpfFinding { result: SpfResult::None, explanation: None },
         }),
         Inquiry::Listed { domain, .. } => Finding::Listed(match domain.as_str() {
-            "listed.example" => smtpd::blocklist::Finding::Listed(b"see http://list.example".to_vec()),
+            "listed.example" => smtpd::blocklist::Finding::Listed(Listing {
+                text: b"see http://list.example".to_vec(),
+                codes: vec![[127, 0, 0, 2].into()],
+            }),
             "silent.example" => smtpd::blocklist::Finding::Error("no answer".into()),
             _ => smtpd::blocklist::Finding::Clear,
         }),
@@ -306,14 +315,20 @@ pub(super) fn unescape(line: &str) -> Vec<u8> {
 }
 
 #[track_caller]
-pub(super) fn check(service: Service, script: &str, expected: &Expect) {
+pub(super) fn check_whole(service: Service, script: &str, expected: &Expect) {
     expected.assert_eq(&run(service, "203.0.113.7:40000", script));
 }
 
-/// What was replied, without the rest.
+/// From what follows the greeting and HELO or EHLO.
+#[track_caller]
+pub(super) fn check(service: Service, script: &str, expected: &Expect) {
+    expected.assert_eq(&after_opening(&run(service, "203.0.113.7:40000", script)));
+}
+
+/// What was replied behind the opening, without the rest.
 #[track_caller]
 pub(super) fn check_replies(service: Service, script: &str, expected: &Expect) {
-    let transcript = run(service, "203.0.113.7:40000", script);
+    let transcript = after_opening(&run(service, "203.0.113.7:40000", script));
     let lines = transcript.lines().filter(|line| !line.starts_with("L: ") && !line.starts_with("M: "));
     expected.assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
 }

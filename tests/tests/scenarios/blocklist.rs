@@ -76,7 +76,9 @@ fn a_client_is_asked_about_once_however_often_it_comes_and_also_after_a_restart(
             log.lines().filter(|line| line.contains("rbl: ip=") && line.ends_with(words)).count()
         };
         let text = format!("message='Listed, see http://list.example/?{LISTED}'");
-        assert_eq!((results(&text), results(&format!("{text} source=cache"))), (1, 2), "{log}");
+        let answer = "answer=127.0.0.2";
+        let (fresh, cached) = (format!("{text} {answer}"), format!("{text} source=cache {answer}"));
+        assert_eq!((results(&fresh), results(&cached)), (1, 2), "{log}");
         assert_eq!((results("message=''"), results("message='' source=cache")), (1, 2), "{log}");
         smtpd.stop()?;
         let _smtpd = asking.site.start_smtpd()?;

@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use jiff::tz::TimeZone;
 use logline::{Channel, DeliveryOutcome, Fingerprint, Queue, Record, SessionId, Text, Timestamp};
 use proptest::prelude::*;
-use smtpd::blocklist::{Finding, LookUp, Origin};
+use smtpd::blocklist::{Finding, Listing, LookUp, Origin};
 use smtpd::config::{Config, Connections};
 use smtpd::gate::{Admission, Gate};
 use smtpd::session::{
@@ -132,7 +132,10 @@ impl World {
             Ask::Recipient(mailbox) if mailbox.local() == "alice" => Input::Recipient(RecipientAnswer::Known),
             Ask::Recipient(_) => Input::Recipient(RecipientAnswer::Unknown),
             Ask::Blocklist { .. } => Input::Blocklist(LookUp::Found {
-                finding: Finding::Listed(self.listed_because.clone()),
+                finding: Finding::Listed(Listing {
+                    text: self.listed_because.clone(),
+                    codes: vec![[127, 0, 0, 4].into()],
+                }),
                 origin: Origin::Query,
             }),
             Ask::Inquire(_) => Input::Inquired(smtpd::session::Finding::Domain(MailDomain::Takes)),

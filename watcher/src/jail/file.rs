@@ -10,7 +10,7 @@ use crate::event::Kind;
 use crate::jail::ports::Port;
 use crate::jail::{
     BanTerms, Certain, Connections, Group, Jail, Method, Mode, Per, Ports, Pressure, Rollup, Shared,
-    SharedAction, Window, default,
+    SharedAction, Window, Word, default,
 };
 
 /// So many events of one subject are kept apart, to the millisecond; a larger number is none that anybody reaches.
@@ -37,7 +37,9 @@ pub(super) fn load(name: &str, document: &Document) -> Option<Jail> {
     let (rollup, shared) = (rollup(&root), shared(&root));
     let pressure = root.table("pressure").map(|table| pressure(&table));
     let certain = root.table("certain").map(|table| certain(&table));
-    let mode = root.get_or("mode", Mode::Enforce);
+    let word = root.get("word");
+    // Who asks for less than a ban wants none, unless it says so.
+    let mode = root.get_or("mode", if word.is_some() { Mode::Watch } else { Mode::Enforce });
     let ban = match root.table("ban") {
         Some(table) => terms(&table),
         None => {
@@ -67,6 +69,7 @@ pub(super) fn load(name: &str, document: &Document) -> Option<Jail> {
         pressure,
         certain,
         mode,
+        word,
         ban: ban?,
     };
     agree(&root, &jail);
@@ -84,6 +87,9 @@ fn agree(root: &Table<'_>, jail: &Jail) {
                 );
             }
         }
+    }
+    if jail.word.is_some() && jail.per == Per::User {
+        root.mistake("word", "an account is nobody who connects: set `per` to \"address\" or \"network\"");
     }
     if let Some(certain) = &jail.certain {
         if !jail.on.contains(&Kind::DnsblListed) {
@@ -328,6 +334,14 @@ impl Value for Mode {
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         one_of(value, &[("enforce", Mode::Enforce), ("watch", Mode::Watch)])
+    }
+}
+
+impl Value for Word {
+    const EXPECTED: &'static str = "\"slow\" or \"auth-only\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(value, &[("slow", Word::Slow), ("auth-only", Word::AuthOnly)])
     }
 }
 

@@ -61,14 +61,11 @@ pub(super) fn is_about(zone: &str, event: &Event<'_>) -> bool {
 
 /// Whether what looks like a listing is the list's refusal to answer; in which words.
 pub(crate) fn refusal(event: &Event<'_>) -> Option<String> {
-    let bad = |answer: &[u8]| {
-        let address: Ipv4Addr = std::str::from_utf8(answer).ok()?.parse().ok()?;
+    let is_bad = |address: &Ipv4Addr| {
         let [first, second, third, last] = address.octets();
-        let good =
-            first == 127 && !(second == 255 && third == 255) && !(second == 0 && third == 0 && last == 1);
-        (!good).then(|| address.to_string())
+        first != 127 || (second == 255 && third == 255) || (second == 0 && third == 0 && last == 1)
     };
-    let by_code = event.field("answer").and_then(bad);
+    let by_code = codes(event).into_iter().find(is_bad).map(|address| address.to_string());
     by_code.or_else(|| {
         let text = texts(event).find(|text| REFUSALS.iter().any(|refusal| contains(text, refusal)))?;
         let shown: Vec<u8> = text.into_iter().take(120).collect();
@@ -84,12 +81,19 @@ pub(crate) fn is_certain(certain: &Certain, event: &Event<'_>) -> bool {
     if certain.zones.iter().any(named) {
         return true;
     }
-    let code: Option<Ipv4Addr> =
-        event.field("answer").and_then(|answer| std::str::from_utf8(answer).ok()?.parse().ok());
-    match code {
-        Some(code) => certain.codes.iter().any(|(zone, codes)| named(zone) && codes.contains(&code)),
-        None => texts(event).any(|text| certain.texts.iter().any(|words| contains(&text, words.as_bytes()))),
+    let told = codes(event);
+    if told.is_empty() {
+        return texts(event).any(|text| certain.texts.iter().any(|words| contains(&text, words.as_bytes())));
     }
+    // An address may be on several parts of a list; one that leaves no doubt is enough.
+    let listed = certain.codes.iter().filter(|(zone, _)| named(zone));
+    listed.flat_map(|(_, codes)| codes).any(|code| told.contains(code))
+}
+
+/// The codes that the list answered with, where the log tells them.
+fn codes(event: &Event<'_>) -> Vec<Ipv4Addr> {
+    let answer = event.field("answer").and_then(|answer| std::str::from_utf8(answer).ok());
+    answer.into_iter().flat_map(|codes| codes.split(',')).filter_map(|code| code.parse().ok()).collect()
 }
 
 /// The texts of a list, in lower case.
@@ -158,6 +162,20 @@ mod tests {
         check_certain("", false);
     }
 
+    #[test]
+    fn the_code_says_it_exactly_whatever_the_text_is() {
+        let jails = crate::jail::Jails::read(None).unwrap();
+        let certain = jails.find("dnsbl-listed").unwrap().1.certain.clone().unwrap();
+        let check = |zone: &str, answer: &str, expected| {
+            let fields = [("zone", zone), ("answer", answer), ("message", "listed as xbl by")];
+            assert_eq!(is_certain(&certain, &event("198.51.100.7", &fields)), expected, "{zone} {answer}");
+        };
+        check("zen.spamhaus.org", "127.0.0.4", true);
+        check("zen.spamhaus.org", "127.0.0.2", false);
+        check("zen.spamhaus.org", "127.0.0.3,127.0.0.11", true);
+        check("list.example", "127.0.0.4", false);
+    }
+
     #[track_caller]
     fn check_refusal(field: (&str, &str), refused: bool) {
         assert_eq!(refusal(&event("198.51.100.7", &[field])).is_some(), refused, "{field:?}");
@@ -175,6 +193,7 @@ mod tests {
         check_refusal(("answer", "127.0.0.4"), false);
         check_refusal(("answer", "127.0.0.1"), true);
         check_refusal(("answer", "127.255.255.254"), true);
+        check_refusal(("answer", "127.0.0.2,127.255.255.254"), true);
         check_refusal(("answer", "203.0.113.5"), true);
     }
 }

@@ -96,9 +96,10 @@ fn drop_capabilities() -> Result<(), String> {
     drop().map_err(|error| error.to_string())
 }
 
-/// Where files are made and written: beside the database and the control socket, and beside the sockets of sources.
+/// Where files are made and written: beside the database, the control socket, the file of words and the sockets of sources.
 fn writable(config: &Config) -> Vec<PathBuf> {
     let mut paths = vec![config.database.clone(), config.socket.clone()];
+    paths.extend(config.words.clone());
     paths.extend(config.sources.iter().filter_map(|source| match &source.origin {
         Origin::Syslog(Address::Socket(path) | Address::Stream(path)) => Some(path.clone()),
         Origin::Syslog(_) | Origin::File(_) | Origin::Journal(_) | Origin::Input => None,

@@ -7,6 +7,7 @@ use crate::interpret::Interpreter;
 use crate::news::{Item, Topic};
 use crate::run::daemon::Daemon;
 use crate::run::own::Surroundings;
+use crate::run::words::Words;
 use crate::run::{clock, sources};
 use crate::store::Saved;
 use crate::tail::SourceId;
@@ -44,6 +45,7 @@ impl Daemon {
             ("sandbox", self.config.sandbox != config.sandbox),
             ("database", self.config.database != config.database),
             ("socket", self.config.socket != config.socket),
+            ("words", self.config.words != config.words),
             ("listen", self.config.listen != config.listen),
             ("page", self.config.page_token != config.page_token),
             ("hook", !self.desk.hooks.configure(&config.hooks)),
@@ -62,6 +64,9 @@ impl Daemon {
         self.watch.engine.set_quotas(&self.config.quotas);
         self.watch.engine.reconfigure(now, jails, exemptions, &mut out);
         self.act(out, now);
+        // The directory of another file may not be written to any more.
+        let words = Words::of(&self.config, &self.watch.engine, now);
+        self.words = words.in_place_of(&self.words);
         let taken = "the configuration was read again and taken over";
         if fixed.is_empty() {
             taken.to_owned()

@@ -1,7 +1,6 @@
 //! Gathers what is to be remembered and hands it to the store, in one transaction with the cursors.
 
 use std::collections::HashSet;
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use logline::Timestamp;
@@ -134,8 +133,8 @@ impl Saver {
         watch.interpreters.iter_mut().for_each(|interpreter| interpreter.connections.everything_changed());
     }
 
-    /// Asks the store to answer when all that was handed over is written.
-    pub(super) fn flush(&self, done: SyncSender<()>) {
+    /// Has the store call `done` when all that was handed over is written.
+    pub(super) fn flush(&self, done: impl FnOnce() + Send + 'static) {
         self.store.flush(done);
     }
 

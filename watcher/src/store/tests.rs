@@ -144,7 +144,7 @@ fn flushing_answers_after_what_came_before() {
     let from = now();
     store.write(Batch { bans: vec![made("2001:db8::/64", from, HOUR)], ..Batch::default() }).unwrap();
     let (done, written) = sync_channel(1);
-    store.flush(done);
+    store.flush(move || done.send(()).unwrap());
     written.recv().unwrap();
     let found = Reader::open(&path)
         .unwrap()
@@ -189,7 +189,7 @@ fn check_damage(bans: usize, damage: impl Fn(&mut Vec<u8>)) -> (Saved, bool) {
     std::fs::write(&path, bytes).unwrap();
     let (store, saved) = Store::open(&path).unwrap();
     let (done, begun) = sync_channel(1);
-    store.flush(done);
+    store.flush(move || done.send(()).unwrap());
     begun.recv().unwrap();
     let wants_all = store.wants_all();
     assert_eq!(directory.path().join("watcher.db.damaged").exists(), wants_all);

@@ -37,7 +37,7 @@ const PURGED_AT_ONCE: u32 = 2000;
 enum Order {
     Write(Batch),
     /// Answer when all before it is written.
-    Flush(SyncSender<()>),
+    Flush(Box<dyn FnOnce() + Send>),
 }
 
 /// The way to the thread that writes. Dropping it writes what is left and ends the thread.
@@ -109,11 +109,11 @@ impl Store {
         }
     }
 
-    /// Asks for an answer when all that was handed over is written.
-    pub fn flush(&self, done: SyncSender<()>) {
+    /// Has `done` called when all that was handed over is written.
+    pub fn flush(&self, done: impl FnOnce() + Send + 'static) {
         if let Some(orders) = &self.orders {
             // Behind so many batches nobody should wait; who asked sees that there will be no answer.
-            let _ = orders.try_send(Order::Flush(done));
+            let _ = orders.try_send(Order::Flush(Box::new(done)));
         }
     }
 
@@ -192,8 +192,7 @@ impl Worker {
                     false
                 }
                 Ok(Order::Flush(done)) => {
-                    // Who asked may have gone.
-                    let _ = done.send(());
+                    done();
                     continue;
                 }
                 Err(ended) => ended,

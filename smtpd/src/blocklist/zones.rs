@@ -1,0 +1,162 @@
+//! What is known of lists by name: their codes, which are no more, and which have a customer's key in their name.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// The parts of one list: the last two bytes of a code, and what it is called.
+type Codes = &'static [((u8, u8), &'static str)];
+
+/// Codes of zones that part their lists by code.
+const KNOWN_CODES: &[(&str, Codes)] = &[
+    (
+        "zen.spamhaus.org",
+        &[
+            ((0, 2), "sbl"),
+            ((0, 3), "css"),
+            ((0, 4), "xbl"),
+            ((0, 5), "xbl"),
+            ((0, 6), "xbl"),
+            ((0, 7), "xbl"),
+            ((0, 9), "drop"),
+            ((0, 10), "pbl"),
+            ((0, 11), "pbl"),
+        ],
+    ),
+    ("sbl.spamhaus.org", &[((0, 2), "sbl"), ((0, 3), "css"), ((0, 9), "drop")]),
+    ("xbl.spamhaus.org", &[((0, 4), "xbl"), ((0, 5), "xbl"), ((0, 6), "xbl"), ((0, 7), "xbl")]),
+    (
+        "sbl-xbl.spamhaus.org",
+        &[
+            ((0, 2), "sbl"),
+            ((0, 3), "css"),
+            ((0, 4), "xbl"),
+            ((0, 5), "xbl"),
+            ((0, 6), "xbl"),
+            ((0, 7), "xbl"),
+            ((0, 9), "drop"),
+        ],
+    ),
+    ("pbl.spamhaus.org", &[((0, 10), "pbl"), ((0, 11), "pbl")]),
+    // Of domains; 127.0.1.255 says that an address was asked about.
+    (
+        "dbl.spamhaus.org",
+        &[
+            ((1, 2), "spam"),
+            ((1, 4), "phish"),
+            ((1, 5), "malware"),
+            ((1, 6), "botnet"),
+            ((1, 102), "abused"),
+            ((1, 103), "abused"),
+            ((1, 104), "abused"),
+            ((1, 105), "abused"),
+            ((1, 106), "abused"),
+        ],
+    ),
+    ("bl.spamcop.net", &[((0, 2), "spamcop")]),
+    ("b.barracudacentral.org", &[((0, 2), "barracuda")]),
+    ("psbl.surriel.com", &[((0, 2), "psbl")]),
+];
+
+/// A list of the good: the third byte is a trade, the last one how good. 127.0.0.255 and 127.0.10.x are refusals.
+const DNSWL: &str = "list.dnswl.org";
+
+/// Lists that are no more, and since when. Some answer nothing, some one day list everybody.
+const DEAD: &[(&str, &str)] = &[
+    ("cbl.abuseat.org", "it is part of xbl.spamhaus.org and zen.spamhaus.org"),
+    ("dsbl.org", "it ended in 2008"),
+    ("list.dsbl.org", "it ended in 2008"),
+    ("multihop.dsbl.org", "it ended in 2008"),
+    ("unconfirmed.dsbl.org", "it ended in 2008"),
+    ("dnsbl.sorbs.net", "it was closed on 2024-06-05"),
+    ("dul.dnsbl.sorbs.net", "it was closed on 2024-06-05"),
+    ("rhsbl.sorbs.net", "it was closed on 2024-06-05"),
+    ("spam.dnsbl.sorbs.net", "it was closed on 2024-06-05"),
+];
+
+/// Where a key of Spamhaus' Data Query Service stands before the zone's name. It is a password and is not shown.
+const KEYED: &str = ".dq.spamhaus.net";
+
+/// What is known of a zone; where nothing is, any code from 127.0.0.2 to 127.0.0.254 is a listing.
+pub(super) fn codes(zone: &str) -> BTreeMap<Ipv4Addr, String> {
+    let keyed = key(zone).and_then(|(_, rest)| rest.strip_suffix(KEYED));
+    let public = keyed.map(|list| format!("{list}.spamhaus.org"));
+    let public = public.as_deref().unwrap_or(zone);
+    let code = |third, last| Ipv4Addr::new(127, 0, third, last);
+    if public == DNSWL {
+        let trades = (2..=20).filter(|trade| *trade != 10);
+        let degrees = [(0, "none"), (1, "low"), (2, "medium"), (3, "high")];
+        return trades
+            .flat_map(|trade| degrees.map(|(degree, name)| (code(trade, degree), name.to_owned())))
+            .collect();
+    }
+    match KNOWN_CODES.iter().find(|(known, _)| *known == public) {
+        Some((_, codes)) => {
+            codes.iter().map(|((third, last), name)| (code(*third, *last), (*name).to_owned())).collect()
+        }
+        None => (2..=254).map(|last| (code(0, last), "listed".to_owned())).collect(),
+    }
+}
+
+/// Why a zone should not be asked any more, if so.
+pub(super) fn dead(zone: &str) -> Option<&'static str> {
+    DEAD.iter().find(|(dead, _)| *dead == zone).map(|(_, why)| *why)
+}
+
+/// A customer's key and the zone behind it.
+pub(super) fn key(zone: &str) -> Option<(&str, &str)> {
+    zone.split_once('.').filter(|(_, rest)| rest.ends_with(KEYED))
+}
+
+/// A list's text without the key that it may repeat.
+pub(super) fn without_key(zone: &str, text: &[u8]) -> Vec<u8> {
+    let Some((key, _)) = key(zone).filter(|(key, _)| !key.is_empty()) else {
+        return text.to_vec();
+    };
+    let mut shown = Vec::new();
+    let mut rest = text;
+    while let Some((first, behind)) = rest.split_first() {
+        match rest.split_at_checked(key.len()) {
+            Some((same, behind)) if same.eq_ignore_ascii_case(key.as_bytes()) => {
+                shown.extend(b"...");
+                rest = behind;
+            }
+            _ => {
+                shown.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(zone: &str, code: [u8; 4], name: Option<&str>) {
+        assert_eq!(codes(zone).get(&Ipv4Addr::from(code)).map(String::as_str), name, "{zone} {code:?}");
+    }
+
+    #[test]
+    fn a_list_is_parted_as_its_owner_parts_it() {
+        check("zen.spamhaus.org", [127, 0, 0, 11], Some("pbl"));
+        check("secret.zen.dq.spamhaus.net", [127, 0, 0, 4], Some("xbl"));
+        check("secret.dbl.dq.spamhaus.net", [127, 0, 1, 2], Some("spam"));
+        check("dbl.spamhaus.org", [127, 0, 1, 255], None);
+        check("dbl.spamhaus.org", [127, 0, 0, 2], None);
+        check("list.dnswl.org", [127, 0, 5, 3], Some("high"));
+        check("list.dnswl.org", [127, 0, 10, 3], None);
+        check("list.dnswl.org", [127, 0, 0, 255], None);
+        check("list.example", [127, 0, 0, 254], Some("listed"));
+    }
+
+    #[test]
+    fn a_key_is_taken_out_wherever_it_stands() {
+        let check = |zone: &str, text: &str, shown: &str| {
+            assert_eq!(without_key(zone, text.as_bytes()), shown.as_bytes(), "{zone} {text}");
+        };
+        check("secret.zen.dq.spamhaus.net", "SECRET at secret.zen, secre", "... at ....zen, secre");
+        check("secret.example.org", "secret", "secret");
+    }
+}
