@@ -86,7 +86,9 @@ pub fn line(n: u32, now: &str) -> String {
 
 /// The time as those lines have it.
 pub fn stamp() -> String {
-    watcher::control::api::rfc3339(Timestamp::from(SystemTime::now())).replace('Z', "+00:00")
+    // fail2ban knows no more than six digits.
+    let now = Timestamp::from_nanos(Timestamp::from(SystemTime::now()).nanos() / 1000 * 1000);
+    watcher::control::api::rfc3339(now).replace('Z', "+00:00")
 }
 
 fn lines(first: u32, count: u32) -> String {

@@ -1,7 +1,7 @@
 //! Bytes that somebody else chose, and the one place where they are escaped.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -116,6 +116,16 @@ enum Spaces {
 }
 
 impl Escaped<'_> {
+    /// How many bytes pass before the first that does not.
+    fn passing(&self, bytes: &[u8]) -> usize {
+        /// So many bytes are looked at together.
+        const BLOCK: usize = 16;
+        let all_pass = |block: &&[u8]| block.iter().fold(true, |all, byte| all & self.passes(*byte));
+        let whole = bytes.chunks_exact(BLOCK).take_while(all_pass).count() * BLOCK;
+        let rest = bytes.get(whole..).unwrap_or_default();
+        whole + rest.iter().position(|byte| !self.passes(*byte)).unwrap_or(rest.len())
+    }
+
     fn passes(&self, byte: u8) -> bool {
         match byte {
             b'\\' => false,
@@ -128,12 +138,16 @@ impl Escaped<'_> {
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for &byte in self.bytes {
-            if self.passes(byte) {
-                f.write_char(char::from(byte))?;
-            } else {
-                write!(f, "\\x{byte:02x}")?;
+        let mut rest = self.bytes;
+        while let Some(&first) = rest.first() {
+            // Most of a line passes, and goes out in one piece.
+            let passing = self.passing(rest);
+            let (plain, after) = rest.split_at(passing.max(1));
+            match std::str::from_utf8(plain) {
+                Ok(plain) if passing > 0 => f.write_str(plain)?,
+                Ok(_) | Err(_) => write!(f, "\\x{first:02x}")?,
             }
+            rest = after;
         }
         Ok(())
     }

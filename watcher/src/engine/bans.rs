@@ -14,7 +14,7 @@ use logline::Timestamp;
 use crate::engine::{Ban, End, Evidence, Lease, Output, Terms};
 use crate::jail::{Jail, JailName, MANUAL, Mode, Ports};
 use crate::subject::{Network, Subject};
-use roll::{Entry, Roll, Slot};
+use roll::{Entry, Inserted, Roll, Slot};
 use tally::Tally;
 
 pub use tally::InForce;
@@ -267,12 +267,14 @@ impl Bans {
         evidence: Vec<Evidence>,
         out: &mut Vec<Output>,
     ) {
-        let replaced = self.find(&subject, &lease.jail).map(|old| old.ports.clone());
-        let (ports, from, mode) = (lease.ports.clone(), lease.from, lease.mode);
-        self.insert(from, subject.clone(), lease.clone());
+        let (ports, from, until, mode) = (lease.ports.clone(), lease.from, lease.until, lease.mode);
+        let (replaced, is_alone) = self.insert(from, subject.clone(), lease.clone());
         let network = subject.network();
         out.push(Output::Banned(Ban { subject, lease, evidence }));
         let Some(network) = network else { return };
+        if is_alone && mode == Mode::Enforce && until > from {
+            return out.push(Output::Enforce { network, ports, until });
+        }
         if mode == Mode::Enforce {
             self.tell(network, &ports, from, out);
         }
@@ -400,7 +402,8 @@ impl Bans {
         self.roll.get(self.roll.find(subject, jail)?).map(|entry| &entry.lease)
     }
 
-    fn insert(&mut self, now: Timestamp, subject: Subject, mut lease: Lease) {
+    /// Gives the ports of the ban that it took the place of, and whether the subject had none at all before.
+    fn insert(&mut self, now: Timestamp, subject: Subject, mut lease: Lease) -> (Option<Ports>, bool) {
         self.note_prefix(&subject);
         match &self.latest {
             Some(latest) if Arc::ptr_eq(latest, &lease.terms) => {}
@@ -410,9 +413,9 @@ impl Bans {
         let (until, is_over) = (lease.until, lease.until <= now);
         let entry = Entry { subject, lease, is_over };
         self.tally.add(&entry);
-        let (slot, replaced) = self.roll.insert(entry);
-        if let Some(replaced) = replaced {
-            self.tally.take(&replaced);
+        let Inserted { slot, replaced, is_alone } = self.roll.insert(entry);
+        if let Some(replaced) = &replaced {
+            self.tally.take(replaced);
         }
         if is_over {
             self.memories.push(Reverse((until + MEMORY, slot)));
@@ -420,6 +423,7 @@ impl Bans {
             self.ends.push(Reverse((until, slot)));
         }
         self.tidy();
+        (replaced.map(|entry| entry.lease.ports.clone()), is_alone)
     }
 
     /// Bans that are lifted and made again and again leave their ends behind: they go before they are too many.

@@ -263,6 +263,9 @@ impl Engine {
     /// A ban as an event, for the jails that count bans.
     fn count_ban(&mut self, at: Timestamp, jail: &JailName, subject: &Subject, out: &mut Vec<Output>) {
         let (kind, Some(network)) = (Kind::Ban, subject.network()) else { return };
+        if self.concerned.get(kind as usize).is_none_or(Vec::is_empty) {
+            return;
+        }
         let text = format!("banned {network}: {jail}");
         let event = Event {
             kind,

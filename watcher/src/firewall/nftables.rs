@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use ipnet::IpNet;
@@ -22,6 +23,10 @@ const BATCH_BYTES: usize = 60 * 1024;
 const RESTORE_LEASES: usize = 2000;
 /// The group that hears of every change to the ruleset: `NFNLGRP_NFTABLES`, 7.
 const MONITOR_GROUP: u32 = 1 << (7 - 1);
+/// Fewer changes at once are listened to: not to listen costs as much as to hear of some twenty.
+const UNHEARD_MIN: usize = 32;
+/// Where others change the firewall as well, we listen for so long.
+const CONTESTED: Duration = Duration::from_secs(60);
 /// A list that changes while it is read is read again, so often.
 const LIST_ATTEMPTS: usize = 8;
 /// A ban that meets another, which ends meanwhile, in a table that vanishes: settled in no more steps.
@@ -40,8 +45,8 @@ pub struct Nftables {
     damage: bool,
     /// How many transactions of ours the kernel has carried out.
     commits: u32,
-    /// Somebody else changed the firewall while nobody listened: the next time somebody does.
-    is_contested: bool,
+    /// Until then somebody listens: somebody else has changed the firewall while nobody did.
+    contested_until: Option<Instant>,
 }
 
 /// What stands in the kernel.
@@ -73,7 +78,7 @@ impl Nftables {
             renewal: Renewal::of_this_kernel(),
             damage: false,
             commits: 0,
-            is_contested: false,
+            contested_until: None,
         };
         match this.survey() {
             Ok(_) => Ok(this),
@@ -273,11 +278,12 @@ impl Nftables {
         self.damage |= damage || heard.is_err();
     }
 
-    /// Does `what` while nobody listens to what it changes: the kernel would tell us of each element, which takes it
-    /// longer than adding it. Whether somebody else changed anything meanwhile is told by the number of transactions.
+    /// Does `what` while nobody listens to what it changes: the kernel would tell us of each element, which takes it as
+    /// long as adding it. Whether somebody else changed anything meanwhile is told by the number of transactions.
     fn unheard<T>(&mut self, what: impl FnOnce(&mut Self) -> T) -> T {
         // Older kernels leave a ban that stands as it is, and a transaction that changes nothing is not counted.
-        let counts = self.renewal == Renewal::InPlace && !std::mem::take(&mut self.is_contested);
+        let is_contested = self.contested_until.is_some_and(|until| until > Instant::now());
+        let counts = self.renewal == Renewal::InPlace && !is_contested;
         let before = self.generation().ok().filter(|_| counts);
         let Some(before) = before.filter(|_| self.monitor.hear(0).is_ok()) else { return what(self) };
         let own = self.commits;
@@ -285,7 +291,8 @@ impl Nftables {
         let is_back = self.monitor.hear(MONITOR_GROUP).is_ok();
         let expected = before.wrapping_add(self.commits.wrapping_sub(own));
         if !is_back || self.generation().ok() != Some(expected) {
-            (self.damage, self.is_contested) = (true, true);
+            self.damage = true;
+            self.contested_until = Some(Instant::now() + CONTESTED);
         }
         done
     }
@@ -373,7 +380,10 @@ impl Firewall for Nftables {
     }
 
     fn apply(&mut self, changes: &[Change]) -> Result<(), FirewallError> {
-        self.put(changes, self.renewal)
+        if changes.len() < UNHEARD_MIN {
+            return self.put(changes, self.renewal);
+        }
+        self.unheard(|this| this.put(changes, this.renewal))
     }
 
     fn restore(&mut self, bans: &mut dyn Iterator<Item = Lease>) -> Result<usize, FirewallError> {

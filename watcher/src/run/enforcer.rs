@@ -21,6 +21,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// So many lots of bans may wait to have their connections ended; the bans hold all the same.
 const ENDING_MAX: usize = 256;
 
+/// After a walk over the connections for several the next one waits so long, so that a storm is a few walks.
+const ENDING_PAUSE: Duration = Duration::from_millis(20);
+
 /// So many bans are looked up, one by one, to tell how far the kernel had drifted.
 const DRIFT_LOOKS_MAX: usize = 100_000;
 
@@ -243,6 +246,9 @@ fn end_connections() -> Option<SyncSender<Vec<(IpNet, Ports)>>> {
             banned.extend(receiver.try_iter().take(ENDING_MAX).flatten());
             if let Err(error) = connections::end(&banned) {
                 tracing::debug!("cannot end the connections of {} networks: {error}", banned.len());
+            }
+            if banned.len() > 1 {
+                std::thread::sleep(ENDING_PAUSE);
             }
         }
     };

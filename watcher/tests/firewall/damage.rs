@@ -65,6 +65,29 @@ fn a_flushed_set_is_put_back() {
 }
 
 #[test]
+fn what_is_taken_away_while_bans_are_put_back_is_noticed() {
+    in_namespace(|| {
+        let networks: Vec<String> = (0..5000).map(|n| format!("198.18.{}.{}/32", n / 250, n % 250)).collect();
+        let networks: Vec<&str> = networks.iter().map(String::as_str).collect();
+        let mut firewall = with_bans(&[]);
+        // By then the kernel has the first of them.
+        let flush = |(n, _): &(usize, Lease)| {
+            if *n == 4500 {
+                nft("flush set inet postern ip4_32_all");
+            }
+        };
+        let mut bans = leases(&networks).into_iter().enumerate().inspect(flush).map(|(_, lease)| lease);
+        assert_eq!(firewall.restore(&mut bans).unwrap(), networks.len());
+        assert!(firewall.damaged().unwrap());
+        firewall.restore(&mut leases(&networks).into_iter()).unwrap();
+        assert!(!firewall.damaged().unwrap(), "the repair is no damage");
+        for lease in leases(&networks) {
+            assert!(firewall.holds(lease.network, &Ports::All).unwrap(), "{}", lease.network);
+        }
+    });
+}
+
+#[test]
 fn flushed_rules_are_put_back() {
     in_namespace(|| check_repair("flush table inet postern"));
 }

@@ -18,6 +18,16 @@ pub(super) struct Entry {
     pub(super) is_over: bool,
 }
 
+/// What writing down a ban came to.
+#[derive(Debug)]
+pub(super) struct Inserted {
+    pub(super) slot: Slot,
+    /// The ban of the same jail and subject that it took the place of.
+    pub(super) replaced: Option<Entry>,
+    /// Whether the subject had no ban at all before.
+    pub(super) is_alone: bool,
+}
+
 /// Where a ban stands. The slot of one that was removed is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot(u32);
@@ -91,8 +101,8 @@ impl Roll {
         slot.and_then(|slot| self.get(slot))
     }
 
-    /// Writes down a ban; one of the same jail and subject goes, and is given.
-    pub(super) fn insert(&mut self, entry: Entry) -> (Slot, Option<Entry>) {
+    /// Writes down a ban; one of the same jail and subject goes.
+    pub(super) fn insert(&mut self, entry: Entry) -> Inserted {
         let (mut found, mut is_alone) = (None, true);
         for (slot, other) in self.of(&entry.subject) {
             is_alone = false;
@@ -101,7 +111,7 @@ impl Roll {
             }
         }
         if let Some(slot) = found {
-            return (slot, self.put(slot, entry));
+            return Inserted { slot, replaced: self.put(slot, entry), is_alone };
         }
         self.crowded += usize::from(!is_alone);
         let code = self.hasher.hash_one(&entry.subject);
@@ -113,7 +123,7 @@ impl Roll {
         self.put(slot, entry);
         let Roll { slots, index, hasher, .. } = self;
         index.insert_unique(code, slot, |slot| hash(slots, hasher, *slot));
-        (slot, None)
+        Inserted { slot, replaced: None, is_alone }
     }
 
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Entry> {
