@@ -148,7 +148,7 @@ impl Config {
         }
         let quotas = root.table("quota").map(|table| table.entries()).unwrap_or_default();
         let quotas = quotas.into_iter().filter_map(|(zone, table)| quota(&zone, &table)).collect();
-        let hooks = hook::all(&root);
+        let hooks = hook::all(&root, jails.as_ref().ok());
         let on_stop = root.get_or("on_stop", OnStop::default());
         let sandbox = root.get_or("sandbox", default::SANDBOX);
         let counters_max = root.get_or("counters_max", default::COUNTERS_MAX);

@@ -15,12 +15,15 @@ mod smtp;
 mod webhook;
 mod xarf;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::control::api::News;
+use crate::event::Kind;
+use crate::jail::Jail;
 use crate::news::Topic;
 
 pub use process::run;
@@ -111,8 +114,40 @@ pub struct Mail {
     pub to: Vec<String>,
     /// By which way.
     pub way: Way,
-    /// `xarf`: the name of who reports, where each ban is attached as a report in X-ARF.
-    pub reporter: Option<String>,
+    /// `xarf`: each ban is attached as a report in X-ARF.
+    pub reports: Option<Reports>,
+}
+
+/// How bans are reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reports {
+    /// The name of who reports.
+    pub reporter: String,
+    /// What the bans of each jail are for.
+    pub attacks: BTreeMap<String, Attack>,
+}
+
+/// What X-ARF has a word for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attack {
+    /// Guessing passwords.
+    Login,
+    /// Trying which recipients there are, or whether mail is relayed.
+    Probing,
+}
+
+impl Attack {
+    /// What a jail bans for, where there is a word for it. What fail2ban's filters find is a guess at a login, as far as
+    /// the administrator says so.
+    pub fn of(jail: &Jail) -> Option<Attack> {
+        let all = |known: &[Kind]| jail.on.iter().all(|kind| known.contains(kind));
+        if all(&[Kind::AuthFailed, Kind::Failure]) {
+            Some(Attack::Login)
+        } else {
+            all(&[Kind::RcptUnknown, Kind::RelayDenied]).then_some(Attack::Probing)
+        }
+    }
 }
 
 /// The way of a mail.

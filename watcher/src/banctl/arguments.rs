@@ -161,6 +161,13 @@ pub struct List {
     pub no_pager: bool,
 }
 
+impl List {
+    /// Whether some bans are left out, however many there are.
+    pub(super) fn is_narrow(&self) -> bool {
+        !self.jails.is_empty() || self.network.is_some() || self.since.is_some() || self.mode.is_some()
+    }
+}
+
 /// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Sort {

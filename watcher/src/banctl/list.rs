@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::{Command, ExitCode, Stdio};
 
+use anyhow::bail;
+
 use crate::banctl::arguments::{List, Sort, WhichMode};
 use crate::banctl::ask::{Asker, write};
 use crate::banctl::show;
-use crate::control::api::Bans;
+use crate::control::api::{Bans, JailList};
+use crate::jail::MANUAL;
 
 pub(super) fn list(asker: &Asker<'_>, list: &List) -> anyhow::Result<ExitCode> {
     let path = format!("/v1/bans?{}", query(list));
@@ -16,6 +19,9 @@ pub(super) fn list(asker: &Asker<'_>, list: &List) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let bans: Bans = asker.get(&path)?;
+    if bans.bans.is_empty() && list.is_narrow() {
+        return nobody(asker, list);
+    }
     let mut told = show::list(&bans);
     if let Some(total) = bans.total.filter(|total| *total > bans.bans.len()) {
         let _ = writeln!(told, "… {} of {total}; --limit N shows more", bans.bans.len());
@@ -23,6 +29,17 @@ pub(super) fn list(asker: &Asker<'_>, list: &List) -> anyhow::Result<ExitCode> {
     if list.no_pager || !page(&told) {
         write(&told)?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Of those who were asked about nobody is banned; perhaps because there is no such jail.
+fn nobody(asker: &Asker<'_>, list: &List) -> anyhow::Result<ExitCode> {
+    let JailList { jails } = asker.get("/v1/jails")?;
+    let known: Vec<&str> = jails.iter().map(|jail| jail.name.as_str()).chain([MANUAL]).collect();
+    if let Some(unknown) = list.jails.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("there is no jail `{}`; there are: {}", unknown.escape_debug(), known.join(", "));
+    }
+    write("of these nobody is banned; `banctl list` has all bans\n")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -17,7 +17,11 @@ const NOTICES_SHOWN: usize = 5;
 
 pub(super) fn status(status: &Status) -> String {
     let mut told = String::new();
-    let ready = if status.ready { "all bans are in force" } else { "BANS ARE NOT IN FORCE" };
+    let ready = match (status.ready, status.firewall.as_str()) {
+        (false, _) => "BANS ARE NOT IN FORCE",
+        (true, "dry-run") => "NOBODY IS KEPT OUT, bans are only recorded",
+        (true, _) => "all bans are in force",
+    };
     let _ = writeln!(told, "postern-watcher {}, since {}", status.version, status.since);
     let _ = writeln!(told, "firewall  {}: {ready}", status.firewall);
     if let Some(trouble) = &status.firewall_trouble {
@@ -180,7 +184,8 @@ fn neighbours(told: &mut String, why: &Why) {
     if why.neighbours.is_empty() {
         return;
     }
-    let _ = writeln!(told, "  near it   {} more are banned:", why.neighbours_total);
+    let others = if why.neighbours_total == 1 { "more is" } else { "more are" };
+    let _ = writeln!(told, "  near it   {} {others} banned:", why.neighbours_total);
     for ban in &why.neighbours {
         let _ = writeln!(told, "    {} by {}, for {} yet", ban.subject, ban.jail, left(ban));
     }

@@ -1,11 +1,13 @@
 //! `[[hook]]`: what is done outside when something happens.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use settings::{Table, Text};
 
 use crate::config::absolute;
-use crate::hooks::{Action, Hook, Mail, Target, Way, default};
+use crate::hooks::{Action, Attack, Hook, Mail, Reports, Target, Way, default};
+use crate::jail::Jails;
 use crate::news::Topic;
 
 /// More than anybody can have a use for.
@@ -13,15 +15,16 @@ const HOOKS_MAX: usize = 32;
 /// A secret is no longer.
 const SECRET_BYTES_MAX: u64 = 4096;
 
-pub(super) fn all(root: &Table<'_>) -> Vec<Hook> {
+/// `known` are the jails that there are, where they could be read.
+pub(super) fn all(root: &Table<'_>, known: Option<&Jails>) -> Vec<Hook> {
     let tables = root.tables("hook");
     if tables.len() > HOOKS_MAX {
         root.mistake("hook", format!("no more than {HOOKS_MAX} hooks"));
     }
-    tables.iter().enumerate().filter_map(|(at, table)| hook(at + 1, table)).collect()
+    tables.iter().enumerate().filter_map(|(at, table)| hook(at + 1, table, known)).collect()
 }
 
-fn hook(number: usize, table: &Table<'_>) -> Option<Hook> {
+fn hook(number: usize, table: &Table<'_>, known: Option<&Jails>) -> Option<Hook> {
     let name = table.get_or("name", format!("hook-{number}"));
     if name.is_empty() || name.contains(char::is_control) {
         table.mistake("name", "a name for a log");
@@ -29,7 +32,7 @@ fn hook(number: usize, table: &Table<'_>) -> Option<Hook> {
     let on: Option<Vec<Text<Topic>>> = table.get("on");
     let on = on.map_or_else(|| default::ON.to_vec(), |on| on.into_iter().map(|Text(topic)| topic).collect());
     let jails = table.get_or("jails", Vec::<String>::new());
-    let action = action(table, &jails);
+    let action = action(table, &jails, known);
     let is_mail = matches!(action, Some(Action::Mail(_)));
     let usual = if is_mail { default::MAILS_PER_HOUR } else { default::PER_HOUR };
     Some(Hook {
@@ -44,11 +47,11 @@ fn hook(number: usize, table: &Table<'_>) -> Option<Hook> {
     })
 }
 
-fn action(table: &Table<'_>, jails: &[String]) -> Option<Action> {
+fn action(table: &Table<'_>, jails: &[String], known: Option<&Jails>) -> Option<Action> {
     let actions = [
         table.get("command").map(|argv| program(table, "command", argv)).map(Action::Command),
         table.get("webhook").and_then(|url| webhook(table, url)),
-        table.table("mail").and_then(|mail| self::mail(&mail, jails)).map(Action::Mail),
+        table.table("mail").and_then(|mail| self::mail(&mail, jails, known)).map(Action::Mail),
     ];
     if ["command", "webhook", "mail"].iter().filter(|key| table.contains(key)).count() != 1 {
         table.mistake_at_table("a hook is one of `command`, `webhook` and a table `mail`");
@@ -94,7 +97,7 @@ fn webhook(table: &Table<'_>, url: String) -> Option<Action> {
     Some(Action::Webhook { url, secret, authorities })
 }
 
-fn mail(table: &Table<'_>, jails: &[String]) -> Option<Mail> {
+fn mail(table: &Table<'_>, jails: &[String], known: Option<&Jails>) -> Option<Mail> {
     let (from, to) = (table.require::<String>("from"), table.require::<Vec<String>>("to"));
     for (key, addresses) in [("from", from.as_slice()), ("to", to.as_deref().unwrap_or_default())] {
         if let Some(wrong) = addresses.iter().find(|address| !is_address(address)) {
@@ -121,11 +124,33 @@ fn mail(table: &Table<'_>, jails: &[String]) -> Option<Mail> {
             |argv| program(table, "sendmail", argv),
         )),
     };
-    let reporter = table.get::<String>("xarf");
-    if reporter.is_some() && jails.is_empty() {
-        table.mistake("xarf", "`jails` must name the jails whose bans are reported as attacks on logins");
+    let reports = table.get::<String>("xarf").map(|reporter| reports(table, reporter, jails, known));
+    Some(Mail { from: from?, to: to?, way, reports })
+}
+
+/// What the bans of each jail are reported as.
+fn reports(table: &Table<'_>, reporter: String, jails: &[String], known: Option<&Jails>) -> Reports {
+    if jails.is_empty() {
+        table.mistake("xarf", "`jails` must name the jails whose bans are reported");
     }
-    Some(Mail { from: from?, to: to?, way, reporter })
+    let (mut attacks, mut wrong) = (BTreeMap::new(), Vec::new());
+    for name in jails {
+        // Jails that cannot be read are told of by themselves.
+        let Some(known) = known else { continue };
+        match known.find(name).map(|(_, jail)| Attack::of(jail)) {
+            Some(Some(attack)) => drop(attacks.insert(name.clone(), attack)),
+            Some(None) => wrong.push(format!(
+                "X-ARF has no word for what `{}` bans for; it has one for guessing passwords, and for trying \
+                 recipients and relaying",
+                name.escape_debug()
+            )),
+            None => wrong.push(format!("there is no jail `{}`", name.escape_debug())),
+        }
+    }
+    if !wrong.is_empty() {
+        table.mistake("xarf", wrong.join("; "));
+    }
+    Reports { reporter, attacks }
 }
 
 /// Enough to keep a header and an SMTP command from being more than one; whether it exists, the server knows.

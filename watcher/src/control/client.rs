@@ -24,6 +24,15 @@ pub enum ClientError {
         #[source]
         source: std::io::Error,
     },
+    /// Somebody listens, and not to us.
+    #[error("you may not ask the watcher on {}: be root, or in the group postern", path.display())]
+    NotAllowed {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The connection broke.
     #[error("the watcher went away")]
     Broken(#[source] hyper::Error),
@@ -82,9 +91,11 @@ pub async fn copy(
 
 /// Sends one question; the answer, where it is none that refuses.
 async fn send(socket: &Path, method: Method, path: &str, body: Vec<u8>) -> Result<Incoming, ClientError> {
-    let stream = UnixStream::connect(socket)
-        .await
-        .map_err(|source| ClientError::NotRunning { path: socket.to_owned(), source })?;
+    let at = || socket.to_owned();
+    let stream = UnixStream::connect(socket).await.map_err(|source| match source.kind() {
+        std::io::ErrorKind::PermissionDenied => ClientError::NotAllowed { path: at(), source },
+        _ => ClientError::NotRunning { path: at(), source },
+    })?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(ClientError::Broken)?;
     tokio::spawn(connection);

@@ -100,7 +100,7 @@ impl Exemptions {
         let (six, first, last) = range(network);
         let from = self.ranges.partition_point(|((other, _, end), _)| (*other, *end) < (six, first));
         let found = self.ranges.get(from).filter(|((other, start, _), _)| *other == six && *start <= last);
-        let by_hand = || self.allowed.meets(network, now).then_some(Exemption::Allowed);
+        let by_hand = || self.allowed.meeting(network, now).map(|_| Exemption::Allowed);
         found.map(|(_, why)| *why).or_else(by_hand)
     }
 
@@ -112,6 +112,11 @@ impl Exemptions {
     /// The entry by hand of exactly this network.
     pub fn allowance(&self, network: Network) -> Option<&Allowance> {
         self.allowed.get(network)
+    }
+
+    /// An entry by hand that has an address in common with this network.
+    pub fn allowed_meeting(&self, network: Network, now: Timestamp) -> Option<Network> {
+        self.allowed.meeting(network, now)
     }
 
     /// Adds an entry by hand; false where there are too many.

@@ -37,9 +37,9 @@ pub(super) fn compose(
         let _ = write!(letter, "{name}: {value}\r\n");
     }
     part(&mut letter, &boundary, "text/plain; charset=utf-8", None, text(delivery).as_bytes());
-    if let Some(reporter) = &mail.reporter {
+    if let Some(reports) = &mail.reports {
         let reports =
-            delivery.events.iter().filter_map(|news| xarf::report(news, reporter, &mail.from, &ids()));
+            delivery.events.iter().filter_map(|news| xarf::report(news, reports, &mail.from, &ids()));
         for (number, report) in reports.take(REPORTS_MAX).enumerate() {
             let name = format!("xarf-{}.json", number + 1);
             part(&mut letter, &boundary, "application/json", Some(&name), format!("{report:#}").as_bytes());

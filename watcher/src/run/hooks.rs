@@ -42,12 +42,11 @@ pub(super) struct Counts {
 }
 
 impl Hooks {
-    /// Starts the process, where there is a hook for it. What it is told waits until [`Hooks::attend`].
+    /// Starts the process, be there a hook for it or not: a first one may come with a reload, and a process that was
+    /// started then would be held to what the watcher may do itself. What it is told waits until [`Hooks::attend`].
     pub(super) fn start(hooks: &[Hook]) -> Hooks {
         let mut this = Hooks { hooks: hooks.to_vec(), process: None, counts: Arc::default() };
-        if !this.hooks.is_empty() {
-            this.launch();
-        }
+        this.launch();
         this
     }
 
@@ -64,8 +63,7 @@ impl Hooks {
         !self.hooks.is_empty()
     }
 
-    /// Other hooks from now on; false where there is no process for them, which only a start can make: one that was
-    /// started later would be held to what the watcher may do itself.
+    /// Other hooks from now on; false where there is no process for them, which could not be started.
     pub(super) fn configure(&mut self, hooks: &[Hook]) -> bool {
         if hooks == self.hooks {
             return true;

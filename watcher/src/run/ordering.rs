@@ -4,7 +4,7 @@ use logline::Timestamp;
 
 use crate::control::api::{BanView, Bans, Refusal, SubjectsRequest};
 use crate::control::{AllowDone, AllowTerms, BanTerms, Done, Portion, Telling};
-use crate::engine::{Input, Lease, Order, Output, Release};
+use crate::engine::{Exemption, Input, Lease, Order, Output, Release};
 use crate::jail::{JailName, MANUAL, Ports};
 use crate::run::acting::Cause;
 use crate::run::clock;
@@ -36,7 +36,7 @@ impl Daemon {
             self.watch.engine.handle(now, Input::Ban(order), &mut out);
         }
         let mut done = Done { at: now, bans: Vec::new(), refused: Vec::new() };
-        made(&out, |subject, lease| done.bans.push((subject.clone(), lease.clone())), &mut done.refused);
+        self.made(&out, |subject, lease| done.bans.push((subject.clone(), lease.clone())), &mut done.refused);
         self.order(out, portion.news, move || answer(done));
     }
 
@@ -116,7 +116,7 @@ impl Daemon {
             Some((banned, lease)) => {
                 format!("not banned itself, but inside {banned} ({}): unban that", lease.jail)
             }
-            None => "not banned".to_owned(),
+            None => format!("not banned; `banctl test {asked}` asks the firewall itself"),
         }
     }
 
@@ -190,7 +190,7 @@ impl Daemon {
                 }
             };
             if !self.watch.engine.asked().any(|asked| asked.subject == wanted) {
-                let why = "no ban waits for a word about it".to_owned();
+                let why = "no ban waits for a word about it; `banctl confirm` lists those that do".to_owned();
                 done.refused.push(Refusal { subject: subject.clone(), why });
                 continue;
             }
@@ -198,28 +198,40 @@ impl Daemon {
             self.watch.engine.handle(now, confirm, &mut out);
         }
         let mut bans = Vec::new();
-        made(&out, |subject, lease| bans.push(BanView::of(subject, lease, &[], now)), &mut done.refused);
+        self.made(&out, |subject, lease| bans.push(BanView::of(subject, lease, &[], now)), &mut done.refused);
         done.bans = bans;
         self.order(out, Telling::Each, move || answer(done));
     }
-}
 
-/// What came of orders to ban: bans, and those who are exempt.
-fn made(outputs: &[Output], mut ban: impl FnMut(&Subject, &Lease), refused: &mut Vec<Refusal>) {
-    for output in outputs {
-        match output {
-            Output::Banned(made) => ban(&made.subject, &made.lease),
-            Output::Spared { subject, exemption, .. } => {
-                let why = format!("{exemption}: never banned");
-                refused.push(Refusal { subject: subject.to_string(), why });
+    /// What came of orders to ban: bans, and those who are exempt.
+    fn made(&self, outputs: &[Output], mut ban: impl FnMut(&Subject, &Lease), refused: &mut Vec<Refusal>) {
+        for output in outputs {
+            match output {
+                Output::Banned(made) => ban(&made.subject, &made.lease),
+                Output::Spared { subject, exemption, .. } => {
+                    let why = self.spared(subject, *exemption);
+                    refused.push(Refusal { subject: subject.to_string(), why });
+                }
+                Output::Enforce { .. }
+                | Output::Admit { .. }
+                | Output::Ended { .. }
+                | Output::Asked(_)
+                | Output::Allowed { .. }
+                | Output::Disallowed { .. }
+                | Output::Zone(_) => {}
             }
-            Output::Enforce { .. }
-            | Output::Admit { .. }
-            | Output::Ended { .. }
-            | Output::Asked(_)
-            | Output::Allowed { .. }
-            | Output::Disallowed { .. }
-            | Output::Zone(_) => {}
+        }
+    }
+
+    /// Why somebody is not banned; of a network, who in it or around it is in the way.
+    fn spared(&self, subject: &Subject, exemption: Exemption) -> String {
+        let network = subject.network().filter(|_| exemption == Exemption::Allowed);
+        let by_hand = network.and_then(|net| self.watch.engine.exemptions().allowed_meeting(net, clock()));
+        match by_hand {
+            Some(other) if Some(other) != network => {
+                format!("never banned, since {other} is allowed by hand: banctl allow remove {other}")
+            }
+            Some(_) | None => format!("{exemption}: never banned"),
         }
     }
 }

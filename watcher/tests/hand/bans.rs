@@ -111,7 +111,7 @@ fn the_record_keeps_what_was_and_why_tells_who_is_near() {
         assert_eq!((&why["on_record"], &why["neighbours_total"]), (&2.into(), &1.into()));
         let told = watcher.banctl("why 198.51.100.7").out;
         assert!(told.contains("banctl history 198.51.100.7"), "{told}");
-        assert!(told.contains("near it   1 more are banned:\n    198.51.100.8 by manual"), "{told}");
+        assert!(told.contains("near it   1 more is banned:\n    198.51.100.8 by manual"), "{told}");
         let told = watcher.banctl("history 198.51.100.7").out;
         assert!(told.contains("lifted by hand") && told.contains("reason    twice"), "{told}");
     });
@@ -127,7 +127,15 @@ fn what_was_typed_wrong_is_told_with_what_is_right() {
             ("ban 192.0.2.1 --jail nowhere", 1, "there is no jail `nowhere`"),
             ("ban 127.0.0.1", 1, "never banned"),
             ("unban", 2, "required"),
-            ("unban 192.0.2.1", 1, "not banned"),
+            ("unban 192.0.2.1", 1, "not banned; `banctl test 192.0.2.1` asks the firewall"),
+            ("confirm 192.0.2.1", 1, "`banctl confirm` lists those that do"),
+            ("allow remove 192.0.2.1", 1, "not exempt by hand"),
+            ("allow remove 127.0.0.1", 1, "not exempt by hand, but: loopback"),
+            ("allow add 192.0.2.7", 0, "is never banned"),
+            ("ban 192.0.2.0/24", 1, "since 192.0.2.7 is allowed by hand: banctl allow remove 192.0.2.7"),
+            ("list --jail nowhere", 2, "there is no jail `nowhere`; there are: "),
+            ("list --jail spam-source", 0, "of these nobody is banned"),
+            ("status", 0, "NOBODY IS KEPT OUT"),
             ("unban 192.0.2.1 --all", 2, "cannot be used with"),
             ("why user@example.org", 2, "is no address and no network"),
             ("export --format xml", 2, "nft, json, csv, rbldnsd"),

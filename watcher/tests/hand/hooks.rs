@@ -88,7 +88,11 @@ fn a_program_is_told_of_bans_and_reloads_and_asked_again_when_it_fails() {
             (&event["ban"]["subject"], &event["ban"]["reason"]),
             (&"198.51.100.7".into(), &"x".into())
         );
-        let called = std::fs::read_to_string(directory.path().join("called")).unwrap();
+        // It says how it was called after it has noted what it was told.
+        let called = eventually("the arguments", || {
+            let called = std::fs::read_to_string(directory.path().join("called")).ok();
+            called.filter(|called| called.ends_with('\n'))
+        });
         assert_eq!(called, "$(rm -rf /) x ours\n");
         await_metric("watcher_hook_deliveries_total{kind=\"command\",outcome=\"failed\"}", "1");
         await_metric("watcher_hook_deliveries_total{kind=\"command\",outcome=\"done\"}", "1");
@@ -174,13 +178,14 @@ fn bans_are_reported_by_mail_as_one_digest_with_a_report_each() {
         let sendmail = script(directory.path(), "sendmail", "cat > letter\necho \"$@\" > arguments");
         let watcher = Watcher::start(&format!(
             "firewall = \"dry-run\"\n\
-             [[hook]]\njails = [\"password-guessing\"]\ndigest = \"1s\"\n\
+             [[hook]]\njails = [\"password-guessing\", \"recipient-harvest\"]\ndigest = \"1s\"\n\
              [hook.mail]\nfrom = \"guard@example.org\"\nto = [\"abuse@example.net\", \"b@example.net\"]\n\
              smtp = \"127.0.0.1:2525\"\nxarf = \"Example\"\n\
              [[hook]]\non = [\"ban\"]\n[hook.mail]\nfrom = \"guard@example.org\"\nto = [\"root@example.org\"]\n\
              sendmail = [\"{sendmail}\", \"-i\", \"-t\"]\n"
         ));
-        assert_eq!(watcher.banctl("ban 203.0.113.5 203.0.113.6 --jail password-guessing").code, 0);
+        assert_eq!(watcher.banctl("ban 203.0.113.5 --jail password-guessing").code, 0);
+        assert_eq!(watcher.banctl("ban 203.0.113.6 --jail recipient-harvest").code, 0);
         let mail = &noted(&mails, 1)[0];
         assert_eq!((&mail["from"], &mail["defects"]), (&"guard@example.org".into(), &0.into()));
         assert_eq!(mail["to"], serde_json::json!(["abuse@example.net", "b@example.net"]));
@@ -199,6 +204,12 @@ fn bans_are_reported_by_mail_as_one_digest_with_a_report_each() {
         ] {
             assert_eq!(report[key], value, "{report}");
         }
+        let other: Value = serde_json::from_str(parts[2][2].as_str().unwrap()).unwrap();
+        assert_eq!(
+            (&other["source_identifier"], &other["type"]),
+            (&"203.0.113.6".into(), &"reconnaissance".into())
+        );
+        assert!(other["probed_resources"].as_array().is_some_and(|probed| !probed.is_empty()), "{other}");
         assert_eq!(
             report["reporter"],
             serde_json::json!({"org": "Example", "contact": "guard@example.org", "domain": "example.org"})
@@ -218,15 +229,20 @@ fn hooks_come_and_go_with_the_configuration_and_mistakes_in_them_are_all_told() 
         let directory = tempfile::tempdir().unwrap();
         let tell = script(directory.path(), "tell", "{ cat; echo; } >> \"$1\"");
         let hook = |name: &str| format!("[[hook]]\nname = \"{name}\"\ncommand = [\"{tell}\", \"{name}\"]\n");
-        let watcher = Watcher::start(&format!("firewall = \"dry-run\"\n{}", hook("a")));
+        // The first one comes with a reload.
+        let watcher = Watcher::start("firewall = \"dry-run\"\n");
         let toml = std::fs::read_to_string(watcher.path("watcher.toml")).unwrap();
+        let toml =
+            toml.replace("firewall = \"dry-run\"\n", &format!("firewall = \"dry-run\"\n{}", hook("a")));
         std::fs::write(watcher.path("watcher.toml"), toml.replace(&hook("a"), &hook("b"))).unwrap();
         assert_eq!(watcher.banctl("reload").code, 0);
         assert_eq!(watcher.banctl("ban 198.51.100.7").code, 0);
         assert_eq!(noted(&directory.path().join("b"), 1)[0]["hook"], "b");
         assert!(!directory.path().join("a").exists());
         let wrong = "[[hook]]\ncommand = [\"tell\"]\nwebhook = \"ftp://x\"\non = [\"bann\"]\nattempts = 0\n\
-                     [[hook]]\nname = \"\"\n[hook.mail]\nfrom = \"x\"\nto = []\nsmtp = \"y\"\nxarf = \"z\"\n";
+                     [[hook]]\nname = \"\"\n[hook.mail]\nfrom = \"x\"\nto = []\nsmtp = \"y\"\nxarf = \"z\"\n\
+                     [[hook]]\njails = [\"nowhere\", \"dnsbl-listed\"]\n[hook.mail]\nfrom = \"a@b.example\"\n\
+                     to = [\"a@b.example\"]\nxarf = \"z\"\n";
         std::fs::write(watcher.path("watcher.toml"), toml.replace(&hook("a"), wrong)).unwrap();
         let said = watcher.banctl("reload");
         for expected in [
@@ -240,6 +256,8 @@ fn hooks_come_and_go_with_the_configuration_and_mistakes_in_them_are_all_told() 
             "somebody must get it",
             "127.0.0.1:25",
             "`jails` must name",
+            "there is no jail `nowhere`",
+            "no word for what `dnsbl-listed` bans for",
         ] {
             assert!(said.err.contains(expected), "no {expected:?} in {}", said.err);
         }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::IpNet;
 use logline::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -42,21 +41,22 @@ impl Allowed {
         self.entries.get(&network)
     }
 
-    /// Whether some entry that has not ended has an address in common with this network.
-    pub(super) fn meets(&self, network: Network, now: Timestamp) -> bool {
+    /// An entry that has not ended and has an address in common with this network.
+    pub(super) fn meeting(&self, network: Network, now: Timestamp) -> Option<Network> {
         if self.entries.is_empty() {
-            return false;
+            return None;
         }
         let holds = |entry: &Allowance| entry.until.is_none_or(|until| until > now);
         let net = network.net();
         let six = net.addr().is_ipv6();
-        let mut around = self.lengths.range((six, 0)..=(six, net.prefix_len())).map(|((_, bits), _)| *bits);
-        let is_inside = around.any(|bits| {
-            let wider = Network::around(net.addr(), bits, bits);
-            self.entries.get(&wider).is_some_and(holds)
-        });
-        let last = Network::host(last_of(net));
-        is_inside || self.entries.range(network..=last).any(|(_, entry)| holds(entry))
+        let lengths = self.lengths.range((six, 0)..=(six, net.prefix_len())).map(|((_, bits), _)| *bits);
+        let mut around = lengths.map(|bits| Network::around(net.addr(), bits, bits));
+        let wider = around.find(|wider| self.entries.get(wider).is_some_and(holds));
+        let inside = || {
+            let mut inside = self.entries.range(network..=Network::host(net.broadcast()));
+            inside.find(|(_, entry)| holds(entry)).map(|(inside, _)| *inside)
+        };
+        wider.or_else(inside)
     }
 
     /// Adds an entry; false where there are too many.
@@ -101,10 +101,6 @@ impl Allowed {
 
 fn length(network: Network) -> (bool, u8) {
     (network.net().addr().is_ipv6(), network.net().prefix_len())
-}
-
-fn last_of(net: IpNet) -> std::net::IpAddr {
-    net.broadcast()
 }
 
 #[cfg(test)]
@@ -152,7 +148,7 @@ mod tests {
                     let met = |(net, until): (&Network, &Option<Timestamp>)| {
                         net.overlaps(asked) && until.is_none_or(|until| until > now)
                     };
-                    prop_assert_eq!(allowed.meets(asked, now), model.iter().any(met));
+                    prop_assert_eq!(allowed.meeting(asked, now).is_some(), model.iter().any(met));
                 }
                 let gone: BTreeSet<Network> = allowed.expire(now).into_iter().collect();
                 let over = |until: &Option<Timestamp>| until.is_some_and(|until| until <= now);
