@@ -223,7 +223,8 @@ impl Bureau {
         }
     }
 
-    async fn save(self: &Arc<Self>) {
+    /// Writes the books down.
+    pub(crate) async fn save(&self) {
         let Books::Own(file) = &self.books else { return };
         let (file, bytes) = (file.clone(), self.desk().written(now()));
         let path = file.clone();
