@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use crate::rules::{Early, Patterns, SpfBehavior};
-use crate::session::{Grant, Policy, Verdict};
+use crate::session::{BareNewline, Grant, Policy, Verdict};
 
 /// No client waits longer for a greeting (RFC 5321 §4.5.3.2.1).
 const GREET_DELAY_SECONDS_MAX: u64 = 300;
@@ -123,6 +123,10 @@ pub fn settle(environment: &(impl Environment + ?Sized), policy: &mut Policy) ->
     if let Some(bytes) = environment.number("DATABYTES") {
         // As in qmail, 0 is no limit at all.
         policy.limits.message_bytes_max = if bytes == 0 { u64::MAX } else { bytes };
+        changed = true;
+    }
+    if environment.value("ALLOW_BARELF").is_some() {
+        policy.limits.bare_newline = BareNewline::EndsLine;
         changed = true;
     }
     if let Some(modes) = environment.value("SMTPAUTH") {

@@ -70,6 +70,11 @@ fn diagnose_to_stderr() {
     let colour =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let levels = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    // The resolver names what it asks for, and a blocklist's name may hold a customer's key.
+    let levels = ["hickory_net=warn", "hickory_resolver=warn", "hickory_proto=warn"]
+        .into_iter()
+        .filter_map(|quiet| quiet.parse().ok())
+        .fold(levels, tracing_subscriber::EnvFilter::add_directive);
     let subscriber =
         tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colour).with_env_filter(levels);
     // Told on standard error that standard error is gone, a server would panic.

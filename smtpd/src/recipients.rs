@@ -8,6 +8,7 @@ mod assign;
 mod command;
 mod forward;
 mod list;
+mod quota;
 mod sqlite;
 mod tree;
 pub mod vpopmail;
@@ -118,13 +119,25 @@ impl Recipients {
                 | RecipientAnswer::Refused) => {
                     answer = Some(unknown);
                 }
-                answer => return answer,
+                answer => return self.with_quota(mailbox, answer),
             }
         }
         match answer {
             Some(answer) => answer,
-            None if self.locals.have(&domain) => self.user(mailbox),
+            None if self.locals.have(&domain) => self.with_quota(mailbox, self.user(mailbox)),
             None => RecipientAnswer::AnyOfDomain,
+        }
+    }
+
+    /// A recipient that exists, unless nothing more fits into its mailbox. Where that cannot be seen, whoever delivers will.
+    fn with_quota(&self, mailbox: &Mailbox, answer: RecipientAnswer) -> RecipientAnswer {
+        if answer != RecipientAnswer::Known {
+            return answer;
+        }
+        let home = self.home(mailbox).ok().flatten();
+        match home.is_some_and(|home| quota::is_full(&home).unwrap_or(false)) {
+            true => RecipientAnswer::Full,
+            false => answer,
         }
     }
 

@@ -82,7 +82,10 @@ impl Bureau {
     fn with(lists: &[Blocklist], names: Names, desk: Desk, books: Books) -> Self {
         for list in lists {
             if let Some(why) = list.dead() {
-                tracing::warn!(zone = list.shown_zone(), "this blocklist is no more: {why}; take it out");
+                tracing::warn!(
+                    zone = list.shown_zone(),
+                    "this blocklist is no more, and is not asked: {why}; take it out"
+                );
             }
         }
         Bureau { lists: lists.to_vec(), desk: Mutex::new(desk), asking: Mutex::default(), names, books }
@@ -90,6 +93,9 @@ impl Bureau {
 
     /// What a zone says of a client: from the books, or from the zone.
     pub async fn look_up(&self, zone: usize, address: IpAddr) -> LookUp {
+        if self.lists.get(zone).is_none_or(|list| list.dead().is_some()) {
+            return LookUp::Resting;
+        }
         let key = (zone, Client::of(address));
         let (cell, is_first) = match lock(&self.asking).entry(key) {
             Entry::Occupied(entry) => (Arc::clone(entry.get()), false),
@@ -176,7 +182,7 @@ impl Bureau {
 
     /// Tests every zone (RFC 5782 §5).
     async fn test(&self) {
-        for (index, list) in self.lists.iter().enumerate() {
+        for (index, list) in self.lists.iter().enumerate().filter(|(_, list)| list.dead().is_none()) {
             self.on_desk(ALWAYS_LISTED, |desk, now| desk.spend(now, index, TEST_QUERIES));
             let ask = async |address| {
                 let answer = self.names.blocklist(&list.query(address), false).await;
@@ -217,7 +223,8 @@ impl Bureau {
         }
     }
 
-    async fn save(self: &Arc<Self>) {
+    /// Writes the books down.
+    pub(crate) async fn save(&self) {
         let Books::Own(file) = &self.books else { return };
         let (file, bytes) = (file.clone(), self.desk().written(now()));
         let path = file.clone();

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -25,6 +26,9 @@ use crate::telemetry::Telemetry;
 use crate::tls::Keeper;
 use crate::users::UserFile;
 use crate::words::Words;
+
+/// How long the task of the blocklists may take to end.
+const END: Duration = Duration::from_secs(1);
 
 /// What stays while settings come and go.
 #[derive(Debug)]
@@ -120,8 +124,12 @@ impl Running {
         // Nothing can fail from here on.
         if !same_names || self.config.policy.blocklists != config.policy.blocklists {
             self.lists.stop();
-            // It has written its books down when it has ended, and its successor takes them up.
-            let _ = (&mut self.lists.task).await;
+            if tokio::time::timeout(END, &mut self.lists.task).await.is_err() {
+                // It waits for a name server that does not answer.
+                self.lists.task.abort();
+            }
+            // Its successor takes up what it has written down.
+            before.blocklists.save().await;
             shared.blocklists = Arc::new(bureau(&config, &names));
             self.lists = Lists::run(&shared.blocklists, &self.lasting.telemetry, &self.alive);
         }

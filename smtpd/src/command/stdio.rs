@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +12,7 @@ use logline::{Endpoint, Record, SessionId, Tcpserver, Text};
 use crate::blocklist::{Bureau, SharedBooks};
 use crate::clock::now;
 use crate::command::{Answer, Failure, fingerprint_key, karma};
-use crate::config::{Config, ConfigError, FILE};
+use crate::config::{Config, ConfigError, FILE, RecipientKind, RecipientSource};
 use crate::connection::{Connection, Shared};
 use crate::environment::{self, Environment as _, OfProcess};
 use crate::gate::Gate;
@@ -120,6 +121,11 @@ fn settings(path: Option<&Path>, arguments: &Arguments) -> Result<Config, Config
         config.policy.hostname.clone_from(host);
     }
     environment::settle(&OfProcess, &mut config.policy);
+    if let Some(check) = OfProcess.value("RCPTCHECK").filter(|path| path.starts_with(b"/")) {
+        let program = PathBuf::from(OsString::from_vec(check));
+        let kind = RecipientKind::Command { program, arguments: Vec::new() };
+        config.recipients.insert(0, RecipientSource { domains: None, kind });
+    }
     if program(&config).is_some() {
         // qmail-send behind the program reads virtualdomains itself.
         config.policy.rules.virtual_users = VirtualUsers::default();
@@ -129,7 +135,6 @@ fn settings(path: Option<&Path>, arguments: &Arguments) -> Result<Config, Config
 
 /// Who takes the messages, where it is not our own queue.
 fn program(config: &Config) -> Option<Program> {
-    use std::os::unix::ffi::OsStringExt as _;
     let named = OfProcess.value("QMAILQUEUE").filter(|path| !path.is_empty());
     named.map(|path| Program(PathBuf::from(OsString::from_vec(path)))).or_else(|| config.queue.clone())
 }
@@ -214,7 +219,7 @@ impl Arrival {
         grant.is_naughty =
             shared.karma.as_ref().is_some_and(|karma| karma.is_put_off(now(), self.remote.ip()));
         grant.is_busy = shared.load.as_ref().is_some_and(|load| load.is_high(now()));
-        let tls_available = shared.tls.is_some() && !grant.encrypted;
+        let tls_available = shared.tls.is_some() && !grant.encrypted && !OfProcess.is_on("DISABLETLS");
         let peer =
             Peer { session: pid, service, tls_available, local: self.local, remote: self.remote, grant };
         let session = Session::new(Arc::clone(&shared.policy), peer, now());

@@ -99,6 +99,11 @@ fn a_tree_of_maildirs_is_looked_into_and_never_left() {
         &["x@example.net", "\"../outside\"@example.net", "\"..\"@example.net", "\".\"@example.net"],
     );
     assert_eq!(house.home("bob-list@example.net").as_deref(), Some("domains/example.net/bob/Maildir"));
+    let size = house.directory.path().join("domains/example.net/bob/Maildir/maildirsize");
+    fs::write(&size, "1000S\n999 1\n").unwrap();
+    house.check(&["bob@example.net"], &[]);
+    fs::write(&size, "1000S\n999 1\n2 1\n").unwrap();
+    assert_eq!(house.look_up("bob-list@example.net"), RecipientAnswer::Full);
 }
 
 #[test]

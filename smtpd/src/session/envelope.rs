@@ -205,6 +205,10 @@ impl Session {
                 self.note_chkuser(ChkuserOutcome::NoAuthResource, about, out);
                 Rejection::NoAuthResource
             }
+            RecipientAnswer::Full => {
+                self.note_chkuser(ChkuserOutcome::Overquota, about, out);
+                Rejection::MailboxFull
+            }
             RecipientAnswer::NotValid => Rejection::NotValid,
             RecipientAnswer::Refused => Rejection::CheckRefused,
             RecipientAnswer::Overlimit => Rejection::Overlimit,

@@ -107,6 +107,8 @@ rejections! {
     PathTooLong = 501, "5.1.3", "sorry, that address is too long (#5.1.3)", Syntax, "pathtoolong";
     /// A recipient that does not exist.
     NoMailbox = 550, "5.1.1", "sorry, no mailbox here by that name. (#5.1.1)", Chkuser, "nomailbox";
+    /// A recipient whose mailbox is full: no fault of the client's.
+    MailboxFull = 552, "5.2.2", "sorry, recipient mailbox is over quota (#5.2.2)", Chkuser, "mailboxfull";
     /// A recipient elsewhere, from a client that may not relay.
     NotInRcpthosts = 553, "5.7.1", "sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", Chkuser, "notinrcpthosts";
     /// The user database could not be read: our trouble, no offence.
@@ -222,7 +224,7 @@ rejections! {
 impl Rejection {
     /// Whether the client did wrong: it counts towards the session's errors. A temporary refusal never does.
     pub const fn is_error(self) -> bool {
-        self.answer().code >= 500
+        self.answer().code >= 500 && !matches!(self, Rejection::MailboxFull)
     }
 
     /// What it costs a client's karma. Our trouble costs nothing, and neither does a mistake of a person who types.

@@ -128,6 +128,8 @@ pub enum RecipientAnswer {
     /// It exists.
     #[default]
     Known,
+    /// It does, and nothing more fits into its mailbox.
+    Full,
     /// It does not.
     Unknown,
     /// Nobody can say now.

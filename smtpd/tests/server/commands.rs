@@ -113,7 +113,7 @@ fn what_a_domain_publishes_is_printed_and_looked_up() {
     assert_eq!((code, said.lines().next()), (Some(1), Some("listed.example: works")), "{said}");
     assert!(said.contains("gone.example: NOT TO BE BELIEVED: it does not list 127.0.0.2"), "{said}");
     let (code, said, _) = house.run(&["dnsbl", "127.0.0.2"]);
-    assert!(code == Some(0) && said.starts_with("listed.example: listed (127.0.0.2): "), "{said}");
+    assert!(code == Some(0) && said.starts_with("listed.example: listed: "), "{said}");
     assert_eq!(house.run(&["dnsbl", "192.0.2.1"]).0, Some(1));
 
     let published = crate::names::NameServer::start(&[], &[], &[("postern._domainkey.example.org", key)]);

@@ -192,6 +192,7 @@ impl World {
             Ask::Recipient(mailbox) => Input::Recipient(match mailbox.local() {
                 "alice" | "bob" | "postmaster" => RecipientAnswer::Known,
                 "down" => RecipientAnswer::Unavailable,
+                "stuffed" => RecipientAnswer::Full,
                 "moved" => {
                     RecipientAnswer::Said(OwnWords { code: 551, text: "alice lives elsewhere".into() })
                 }

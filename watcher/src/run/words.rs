@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -134,7 +134,9 @@ impl Words {
         let text = self.text(&others, now);
         let aside = with_end(path, ".new");
         // Not synced: what a crash loses is written anew at the next start.
-        let mut file = File::options().create(true).truncate(true).write(true).mode(0o644).open(&aside)?;
+        let mut file = File::create(&aside)?;
+        // Whatever the umask is: the server that reads it is another user.
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
         file.write_all(text.as_bytes())?;
         fs::rename(&aside, path)
     }
@@ -212,6 +214,7 @@ mod tests {
         let written = "192.0.2.9 slow 1795262500 manual\n198.51.100.7 auth-only 1795262410 guessing\n\
                        2001:db8::/64 slow 1795262407 spam-source\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), written);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644, "another user reads it");
         assert_eq!(words.due_at(), None, "nothing has changed since");
         let (subject, jail) = (Subject::Network("198.51.100.7".parse().unwrap()), JailName::from("guessing"));
         words.note(&[Output::Ended { subject, jail, why: crate::engine::End::Lifted, at: NOON }]);

@@ -158,3 +158,21 @@ fn a_program_that_checks_recipients_may_say_it_in_its_own_words() {
         "#]],
     );
 }
+
+#[test]
+fn a_full_mailbox_is_no_fault_of_the_clients() {
+    check(
+        Rules { bad_recipients_max: 1, ..Rules::default() },
+        "C: HELO x\nC: MAIL FROM:<a@b.example>\nC: RCPT TO:<stuffed@example.org>\nC: RCPT TO:<stuffed@example.org>",
+        &expect![[r#"
+            C: RCPT TO:<stuffed@example.org>
+            L: CHKUSER mbx overquota: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <stuffed@example.org> : rcpt mailbox is overquota pid=7
+            L: qlogenvelope: result=rejected code=552 reason=chkuser detail=mailboxfull helo=x mailfrom=a@b.example rcptto=stuffed@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 552 sorry, recipient mailbox is over quota (#5.2.2)
+            C: RCPT TO:<stuffed@example.org>
+            L: CHKUSER mbx overquota: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <stuffed@example.org> : rcpt mailbox is overquota pid=7
+            L: qlogenvelope: result=rejected code=552 reason=chkuser detail=mailboxfull helo=x mailfrom=a@b.example rcptto=stuffed@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 552 sorry, recipient mailbox is over quota (#5.2.2)
+        "#]],
+    );
+}
