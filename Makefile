@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Where rustup puts cargo, and where nft and ip are, for a shell that has neither in its path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help run demo deb check test bench bench-day-model bench-servers bench-tailers fuzz soak
+.PHONY: help run demo deb check test bench bench-day-model bench-servers bench-tailers fuzz walk machine soak
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do \
@@ -54,7 +54,13 @@ bench-day-model: ## what a blocklist is asked in a day, with an old server and w
 fuzz: ## whatever reads bytes from outside, ten minutes each: does anything panic, or read twice what stands there once
 	@scripts/fuzz
 
-soak: fuzz ## make fuzz, 10,000 programs of rotations, 500 kills, two hours of botnets: does anything grow, is anything lost or counted wrong
+walk: ## the way of the README, from git clone to a banned attacker and a picture of it, timed
+	@scripts/walk
+
+machine: deb ## the package on a Debian that boots: installed, attacked, restarted, upgraded, removed, purged; takes root
+	@scripts/machine
+
+soak: fuzz walk machine ## make fuzz, walk, machine; 10,000 programs of rotations, 500 kills, two hours of botnets: is anything lost, does anything grow
 	@scripts/packages test
 	TAIL_MODEL_PROGRAMS=10000 TAIL_LONG_LINE_BYTES=1073741824 cargo test --locked --release -p watcher --test tail
 	cargo build --locked --release -p smtpd -p watcher

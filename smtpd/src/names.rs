@@ -1,6 +1,7 @@
 //! The name servers: those of the settings, or the system's.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -8,6 +9,7 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfi
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::blocklist::ZoneAnswer;
 
@@ -50,7 +52,7 @@ impl Names {
             let config = ResolverConfig::from_name_servers(servers.iter().map(server).collect());
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
-        builder.build().map(Names)
+        builder.with_tls_config(no_tls()?).build().map(Names)
     }
 
     /// The hosts that take a domain's mail, unordered.
@@ -145,6 +147,14 @@ impl Names {
         });
         ZoneAnswer::Addresses { codes, text }
     }
+}
+
+/// Name servers are asked in clear, whatever the resolver could do besides. By itself it would load the certificates of this
+/// system's authorities, each time, and refuse to be made on a system that has none.
+fn no_tls() -> Result<ClientConfig, NetError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 /// With a dot at the end no search list is tried.

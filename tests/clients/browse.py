@@ -7,12 +7,16 @@ line of JSON. At the end of the input it takes a picture, and prints what the pa
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 
 url, width, height, scheme, picture = sys.argv[1:]
+program = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+if program is None:
+    sys.exit("there is no browser: install chromium-headless-shell")
 to_browser, from_us = os.pipe()
 to_us, from_browser = os.pipe()
 
@@ -27,7 +31,7 @@ def pipes():
 
 profile = tempfile.TemporaryDirectory()
 browser = subprocess.Popen(
-    ["chromium-headless-shell", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={profile.name}",
+    [program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={profile.name}",
      "--no-first-run", "--disable-background-networking", "--hide-scrollbars", "about:blank"],
     preexec_fn=pipes, close_fds=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 os.close(to_browser)

@@ -3,15 +3,17 @@
 mod follow;
 mod screen;
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::browser::{Browser, Window};
 use crate::client::Client;
 use crate::network::{SERVER, SERVER6};
 use crate::process::{Running, done, run};
-use crate::site::{Site, USERS};
+use crate::site::{Site, USERS, WATCHER};
 use crate::wait;
 
 use follow::Follower;
@@ -21,11 +23,11 @@ const GUESSER: &str = "198.51.100.66";
 const HARVESTER: &str = "203.0.113.9";
 const NEIGHBOUR: &str = "198.51.100.20";
 
-/// Plays everything and shows it; true where every step happened.
+/// Plays everything and shows it; true where every step happened. The page for a browser is painted to `picture`.
 ///
 /// # Errors
 /// The hosts cannot be had, so that nothing could be played.
-pub fn play() -> Result<bool> {
+pub fn play(picture: Option<&Path>) -> Result<bool> {
     let mut screen = Screen::new();
     screen.title("Postern: an attack and its end");
     let site = Site::new().context("cannot make two hosts; iproute2, util-linux and nftables are needed")?;
@@ -50,6 +52,9 @@ pub fn play() -> Result<bool> {
     screen.step("Bob, from the first attacker's network, notices nothing", |screen| {
         deliver(&site, "Still there?", screen)
     });
+    if let Some(picture) = picture {
+        screen.step("The page for a browser shows it all", |screen| paint(picture, screen));
+    }
     screen
         .step("The administrator looks, and lets the first attacker in again", |screen| unban(&site, screen));
     Ok(screen.finish())
@@ -137,6 +142,28 @@ fn packets() -> Result<u64> {
     let mut words = told.split_whitespace();
     let number = words.find(|word| *word == "packets").and_then(|_| words.next());
     number.and_then(|number| number.parse().ok()).with_context(|| format!("no count of packets in {told}"))
+}
+
+/// A picture of the page as it stands open at the first attacker's ban.
+fn paint(picture: &Path, screen: &Screen) -> Result<()> {
+    if !Browser::is_installed() {
+        screen.say(
+            "No picture of it: there is no browser here. The Debian package is chromium-headless-shell.",
+        );
+        return Ok(());
+    }
+    if let Some(directory) = picture.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    let window = Window { width: 1180, height: 1750, dark: false };
+    let mut page = Browser::open(&format!("http://{WATCHER}/"), window, picture)?;
+    page.until("document.body.dataset.ready === 'yes'")?;
+    page.until(&format!("document.getElementById('bans-rows').textContent.includes('{GUESSER}')"))?;
+    page.value(&format!("document.querySelector('[data-subject=\"{GUESSER}\"]').click()"))?;
+    page.until("document.querySelector('#why pre')?.textContent.includes('auth-failed')")?;
+    page.close()?;
+    screen.say(&format!("Painted to {}", picture.display()));
+    Ok(())
 }
 
 fn unban(site: &Site, screen: &Screen) -> Result<()> {

@@ -40,6 +40,9 @@ const MAIL_SHELVES: &[&str] = &["/var/log/qmail/*", "/var/log/postern/*"];
 const MAIL_WORDS: &[&str] =
     &["smtp", "qmail", "submission", "pop3", "imap", "vpopmail", "postern", "dovecot", "mail"];
 
+/// And in the names of these the watcher's own words stand, which it does not read.
+const OWN_WORDS: &[&str] = &["watcher"];
+
 /// A log that is one file, or the entries of some units in the journal.
 struct Kind {
     about: &'static str,
@@ -192,6 +195,10 @@ impl Search<'_> {
     /// A multilog directory, if it is one.
     fn directory(&mut self, path: &Path) {
         if !self.at(path).join("current").is_file() {
+            return;
+        }
+        if OWN_WORDS.iter().any(|word| path.to_string_lossy().contains(word)) {
+            self.pass_over(path.display().to_string(), "what the watcher says itself".to_owned());
             return;
         }
         let why = "a directory of multilog or svlogd".to_owned();

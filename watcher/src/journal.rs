@@ -1,8 +1,10 @@
 //! Follows the systemd journal through `journalctl -o export`, a child process that is read without waiting.
 //!
 //! First all that came since the cursor is read to its end, then the journal is followed from there: on systemd 250 to
-//! 257 `--follow` alone leaves out what was written before the machine started anew. A child that ends is started again,
-//! later each time.
+//! 257 `--follow` alone leaves out what was written before the machine started anew. It also leaves out everything where
+//! the child takes another start of the machine for the last one: `/proc` says which it was, and in a container a unit with
+//! a `/proc` of its own sees the host's. `--merge` leaves out nothing, and the entries of other machines are left out here.
+//! A child that ends is started again, later each time.
 
 mod child;
 mod export;
@@ -34,6 +36,9 @@ const SUPPRESSED: &str = "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e";
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// What the journal calls this machine (machine-id(5)).
+const OWN_MACHINE: &str = "/etc/machine-id";
+
 /// Which part of which journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
@@ -56,6 +61,8 @@ pub struct Position {
 #[derive(Debug)]
 pub struct Journal {
     selection: Selection,
+    /// Whose entries count: this machine's, where it is this machine's journal and its name is known.
+    machine: Option<u128>,
     /// Where the program that reads it may be.
     programs: Vec<PathBuf>,
     position: Option<Position>,
@@ -89,7 +96,9 @@ enum Pass {
 impl Journal {
     /// Reads on from a position.
     pub fn new(selection: Selection, position: Option<Position>, now: Instant) -> Journal {
+        let own = || export::machine(std::fs::read(OWN_MACHINE).ok()?.trim_ascii());
         Journal {
+            machine: if selection.directory.is_none() { own() } else { None },
             selection,
             programs: child::PROGRAMS.iter().map(PathBuf::from).collect(),
             position,
@@ -194,6 +203,9 @@ impl Journal {
     }
 
     fn take(&mut self, entry: &Entry, sink: &mut dyn FnMut(Sent<'_>)) {
+        if self.machine.is_some() && entry.machine.is_some_and(|machine| self.machine != Some(machine)) {
+            return;
+        }
         let taken_us = entry.taken_us.unwrap_or_default();
         if self.by_time && self.position.as_ref().is_some_and(|position| taken_us <= position.taken_us) {
             return;
@@ -234,6 +246,9 @@ impl Journal {
         match pass {
             Pass::CatchUp => {}
             Pass::Follow => arguments.extend(["--follow", "--no-tail"].map(OsString::from)),
+        }
+        if pass == Pass::Follow && self.machine.is_some() {
+            arguments.push("--merge".into());
         }
         if let Some(directory) = &self.selection.directory {
             arguments.extend(["--directory".into(), directory.clone().into_os_string()]);

@@ -18,6 +18,15 @@ fn every_mistake_in_the_settings_is_told_with_its_place() {
 }
 
 #[test]
+fn a_system_without_certificates_of_authorities_is_good_enough() {
+    let house = House::new("");
+    let mut check = house.command(&["check"]);
+    check.env("SSL_CERT_FILE", house.path("none")).env("SSL_CERT_DIR", house.path("none"));
+    let output = check.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn users_are_added_seen_by_a_running_server_and_removed() {
     let house = House::with_services("");
     let server = house.start();

@@ -1,11 +1,15 @@
 //! `make demo`: shows an attack and its end. Exits 0 only if every step happened.
+//!
+//! usage: demo [PICTURE]: where the picture of the page goes.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use e2e::{demo, namespace};
 
 fn main() -> ExitCode {
-    match namespace::enter().and_then(|()| demo::play()) {
+    let picture = std::env::args_os().nth(1).map(PathBuf::from);
+    match namespace::enter().and_then(|()| demo::play(picture.as_deref())) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

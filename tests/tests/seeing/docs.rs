@@ -1,6 +1,6 @@
-//! What the documentation names is there: commands and options as the programs list them, configuration as it is read.
+//! What the documentation names is there, and what is there it names: commands and options as the programs list them, links.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -12,7 +12,7 @@ use crate::board::repository;
 const PROGRAMS: [&str; 3] = ["postern-watcher", "postern-smtpd", "banctl"];
 
 /// Every page that a user reads.
-fn pages() -> Vec<(String, String)> {
+pub(crate) fn pages() -> Vec<(String, String)> {
     let docs = std::fs::read_dir(repository().join("docs")).unwrap();
     let mut files: Vec<PathBuf> = docs.map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
@@ -23,7 +23,7 @@ fn pages() -> Vec<(String, String)> {
 }
 
 /// The blocks of a language, each with its text.
-fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
+pub(crate) fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
     let mut found = Vec::new();
     let mut rest = page;
     let opening = format!("```{language}\n");
@@ -123,58 +123,41 @@ fn every_command_and_option_that_is_named_exists() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// Whether a configuration is right but for what this machine lacks: files that it names.
-fn is_right(mistakes: &settings::Mistakes) -> bool {
-    mistakes
-        .iter()
-        .all(|mistake| ["cannot be read", "No such file"].iter().any(|words| mistake.message.contains(words)))
-}
-
-#[test]
-fn every_example_of_a_configuration_is_read() {
-    let mut faults = Vec::new();
-    let mut count = 0;
-    for (file, page) in pages() {
-        for block in blocks(&page, "toml") {
-            let has = |words: &[&str]| words.iter().any(|word| block.contains(word));
-            if has(&["[[rule]]", "[[sample]]", "threshold", "[certain]", "[rollup]"]) {
-                // Filters and jails have their own pages and their own tests.
-                continue;
-            }
-            count += 1;
-            let wrong =
-                if has(&["[[listen]]", "[[dnsbl]]", "hostname", "[tls]", "domains", "[log]", "[limits]"]) {
-                    smtpd::config::Config::parse("smtpd.toml", block).err().filter(|e| !is_right(e))
-                } else {
-                    watcher::config::Config::parse("watcher.toml", block).err().filter(|e| !is_right(e))
-                };
-            faults.extend(wrong.map(|wrong| format!("{file}:\n{block}\n{wrong}")));
-        }
+/// The commands and options that the programs list, but those that clap gives to all.
+fn offered(helps: &mut Helps, program: &str) -> Result<Vec<String>> {
+    let help = helps.of(program, &[])?;
+    let mut found = Vec::new();
+    for command in listed(&help).into_iter().filter(|name| *name != "help") {
+        found.push(command.to_owned());
+        let help = helps.of(program, &[command])?;
+        let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+        let options =
+            lines.filter_map(|line| line.split([' ', ',', '=', '`']).find(|word| word.starts_with("--")));
+        found.extend(options.filter(|option| !["--help", "--version"].contains(option)).map(str::to_owned));
     }
-    assert!(count > 5, "examples are found: {count}");
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(found)
 }
 
 #[test]
-fn the_packaged_configurations_are_right() {
-    for name in ["watcher.toml", "smtpd.toml"] {
-        let text = std::fs::read_to_string(repository().join("packaging").join(name)).unwrap();
-        if name == "watcher.toml" {
-            watcher::config::Config::parse(name, &text).unwrap();
-        } else {
-            smtpd::config::Config::parse(name, &text).unwrap();
-        }
-        // What is commented out is right as well: a key that is taken out of its comment works.
-        let shown: String = text
-            .lines()
-            .filter_map(|line| {
-                line.strip_prefix("# ").filter(|rest| rest.contains(" = ") || rest.starts_with('['))
-            })
-            .map(|line| format!("{line}\n"))
-            .collect();
-        if name == "watcher.toml" {
-            watcher::config::Config::parse(name, &shown).unwrap();
-        }
+fn every_command_and_option_that_there_is_is_documented() {
+    let mut helps = Helps(BTreeMap::new());
+    let all: String = pages().into_iter().map(|(_, page)| page).collect();
+    let words: BTreeSet<&str> =
+        all.split(|c: char| !(c.is_ascii_alphanumeric() || "-_".contains(c))).collect();
+    for program in PROGRAMS {
+        let offered = offered(&mut helps, program).unwrap();
+        assert!(offered.len() > 5, "{program} offers something");
+        let missing: Vec<&String> = offered.iter().filter(|name| !words.contains(name.as_str())).collect();
+        assert!(missing.is_empty(), "{program}: {missing:?}");
+    }
+}
+
+#[test]
+fn the_readme_names_every_page() {
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    for (file, _) in pages().iter().filter(|(file, _)| file.contains("/docs/")) {
+        let page = file.rsplit('/').next().unwrap_or_default();
+        assert!(readme.contains(&format!("](docs/{page})")), "{page}");
     }
 }
 

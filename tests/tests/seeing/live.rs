@@ -10,6 +10,7 @@ use e2e::wait;
 use serde_json::Value;
 
 use crate::board::{Board, Panel, text};
+use crate::painted;
 use crate::prometheus::{Prometheus, Series};
 
 const GUESSER: &str = "198.51.100.66";
@@ -69,6 +70,18 @@ impl Lively {
         }
         site.await_read()
     }
+
+    /// The same again and again, until there is enough for a picture.
+    fn live_on(&self, prometheus: &Prometheus) -> Result<()> {
+        let end = prometheus.now()? + painted::SECONDS;
+        while prometheus.now()? < end {
+            self.live()?;
+            prometheus.await_scrapes(prometheus.scrapes()? + 10.0)?;
+            self.site.banctl("unban --all")?.yes()?;
+        }
+        self.live()?;
+        prometheus.await_scrapes(prometheus.scrapes()? + 4.0)
+    }
 }
 
 #[test]
@@ -93,6 +106,14 @@ fn every_query_of_every_dashboard_has_an_answer_after_real_attacks() {
         }
         faults.extend(prometheus.sick_rules()?);
         ensure!(faults.is_empty(), "{}", faults.join("\n"));
+        if std::env::var_os("UPDATE_PICTURES").is_some() {
+            lively.live_on(&prometheus)?;
+            let directory = crate::board::repository().join("docs/pictures");
+            painted::paint(&prometheus, &lively.site, &directory, |board, query| {
+                let [all, _] = variables(&prometheus, board, &mut Vec::new())?;
+                Ok(filled(query, &all))
+            })?;
+        }
         Ok(())
     });
 }

@@ -1,20 +1,15 @@
 //! What people see of the running system, judged by the programs that show it: Prometheus, promtool, systemd, a browser.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod board;
-#[cfg(test)]
 mod docs;
-#[cfg(test)]
+mod examples;
 mod lints;
-#[cfg(test)]
 mod live;
-#[cfg(test)]
 mod page;
-#[cfg(test)]
+mod painted;
 mod prometheus;
-#[cfg(test)]
 mod reference;
-#[cfg(test)]
 mod rules;
-#[cfg(test)]
 mod units;

@@ -1,16 +1,12 @@
 //! The page, in a real browser, with real bans.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-
 use anyhow::{Context as _, Result, ensure};
+use e2e::browser::{Browser, Window};
 use e2e::client::Client;
 use e2e::http;
 use e2e::namespace::isolated;
 use e2e::process::bound;
 use e2e::site::{Site, WATCHER, WRONG};
-use serde_json::Value;
 
 const ATTACKER: &str = "198.51.100.66";
 const OTHER: &str = "203.0.113.9";
@@ -18,67 +14,14 @@ const OTHER: &str = "203.0.113.9";
 /// A name that a page must show and not obey.
 const HOSTILE: &str = "<img src=x onerror=document.title='owned'>";
 
-/// Resolves once the expression behind it is true.
-const UNTIL: &str = "(async (f) => { for (let n = 0; n < 1500; n++) { if (f()) return true; \
-await new Promise((r) => setTimeout(r, 10)); } return false; })";
+const DESK: Window = Window { width: 1180, height: 1750, dark: false };
+const PHONE: Window = Window { width: 390, height: 844, dark: true };
 
-/// A browser that shows the page.
-struct Browser {
-    child: Child,
-    orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Browser {
-    fn open(size: (u32, u32), scheme: &str, picture: &std::path::Path) -> Result<Self> {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/browse.py");
-        let mut command = bound("python3");
-        command.arg(script).arg(format!("http://{WATCHER}/"));
-        command.args([size.0.to_string(), size.1.to_string(), scheme.to_owned()]).arg(picture);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let answers = BufReader::new(child.stdout.take().context("a pipe from it")?);
-        let orders = child.stdin.take();
-        let mut browser = Browser { child, orders, answers };
-        browser.until("document.body.dataset.ready === 'yes'")?;
-        Ok(browser)
-    }
-
-    /// The value of an expression.
-    fn value(&mut self, expression: &str) -> Result<Value> {
-        let orders = self.orders.as_mut().context("it is open")?;
-        writeln!(orders, "{expression}")?;
-        orders.flush()?;
-        self.answer()
-    }
-
-    /// Waits until it is so.
-    fn until(&mut self, condition: &str) -> Result<()> {
-        let found = self.value(&format!("{UNTIL}(() => {condition})"))?;
-        ensure!(found == true, "{condition}: {found}");
-        Ok(())
-    }
-
-    fn answer(&mut self) -> Result<Value> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        serde_json::from_str(&line).with_context(|| format!("the browser says {line:?}"))
-    }
-
-    /// Takes the picture, and tells what the page asked for and what it complained of.
-    fn close(mut self) -> Result<Value> {
-        self.orders = None;
-        let answer = self.answer()?;
-        self.child.wait()?;
-        Ok(answer)
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // The script ends its browser when its input ends.
-        self.orders = None;
-        let _ = self.child.wait();
-    }
+/// The page, once it has shown all that it has to.
+fn open(window: Window, picture: &std::path::Path) -> Result<Browser> {
+    let mut page = Browser::open(&format!("http://{WATCHER}/"), window, picture)?;
+    page.until("document.body.dataset.ready === 'yes'")?;
+    Ok(page)
 }
 
 /// A host where somebody with a hostile name is banned, and a blocklist has a budget.
@@ -117,7 +60,7 @@ fn the_page_shows_what_is_so_and_obeys_no_attacker() {
         let _watcher = site.start_watcher()?;
         live_a_little(&site)?;
         let picture = site.path("page.png");
-        let mut page = Browser::open((1180, 1750), "light", &picture)?;
+        let mut page = open(DESK, &picture)?;
         page.until(&format!("document.getElementById('bans-rows').textContent.includes('{ATTACKER}')"))?;
         page.until("document.getElementById('live').textContent === 'live'")?;
         ensure!(page.value("document.getElementById('state').className")? == "good");
@@ -172,7 +115,7 @@ fn the_page_fits_a_phone_in_the_dark() {
         let _watcher = site.start_watcher()?;
         live_a_little(&site)?;
         let picture = site.path("phone.png");
-        let mut page = Browser::open((390, 844), "dark", &picture)?;
+        let mut page = open(PHONE, &picture)?;
         page.until(&format!("document.getElementById('bans-rows').textContent.includes('{ATTACKER}')"))?;
         let width = page.value("document.documentElement.scrollWidth")?;
         ensure!(width.as_u64().is_some_and(|width| width <= 390), "it is {width} wide");
@@ -192,17 +135,8 @@ fn without_a_token_nothing_can_be_changed_from_the_page() {
         let (status, body) = http::get(WATCHER, "/v1/page")?;
         assert_eq!((status, body.as_str()), (200, "{\"unban\":false}"));
         let mut curl = bound("curl");
-        curl.args([
-            "-s",
-            "-o",
-            "/dev/null",
-            "-w",
-            "%{http_code}",
-            "-H",
-            "x-postern-token: ",
-            "-d",
-            "{\"all\":true}",
-        ]);
+        curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "x-postern-token: "]);
+        curl.args(["-d", "{\"all\":true}"]);
         let output = curl.arg(format!("http://{WATCHER}/v1/unban")).output()?;
         assert_eq!(String::from_utf8_lossy(&output.stdout), "404");
         let mut curl = bound("curl");

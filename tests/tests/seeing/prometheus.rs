@@ -68,10 +68,28 @@ impl Prometheus {
 
     /// What a query finds second by second, in the last `seconds`.
     pub(crate) fn query_range(&self, query: &str, seconds: f64) -> Result<Vec<Series>> {
-        let now = self.query("time()")?;
-        let now = now.first().and_then(|(_, values)| values.first().copied()).context("no time")?;
+        let now = self.now()?;
         let start = now - seconds;
         self.ask(&format!("/api/v1/query_range?query={}&start={start}&end={now}&step=1", encoded(query)))
+    }
+
+    /// Its clock, in seconds.
+    pub(crate) fn now(&self) -> Result<f64> {
+        let now = self.query("time()")?;
+        now.first().and_then(|(_, values)| values.first().copied()).context("no time")
+    }
+
+    /// The series that a query finds now, as Prometheus writes them.
+    pub(crate) fn get_instant(&self, query: &str) -> Result<Value> {
+        let mut answer = self.get(&format!("/api/v1/query?query={}", encoded(query)))?;
+        Ok(answer["data"]["result"].take())
+    }
+
+    /// The series that a query finds between two times, as Prometheus writes them.
+    pub(crate) fn get_range(&self, query: &str, start: f64, end: f64, step: f64) -> Result<Value> {
+        let range = format!("start={start}&end={end}&step={step}");
+        let mut answer = self.get(&format!("/api/v1/query_range?query={}&{range}", encoded(query)))?;
+        Ok(answer["data"]["result"].take())
     }
 
     /// The values of a label among the series that a selector names.

@@ -9,6 +9,9 @@ use crate::board::repository;
 
 const UNITS: [&str; 3] = ["postern-watcher.service", "postern-smtpd.service", "postern-smtpd.socket"];
 
+/// Examples for more than the watcher's unit allows.
+const DROP_INS: &str = "packaging/drop-ins";
+
 /// What each may be exposed to, of 100.
 const EXPOSURE: [(&str, u32); 2] = [("postern-watcher.service", 14), ("postern-smtpd.service", 11)];
 
@@ -32,6 +35,8 @@ fn systemd_understands_every_word_of_the_units() {
         }
         // What they name of the system's own, as far as they do.
         copy_units(Path::new("/lib/systemd/system"), &root.path().join("lib/systemd/system"))?;
+        // With everything that the examples add.
+        copy_all(&repository().join(DROP_INS), &units.join("postern-watcher.service.d"))?;
         for unit in UNITS {
             let mut verify = bound("systemd-analyze");
             verify
@@ -56,6 +61,15 @@ fn copy_units(from: &Path, to: &Path) -> Result<()> {
         if is_unit && path.is_file() {
             std::fs::copy(&path, to.join(path.file_name().unwrap_or_default()))?;
         }
+    }
+    Ok(())
+}
+
+fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        std::fs::copy(&path, to.join(path.file_name().unwrap_or_default()))?;
     }
     Ok(())
 }

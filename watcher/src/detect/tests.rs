@@ -62,6 +62,22 @@ fn the_directories_of_qmail_are_found_once_however_they_are_reached() {
 }
 
 #[test]
+fn the_watcher_does_not_read_itself() {
+    check(
+        &[
+            "var/log/qmail/smtpd/current",
+            "var/log/qmail/watcher/current",
+            "service/postern-watcher/log/main/current",
+        ],
+        &["/var/log/qmail/smtpd"],
+        &[
+            ("/var/log/qmail/watcher", "what the watcher says itself"),
+            ("/service/postern-watcher/log/main", "what the watcher says itself"),
+        ],
+    );
+}
+
+#[test]
 fn plain_files_among_the_directories_are_found_and_their_rotations_are_not() {
     check(
         &["var/log/qmail/smtpd", "var/log/qmail/smtpd.1", "var/log/qmail/lock", "var/log/postern/smtpd.log"],

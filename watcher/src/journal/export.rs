@@ -25,6 +25,8 @@ pub struct Entry {
     pub program: Option<Vec<u8>>,
     /// `_PID`: its process.
     pub pid: Option<u32>,
+    /// `_MACHINE_ID`: the machine on which it was sent.
+    pub machine: Option<u128>,
     /// Whether `_TRANSPORT` is `driver`: the journal speaks of itself, which nobody else can make it do.
     pub is_own: bool,
     /// `N_DROPPED`: so many messages the journal refused to take.
@@ -151,11 +153,17 @@ impl Entry {
             }
             b"SYSLOG_IDENTIFIER" if self.program.is_none() => self.program = Some(value.to_vec()),
             b"_PID" => self.pid = self.pid.or_else(|| number(value)),
+            b"_MACHINE_ID" => self.machine = self.machine.or_else(|| machine(value)),
             b"_TRANSPORT" => self.is_own |= value == b"driver",
             b"N_DROPPED" => self.dropped = self.dropped.or_else(|| number(value)),
             _ => {}
         }
     }
+}
+
+/// The 32 digits that name a machine.
+pub(super) fn machine(text: &[u8]) -> Option<u128> {
+    u128::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
 }
 
 fn number<T: std::str::FromStr>(value: &[u8]) -> Option<T> {

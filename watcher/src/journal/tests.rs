@@ -43,3 +43,28 @@ fn a_journalctl_that_is_missing_is_a_trouble_and_looked_for_again() {
     read_until(&mut journal, &mut now, |journal| matches!(journal.stage, Stage::Running(Pass::Follow, _)));
     assert_eq!(journal.trouble(), None);
 }
+
+#[test]
+fn entries_of_other_machines_do_not_count() {
+    let own = Journal {
+        machine: Some(7),
+        ..Journal::new(Selection { matches: Vec::new(), directory: None }, None, Instant::now())
+    };
+    let copy = Journal {
+        machine: None,
+        ..Journal::new(
+            Selection { matches: Vec::new(), directory: Some("/copy".into()) },
+            None,
+            Instant::now(),
+        )
+    };
+    for (mut journal, expected) in [(own, vec!["1", "3"]), (copy, vec!["1", "2", "3"])] {
+        let mut lines = Vec::new();
+        for (n, machine) in [(1, Some(7)), (2, Some(8)), (3, None)] {
+            let message = Some(n.to_string().into_bytes());
+            let entry = Entry { cursor: n.to_string(), machine, message, ..Entry::default() };
+            journal.take(&entry, &mut |sent| lines.push(String::from_utf8_lossy(sent.line).into_owned()));
+        }
+        assert_eq!(lines, expected);
+    }
+}

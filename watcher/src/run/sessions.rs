@@ -32,7 +32,9 @@ pub(super) fn addresses() -> Vec<Network> {
 
 fn by_login_manager(directory: &Path) -> Vec<IpAddr> {
     let files = fs::read_dir(directory).into_iter().flatten().flatten();
-    let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+    // Beside the file of a session lies a pipe, which says nothing until the session ends: who reads it waits as long.
+    let plain = files.filter(|file| file.file_type().is_ok_and(|kind| kind.is_file()));
+    let texts = plain.filter_map(|file| fs::read_to_string(file.path()).ok());
     texts.take(SESSIONS_MAX).filter_map(|text| by_session(&text)).collect()
 }
 
@@ -107,6 +109,16 @@ mod tests {
     #[track_caller]
     fn check_session(text: &str, expected: Option<&str>) {
         assert_eq!(by_session(text).map(|address| address.to_string()).as_deref(), expected);
+    }
+
+    #[test]
+    fn the_pipe_beside_a_session_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("1"), "REMOTE=1\nREMOTE_HOST=198.51.100.7\n").unwrap();
+        let pipe = directory.path().join("1.ref");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        assert_eq!(by_login_manager(directory.path()), ["198.51.100.7".parse::<IpAddr>().unwrap()]);
     }
 
     #[test]
