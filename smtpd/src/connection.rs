@@ -1,125 +1,27 @@
 //! The loop around one session: it reads, writes, asks and waits, and decides nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+mod shared;
+
+use std::cell::Cell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use logline::{Record, SessionId};
-
-use crate::blocklist::Bureau;
 use crate::clock::now;
-use crate::gate::Gate;
-use crate::inquiry::Inquirer;
-use crate::karma::Karma;
-use crate::load::Load;
 use crate::metrics::Stage;
-use crate::pace::Pace;
-use crate::password::Authority;
-use crate::queue::{Parcel, QueueHandle};
-use crate::recipients::Recipients;
-use crate::session::{Ask, End, Envelope, Gone, Input, OpenAnswer, Output, Policy, Session, StoreAnswer};
+use crate::queue::Parcel;
+use crate::session::{Ask, End, Envelope, Gone, Input, OpenAnswer, Output, Session, StoreAnswer};
 use crate::stop::Stop;
-use crate::tcprules::TcpRules;
-use crate::telemetry::Telemetry;
-use crate::tls::Keeper;
 use crate::wire::Wire;
-use crate::words::Words;
+
+pub(crate) use shared::Place;
+pub use shared::{Current, Shared};
 
 /// What is read at once. A session holds no more than this of what it has not understood yet, and half a line.
 pub const READ_BYTES: usize = 8 * 1024;
 
-/// What new connections share, until the settings are read again.
-#[derive(Debug)]
-pub struct Current(RwLock<Arc<Shared>>);
-
-impl Current {
-    /// This, for now.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Current(RwLock::new(shared))
-    }
-
-    /// What a connection that comes now shares with the others, for as long as it is open.
-    pub fn get(&self) -> Arc<Shared> {
-        // The value is replaced whole, so a panic elsewhere cannot have left half of it.
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Something else, from now on.
-    pub fn set(&self, shared: Arc<Shared>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = shared;
-    }
-}
-
-/// What all connections share that came while the settings were the same.
-#[derive(Debug)]
-pub struct Shared {
-    /// The rules.
-    pub policy: Arc<Policy>,
-    /// The same rules for who comes while hardly a place is left.
-    pub hurried: Arc<Policy>,
-    /// Where facts go.
-    pub telemetry: Arc<Telemetry>,
-    /// Who may come in.
-    pub gate: Arc<Mutex<Gate>>,
-    /// Who has a mailbox.
-    pub recipients: Arc<Recipients>,
-    /// Who has which password.
-    pub authority: Authority,
-    /// Where messages go.
-    pub queue: QueueHandle,
-    /// Who is asked about clients.
-    pub blocklists: Arc<Bureau>,
-    /// What is special about whom.
-    pub rules: Option<TcpRules>,
-    /// How fast connections may come.
-    pub pace: Arc<Pace>,
-    /// How busy the machine is.
-    pub load: Option<Load>,
-    /// What clients did before.
-    pub karma: Option<Karma>,
-    /// What the watcher asks to do about whom.
-    pub words: Option<Words>,
-    /// Who answers questions about clients and senders.
-    pub inquirer: Inquirer,
-    /// Certificate and key, if there are any.
-    pub tls: Option<Arc<Keeper>>,
-}
-
-impl Shared {
-    /// The gate. Facts about connections are noted while it is held, so that their numbers come in order.
-    pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
-        // A panic elsewhere cannot have left it half changed: it changes only under its own methods.
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A session's place among the open ones. It lives in the session's task, so no early end can leak it.
-#[derive(Debug)]
-pub(crate) struct Place {
-    shared: Arc<Shared>,
-    session: SessionId,
-    end: End,
-}
-
-impl Place {
-    pub(crate) fn new(shared: Arc<Shared>, session: SessionId) -> Self {
-        Place { shared, session, end: End::GaveUp }
-    }
-
-    /// The session is over, and how.
-    pub(crate) fn leave(mut self, end: End) {
-        self.end = end;
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut facts: Vec<Record<'static>> = Vec::new();
-        let mut gate = self.shared.gate();
-        gate.leave(self.session, self.end.status(), &mut facts);
-        for fact in &facts {
-            self.shared.telemetry.note(fact);
-        }
-    }
+thread_local! {
+    /// Room for what a session wants done: one for each thread that runs sessions, and none for each that waits.
+    static ROOM: Cell<Vec<Output>> = const { Cell::new(Vec::new()) };
 }
 
 /// One session and its connection.
@@ -182,18 +84,22 @@ impl Connection {
     }
 
     async fn converse(&mut self, stop: &mut Stop) -> End {
-        let mut out = Vec::new();
+        let mut out = ROOM.take();
         self.session.handle(now(), Input::Connected, &mut out);
         loop {
             let heard;
             let input = match self.carry_out(&mut out).await {
-                Next::Closed(end) => return end,
+                Next::Closed(end) => {
+                    ROOM.set(out);
+                    return end;
+                }
                 Next::Answer(input) => input,
                 Next::Read => {
                     // A session may wait for minutes: it keeps no room for what it once had to say.
                     self.unsent = Vec::new();
-                    out = Vec::new();
+                    ROOM.set(std::mem::take(&mut out));
                     heard = self.listen(stop).await;
+                    out = ROOM.take();
                     match &heard {
                         Heard::Bytes(bytes) => Input::Bytes(bytes),
                         Heard::Gone(gone) => Input::Gone(*gone),
@@ -208,8 +114,7 @@ impl Connection {
 
     /// How long the client may still take.
     fn patience(&self) -> Duration {
-        let limit = self.shared.policy.limits.command_timeout;
-        self.session.deadline().map_or(limit, |deadline| deadline.since(now()))
+        self.session.deadline().map_or(self.session.patience(), |deadline| deadline.since(now()))
     }
 
     /// Waits for the client, for as long as the session has patience.
@@ -228,6 +133,7 @@ impl Connection {
     async fn carry_out(&mut self, out: &mut Vec<Output>) -> Next {
         for output in out.drain(..) {
             match output {
+                Output::Reply(reply) if self.unsent.is_empty() => self.unsent = reply,
                 Output::Reply(reply) => self.unsent.extend_from_slice(&reply),
                 Output::Fact(record) => self.shared.telemetry.note(&record),
                 Output::Body(bytes) => {
@@ -379,7 +285,7 @@ impl Connection {
             return;
         }
         // Who does not take what he is told keeps his place no longer than who says nothing.
-        let patience = self.shared.policy.limits.command_timeout;
+        let patience = self.session.patience();
         self.deaf = self.wire.write(&self.unsent, patience).await.is_err();
         self.unsent.clear();
         if let Some(came) = self.came.take() {

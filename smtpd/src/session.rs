@@ -217,6 +217,11 @@ impl Session {
         }
     }
 
+    /// How long the client may take for a reply, or for whatever has no deadline of its own.
+    pub fn patience(&self) -> std::time::Duration {
+        self.policy.limits.command_timeout
+    }
+
     /// The client's address.
     pub fn client(&self) -> IpAddr {
         self.peer.remote.ip()

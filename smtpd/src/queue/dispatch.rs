@@ -1,14 +1,16 @@
 //! What is to be delivered when: the mind of the queue, without a file or a clock.
 
+mod traffic;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use logline::{Channel, DeliveryOutcome, Queue, Record, Slots, Text, Timestamp};
 
-use crate::dsn::{Return, Wish};
-use crate::mailbox::Mailbox;
-use crate::queue::report::{Report, reports_at_the_end, reports_of_delay};
-use crate::queue::{Fate, Message, MessageId, State};
+use crate::queue::report::{reports_at_the_end, reports_of_delay};
+use crate::queue::{Fate, Message, MessageId};
+
+pub(super) use traffic::{Input, Job, Origin, Outcome, Output};
 
 /// Deliveries to mailboxes at once: each syncs a file.
 pub(super) const LOCAL_MAX: u32 = 10;
@@ -24,79 +26,6 @@ const BACK_OFF_SECONDS: u64 = 400;
 
 /// When a sender that wants to hear of delays hears of one (RFC 5321 §4.5.4.1 speaks of hours).
 const DELAY: Duration = Duration::from_secs(4 * 3600);
-
-/// What moves the queue.
-#[derive(Debug)]
-pub(super) enum Input {
-    /// A message came, or was found at the start.
-    Queued(Box<Message>, Origin),
-    /// A delivery ended.
-    Finished(u64, Outcome),
-    /// The bounce that was asked for is in the queue.
-    Bounced(MessageId, MessageId),
-    /// It is not.
-    BounceFailed(MessageId),
-    /// Time has passed.
-    Tick,
-    /// The administrator wants it tried now.
-    Retry(MessageId),
-    /// The administrator wants it gone.
-    Remove(MessageId),
-}
-
-/// Where a message comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// It is new.
-    Accepted,
-    /// It was in the queue when the server started.
-    Restored,
-}
-
-/// How a delivery ended, and what is said about it, in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Delivered(String),
-    /// Another server has it, and tells the sender of its delivery.
-    Passed(String),
-    /// Another server has it, and tells the sender of a failure alone.
-    Relayed(String),
-    Deferred(String),
-    Failed(String),
-}
-
-/// What is to be done.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Output {
-    Fact(Record<'static>),
-    Start(Job),
-    /// The state is to be written down, so that nobody gets the message twice.
-    Save(MessageId, State),
-    /// The sender is to be told of these recipients; the message ends with that.
-    Bounce(MessageId, Vec<Report>),
-    /// The sender is to be told of these recipients, which are tried again.
-    Tell(MessageId, Vec<Report>),
-    /// A bounce cannot be delivered; there is nobody to tell but the administrator.
-    DoubleBounce(MessageId),
-    /// The message is done with.
-    Remove(MessageId),
-}
-
-/// One delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Job {
-    pub(super) delivery: u64,
-    pub(super) message: MessageId,
-    pub(super) sender: Option<Mailbox>,
-    pub(super) recipient: Mailbox,
-    pub(super) channel: Channel,
-    /// RET and ENVID, for a server that takes them.
-    pub(super) ret: Option<Return>,
-    pub(super) envid: Option<String>,
-    pub(super) wish: Wish,
-    /// Whether only a server with SMTPUTF8 may have it.
-    pub(super) smtputf8: bool,
-}
 
 /// All messages, and what happens to them.
 #[derive(Debug)]

@@ -3,6 +3,8 @@
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::queue::State;
+use crate::queue::report::Report;
 use crate::session::Envelope;
 
 const START: Timestamp = Timestamp::from_seconds(1_795_262_400);
