@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -115,9 +116,17 @@ impl Daemon {
     /// # Errors
     /// It does not answer.
     pub fn status(&self) -> Result<Value> {
-        let mut command = bound(ours("banctl")?);
-        let socket = self.directory.path().join("watcher.sock");
-        Answer::of(command.arg("--socket").arg(socket).args(["status", "--json"]))?.yes()?.json()
+        Answer::of(self.banctl()?.args(["status", "--json"]))?.yes()?.json()
+    }
+
+    /// `banctl`, which asks it.
+    ///
+    /// # Errors
+    /// It is not built.
+    pub fn banctl(&self) -> Result<Command> {
+        let mut command = Command::new(ours("banctl")?);
+        command.arg("--socket").arg(self.directory.path().join("watcher.sock"));
+        Ok(command)
     }
 
     /// The most memory that it ever had, in megabytes.

@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod day;
 pub mod dropped;
 pub mod fail2ban;
+pub mod hand;
 pub mod journal;
 pub mod latency;
 pub mod load;

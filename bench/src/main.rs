@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use bench::{
-    counting, day, dropped, fail2ban, latency, load, pressure, replay, restart, storm, tailing,
+    counting, day, dropped, fail2ban, hand, latency, load, pressure, replay, restart, storm, tailing,
     understanding, wake,
 };
 
@@ -33,6 +33,8 @@ enum Figure {
     Dropped,
     /// How fast fail2ban's filters run here, and with fail2ban itself.
     Fail2ban,
+    /// A hundred thousand addresses by `banctl`, a million listed, one of them explained; and how long lines wait for it.
+    Hand,
     /// From a line's write to its ban with a million banned and 50,000 lines a second, beside fail2ban.
     Pressure,
     /// How fast an old log is read.
@@ -76,6 +78,7 @@ fn main() -> Result<()> {
         Some(Figure::Dropped) => dropped::measure(),
         Some(Figure::Talk { from, to }) => dropped::talk(from, to),
         Some(Figure::Fail2ban) => fail2ban::measure(),
+        Some(Figure::Hand) => hand::measure(),
         Some(Figure::Pressure) => pressure::measure(),
         Some(Figure::Replay) => replay::measure(),
         Some(Figure::Restart) => restart::measure(),
@@ -95,6 +98,7 @@ fn main() -> Result<()> {
             counting::measure()?;
             fail2ban::measure()?;
             restart::measure()?;
+            hand::measure()?;
             storm::measure()?;
             pressure::measure()?;
             dropped::measure()?;

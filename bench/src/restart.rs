@@ -134,7 +134,7 @@ fn ban(n: u32, now: Timestamp) -> BanChange {
 }
 
 /// What one ban costs where a program is run for it.
-fn by_process() -> Result<Duration> {
+pub(crate) fn by_process() -> Result<Duration> {
     e2e::process::run("nft", "add table inet other")?;
     e2e::process::run("nft", "add set inet other banned { type ipv4_addr; flags timeout; }")?;
     let start = Instant::now();

@@ -1,7 +1,7 @@
 //! The loop around one session: it reads, writes, asks and waits, and decides nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use logline::{Record, SessionId};
 
@@ -11,11 +11,12 @@ use crate::gate::Gate;
 use crate::inquiry::Inquirer;
 use crate::karma::Karma;
 use crate::load::Load;
+use crate::metrics::Stage;
 use crate::pace::Pace;
 use crate::password::Authority;
 use crate::queue::{Parcel, QueueHandle};
 use crate::recipients::Recipients;
-use crate::session::{Ask, End, Gone, Input, OpenAnswer, Output, Policy, Session, StoreAnswer};
+use crate::session::{Ask, End, Envelope, Gone, Input, OpenAnswer, Output, Policy, Session, StoreAnswer};
 use crate::stop::Stop;
 use crate::tcprules::TcpRules;
 use crate::telemetry::Telemetry;
@@ -25,9 +26,6 @@ use crate::words::Words;
 
 /// What is read at once. A session holds no more than this of what it has not understood yet, and half a line.
 pub const READ_BYTES: usize = 8 * 1024;
-
-/// Longest wait for a client to take a reply.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What new connections share, until the settings are read again.
 #[derive(Debug)]
@@ -134,6 +132,12 @@ pub(crate) struct Connection {
     unsent: Vec<u8>,
     /// The client takes no replies any more.
     deaf: bool,
+    /// The server was told to stop.
+    stopped: bool,
+    /// When the connection came, until the first reply.
+    came: Option<Instant>,
+    /// When the message was opened that is coming in.
+    opened: Option<Instant>,
 }
 
 /// What follows from a batch of outputs.
@@ -143,9 +147,27 @@ enum Next {
     Closed(End),
 }
 
+/// What ended the wait for a client.
+enum Heard {
+    Bytes(Vec<u8>),
+    Gone(Gone),
+    Nothing,
+    Stop,
+}
+
 impl Connection {
     pub(crate) fn new(wire: Wire, session: Session, shared: Arc<Shared>) -> Self {
-        Connection { wire, session, shared, parcel: None, unsent: Vec::new(), deaf: false }
+        Connection {
+            wire,
+            session,
+            shared,
+            parcel: None,
+            unsent: Vec::new(),
+            deaf: false,
+            stopped: false,
+            came: Some(Instant::now()),
+            opened: None,
+        }
     }
 
     /// Runs the session to its end. The connection is open still, for a farewell that the journal need not wait for.
@@ -160,31 +182,46 @@ impl Connection {
     }
 
     async fn converse(&mut self, stop: &mut Stop) -> End {
-        let mut buffer = vec![0; READ_BYTES];
         let mut out = Vec::new();
-        let mut stopped = false;
         self.session.handle(now(), Input::Connected, &mut out);
         loop {
+            let heard;
             let input = match self.carry_out(&mut out).await {
                 Next::Closed(end) => return end,
                 Next::Answer(input) => input,
                 Next::Read => {
-                    let patience =
-                        self.session.deadline().map_or(WRITE_TIMEOUT, |deadline| deadline.since(now()));
-                    tokio::select! {
-                        read = self.wire.read(&mut buffer) => match read {
-                            Ok(length) => Input::Bytes(buffer.get(..length).unwrap_or_default()),
-                            Err(gone) => Input::Gone(gone),
-                        },
-                        () = tokio::time::sleep(patience) => Input::Timeout,
-                        () = stop.requested(), if !stopped => {
-                            stopped = true;
-                            Input::Shutdown
-                        }
+                    // A session may wait for minutes: it keeps no room for what it once had to say.
+                    self.unsent = Vec::new();
+                    out = Vec::new();
+                    heard = self.listen(stop).await;
+                    match &heard {
+                        Heard::Bytes(bytes) => Input::Bytes(bytes),
+                        Heard::Gone(gone) => Input::Gone(*gone),
+                        Heard::Nothing => Input::Timeout,
+                        Heard::Stop => Input::Shutdown,
                     }
                 }
             };
             self.session.handle(now(), input, &mut out);
+        }
+    }
+
+    /// How long the client may still take.
+    fn patience(&self) -> Duration {
+        let limit = self.shared.policy.limits.command_timeout;
+        self.session.deadline().map_or(limit, |deadline| deadline.since(now()))
+    }
+
+    /// Waits for the client, for as long as the session has patience.
+    async fn listen(&mut self, stop: &mut Stop) -> Heard {
+        let patience = self.patience();
+        tokio::select! {
+            read = self.wire.read() => read.map_or_else(Heard::Gone, Heard::Bytes),
+            () = tokio::time::sleep(patience) => Heard::Nothing,
+            () = stop.requested(), if !self.stopped => {
+                self.stopped = true;
+                Heard::Stop
+            }
         }
     }
 
@@ -193,7 +230,11 @@ impl Connection {
             match output {
                 Output::Reply(reply) => self.unsent.extend_from_slice(&reply),
                 Output::Fact(record) => self.shared.telemetry.note(&record),
-                Output::Body(bytes) => self.append(&bytes).await,
+                Output::Body(bytes) => {
+                    if self.append(&bytes) {
+                        Box::pin(self.spill()).await;
+                    }
+                }
                 Output::Discard => self.parcel = None,
                 Output::Pause(pause) => {
                     self.flush().await;
@@ -204,7 +245,8 @@ impl Connection {
                     return if self.deaf {
                         Next::Answer(Input::Gone(Gone::Closed))
                     } else {
-                        self.answer(ask).await
+                        // What is asked seldom is large; a session that waits for its client has no room for it.
+                        Box::pin(self.answer(ask)).await
                     };
                 }
                 Output::More => {
@@ -214,9 +256,10 @@ impl Connection {
                 }
                 Output::StartTls => {
                     self.flush().await;
-                    return Next::Answer(self.encrypt().await);
+                    return Next::Answer(Box::pin(self.encrypt()).await);
                 }
                 Output::Close(end) => {
+                    self.farewell(end);
                     self.flush().await;
                     return Next::Closed(end);
                 }
@@ -226,47 +269,60 @@ impl Connection {
         if self.deaf { Next::Answer(Input::Gone(Gone::Closed)) } else { Next::Read }
     }
 
+    /// Answers, and notes how long that took where somebody had to be asked.
     async fn answer(&mut self, ask: Ask) -> Next {
-        Next::Answer(match ask {
+        let asked = Instant::now();
+        let (stage, input) = match ask {
             Ask::Password { user, password } => {
-                Input::Password(self.shared.authority.check(user, password).await)
+                let answer = self.shared.authority.check(user, password).await;
+                (Stage::Password, Input::Password(answer))
             }
             Ask::Response { user, challenge, response } => {
-                Input::Password(self.shared.authority.respond(user, &challenge, response).await)
+                let answer = self.shared.authority.respond(user, &challenge, response).await;
+                (Stage::Password, Input::Password(answer))
             }
-            Ask::Credential { user } => Input::Credential(self.shared.authority.credential(&user)),
+            Ask::Credential { user } => {
+                return Next::Answer(Input::Credential(self.shared.authority.credential(&user)));
+            }
             Ask::Blocklist { zone, address } => {
-                Input::Blocklist(self.shared.blocklists.look_up(zone, address).await)
+                let answer = self.shared.blocklists.look_up(zone, address).await;
+                (Stage::Blocklist, Input::Blocklist(answer))
             }
-            Ask::Inquire(inquiry) => Input::Inquired(self.shared.inquirer.answer(inquiry).await),
+            Ask::Inquire(inquiry) => {
+                (Stage::Inquiry, Input::Inquired(self.shared.inquirer.answer(inquiry).await))
+            }
             Ask::Recipient(mailbox) => {
                 let context = self.session.context();
-                Input::Recipient(self.shared.recipients.look_up(&mailbox, &context).await)
+                let answer = self.shared.recipients.look_up(&mailbox, &context).await;
+                (Stage::Recipient, Input::Recipient(answer))
             }
-            Ask::Open(envelope) => {
-                self.parcel = self.shared.queue.open(envelope);
-                Input::Opened(match &self.parcel {
-                    Some(parcel) => OpenAnswer::Open { qp: parcel.qp() },
-                    None => OpenAnswer::Closed,
-                })
-            }
-            Ask::Store => {
-                let stored = self.store().await;
-                if stored == StoreAnswer::Stored {
-                    self.shared.blocklists.accepted(self.session.client());
-                }
-                Input::Stored(stored)
-            }
+            Ask::Open(envelope) => return Next::Answer(Input::Opened(self.open(envelope))),
+            Ask::Store => (Stage::Store, Input::Stored(self.store().await)),
+        };
+        self.took(stage, asked);
+        Next::Answer(input)
+    }
+
+    fn open(&mut self, envelope: Envelope) -> OpenAnswer {
+        self.parcel = self.shared.queue.open(envelope);
+        self.opened = self.parcel.is_some().then(Instant::now);
+        match &self.parcel {
+            Some(parcel) => OpenAnswer::Open { qp: parcel.qp() },
+            None => OpenAnswer::Closed,
+        }
+    }
+
+    /// Takes a piece of the message; true when it is time to write.
+    fn append(&mut self, bytes: &[u8]) -> bool {
+        self.parcel.as_mut().is_some_and(|parcel| {
+            parcel.append(bytes);
+            parcel.is_full()
         })
     }
 
-    /// A parcel that failed is gone; the message is read to its end and refused.
-    async fn append(&mut self, bytes: &[u8]) {
-        let Some(parcel) = &mut self.parcel else {
-            return;
-        };
-        parcel.append(bytes);
-        let Some(parcel) = self.parcel.take_if(|parcel| parcel.is_full()) else {
+    /// Writes what there is of the message. A parcel that failed is gone; the message is read to its end and refused.
+    async fn spill(&mut self) {
+        let Some(parcel) = self.parcel.take() else {
             return;
         };
         match parcel.flush().await {
@@ -279,22 +335,30 @@ impl Connection {
         let Some(parcel) = self.parcel.take() else {
             return StoreAnswer::Failed;
         };
-        match self.shared.queue.commit(parcel).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::error!(%error, "cannot keep a message in the queue");
-                StoreAnswer::Failed
-            }
+        let stored = self.shared.queue.commit(parcel).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot keep a message in the queue");
+            StoreAnswer::Failed
+        });
+        if stored == StoreAnswer::Stored {
+            self.shared.blocklists.accepted(self.session.client());
         }
+        if let Some(opened) = self.opened.take() {
+            self.took(Stage::Message, opened);
+        }
+        stored
     }
 
     async fn encrypt(&mut self) -> Input<'static> {
         let Some(tls) = &self.shared.tls else {
             return Input::TlsFailed;
         };
-        let patience = self.session.deadline().map_or(WRITE_TIMEOUT, |deadline| deadline.since(now()));
+        let patience = self.patience();
+        let asked = Instant::now();
         match self.wire.encrypt(&tls.offer(), patience).await {
-            Ok(handshake) => Input::TlsDone(Box::new(handshake)),
+            Ok(handshake) => {
+                self.took(Stage::Handshake, asked);
+                Input::TlsDone(Box::new(handshake))
+            }
             Err(error) => {
                 tracing::debug!(%error, "handshake failed");
                 Input::TlsFailed
@@ -302,11 +366,28 @@ impl Connection {
         }
     }
 
+    /// Whoever said QUIT says no more. Whom the server leaves may be speaking still, and is listened to for a moment.
+    fn farewell(&mut self, end: End) {
+        if end == End::Clean && !self.stopped && !self.deaf && !self.unsent.is_empty() {
+            let said = self.wire.farewell(&self.unsent);
+            self.unsent.drain(..said);
+        }
+    }
+
     async fn flush(&mut self) {
         if self.unsent.is_empty() || self.deaf {
             return;
         }
-        self.deaf = self.wire.write(&self.unsent, WRITE_TIMEOUT).await.is_err();
+        // Who does not take what he is told keeps his place no longer than who says nothing.
+        let patience = self.shared.policy.limits.command_timeout;
+        self.deaf = self.wire.write(&self.unsent, patience).await.is_err();
         self.unsent.clear();
+        if let Some(came) = self.came.take() {
+            self.took(Stage::Greeting, came);
+        }
+    }
+
+    fn took(&self, stage: Stage, since: Instant) {
+        self.shared.telemetry.metrics().took(stage, since.elapsed());
     }
 }

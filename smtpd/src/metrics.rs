@@ -3,7 +3,7 @@
 //! No label holds anything that a client could make up, and every value of a label exists from the start, so that a
 //! rate is right from the first event on.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use logline::{
     AuthOutcome, ChkuserOutcome, Mechanism, Queue, RblResult, RblSource, Reason, Record, SmtpdEvent,
@@ -16,10 +16,13 @@ use prometheus::{
 use serde::Serialize;
 
 mod sessions;
+mod stages;
 
 pub use sessions::{MESSAGES_TAKEN, REPLIES, SESSION_SECONDS};
+pub use stages::{STAGE_SECONDS, Stage};
 
 use sessions::Sessions;
+use stages::Stages;
 
 /// Connections that were let in (`ok`) or not (`deny`).
 pub const CONNECTIONS: &str = "smtpd_connections_total";
@@ -69,6 +72,7 @@ pub const BUILD_INFO: &str = "smtpd_build_info";
 pub struct Metrics {
     registry: Registry,
     sessions: Sessions,
+    stages: Stages,
     connections: IntCounterVec,
     connections_open: IntGauge,
     connections_limit: IntGauge,
@@ -144,6 +148,7 @@ impl Metrics {
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Metrics {
             sessions: Sessions::register(registry)?,
+            stages: Stages::register(registry)?,
             connections: counters(CONNECTIONS, "Connections that were let in or not.", &["result"])?,
             connections_open: gauge(CONNECTIONS_OPEN, "Open connections.")?,
             connections_limit: gauge(CONNECTIONS_LIMIT, "The most connections that may be open.")?,
@@ -257,6 +262,11 @@ impl Metrics {
             // Lines of other writers: never written here.
             Record::Foreign(_) => {}
         }
+    }
+
+    /// A stage of a session is over.
+    pub fn took(&self, stage: Stage, time: Duration) {
+        self.stages.took(stage, time);
     }
 
     /// How a zone stands. The names of zones are the settings'.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use logline::Record;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -81,6 +81,8 @@ pub fn bind(address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
+    /// The address that all its connections have here; none where it listens on several.
+    own: Option<SocketAddr>,
     service: Service,
     proxies: Vec<IpNet>,
 }
@@ -91,9 +93,14 @@ impl Listener {
     /// # Errors
     /// Where the runtime does not take it.
     pub fn new(socket: std::net::TcpListener, listen: &Listen) -> io::Result<Self> {
+        // Replies are written whole; waiting for more to send would only delay them. Connections inherit it.
+        if let Err(error) = SockRef::from(&socket).set_tcp_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let own = socket.local_addr().ok().filter(|own| !own.ip().is_unspecified());
         let socket = TcpListener::from_std(socket)?;
         tracing::info!(address = %socket.local_addr()?, service = ?listen.service, "listening");
-        Ok(Listener { socket, service: listen.service, proxies: listen.proxy.clone() })
+        Ok(Listener { socket, own, service: listen.service, proxies: listen.proxy.clone() })
     }
 
     /// Accepts connections until the server stops. Each holds a clone of `alive` for as long as it lives.
@@ -118,7 +125,7 @@ impl Listener {
                 Arrival { stream, service: self.service, shared: current.get(), stop: stop.clone() };
             let (remote, alive) = (canonical(remote), alive.clone());
             if !self.proxies.iter().any(|network| network.contains(&remote.ip())) {
-                arrival.admit(None, remote, alive);
+                arrival.admit(self.own, remote, alive);
                 continue;
             }
             let Ok(permit) = Arc::clone(&pending).try_acquire_owned() else {
@@ -190,10 +197,6 @@ impl Arrival {
         };
         let place = Place::new(Arc::clone(&self.shared), number);
         let session = Session::new(policy, self.peer(number, local, remote, grant), now());
-        // Replies are written whole; waiting for more to send would only delay them.
-        if let Err(error) = self.stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
         let connection = Connection::new(Wire::Plain(Stream::Tcp(self.stream)), session, self.shared);
         tokio::spawn(async move {
             let (end, wire) = connection.run(self.stop).await;

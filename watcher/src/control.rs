@@ -11,6 +11,7 @@ mod live;
 mod openapi;
 mod page;
 mod peer;
+mod portion;
 mod read;
 mod routes;
 mod server;
@@ -19,7 +20,7 @@ mod web;
 
 pub(crate) use peer::group;
 
-pub use command::{Command, Commands};
+pub use command::{AllowDone, AllowTerms, BanTerms, Command, Commands, Done, Listed, Portion, Telling};
 pub use live::Live;
 pub use server::{Server, ServerError};
 pub use wake::Wake;

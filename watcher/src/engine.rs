@@ -21,6 +21,7 @@ mod state;
 mod table;
 mod window;
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,7 +134,7 @@ impl Engine {
             Input::Event(event) => self.event(now, event, out),
             Input::Ban(order) => self.order(now, order, out),
             Input::Unban(release) => self.release(now, &release, out),
-            Input::Allow { network, until, note } => self.allow(now, network, until, note, out),
+            Input::Allow { networks, until, note } => self.allow(now, &networks, until, note.as_deref(), out),
             Input::Disallow(network) => self.disallow(network, out),
             Input::Confirm { subject, ban } => self.confirm(now, &subject, ban, out),
             Input::Dropped { packets } => self.book.dropped(packets),
@@ -156,7 +157,7 @@ impl Engine {
         self.concerned = concerned(&jails);
         self.terms = terms(&jails);
         self.jails = jails;
-        self.exemptions = exemptions.with_allowed_of(&self.exemptions);
+        self.exemptions = exemptions.with_allowed_of(&mut self.exemptions);
         self.free_exempt(now, out);
     }
 
@@ -220,6 +221,30 @@ impl Engine {
         self.bans.next_end()
     }
 
+    /// The bans in force that stand in one part of the table, from the part 0 to the first that there is not. All
+    /// together they hold each ban once that stands all the while, whatever comes and goes between one and the next.
+    pub fn bans_in(&self, part: usize, now: Timestamp) -> Option<impl Iterator<Item = (&Subject, &Lease)>> {
+        self.bans.part(part, now)
+    }
+
+    /// The bans of others in the IPv4 /24 or IPv6 /48 of a network.
+    pub fn bans_near(&self, network: Network, now: Timestamp) -> Vec<(&Subject, &Lease)> {
+        self.bans.near(network, now)
+    }
+
+    /// The bans that go when a subject is released.
+    pub fn released_by(&self, subject: &Subject, now: Timestamp) -> Vec<(Subject, Lease)> {
+        let touched = touched(subject);
+        let bans = self.bans.active_on(&touched, now).into_iter();
+        let released = bans.filter(|(banned, lease)| releases(subject, banned, lease));
+        released.map(|(banned, lease)| (banned.clone(), lease.clone())).collect()
+    }
+
+    /// What the kernel is to hold of a network on these ports: [`Output::Enforce`] or [`Output::Admit`].
+    pub fn word_on(&self, network: Network, ports: &Ports, now: Timestamp) -> Output {
+        self.bans.word(network, ports, now)
+    }
+
     /// How many bans are in force.
     pub fn bans_len(&self, now: Timestamp) -> usize {
         self.bans.active_len(now)
@@ -259,18 +284,22 @@ impl Engine {
     fn allow(
         &mut self,
         now: Timestamp,
-        network: Network,
+        networks: &[Network],
         until: Option<Timestamp>,
-        note: Option<String>,
+        note: Option<&str>,
         out: &mut Vec<Output>,
     ) {
-        let allowance = Allowance { until, since: now, note };
-        if !self.exemptions.allow(network, allowance) {
-            return;
+        let mut allowed = Vec::new();
+        for network in networks {
+            let allowance = Allowance { until, since: now, note: note.map(str::to_owned) };
+            if self.exemptions.allow(*network, allowance) {
+                allowed.push(*network);
+                out.push(Output::Allowed { network: *network });
+            }
         }
-        self.allowed_changes.push(network);
-        out.push(Output::Allowed { network });
-        self.free_exempt(now, out);
+        self.bans.lift_meeting(&allowed, now, out);
+        self.drop_questions(now);
+        self.allowed_changes.extend(allowed);
     }
 
     fn disallow(&mut self, network: Network, out: &mut Vec<Output>) {
@@ -286,6 +315,14 @@ impl Engine {
             subject.network().is_some_and(|network| self.exemptions.cover(network, now).is_some())
         };
         self.bans.lift(now, End::Exempted, |subject, _| exempt(subject), out);
+        self.drop_questions(now);
+    }
+
+    /// Nobody is asked about those who are exempt now.
+    fn drop_questions(&mut self, now: Timestamp) {
+        let exempt = |subject: &Subject| {
+            subject.network().is_some_and(|network| self.exemptions.cover(network, now).is_some())
+        };
         self.questions.retain(|asked| !exempt(&asked.subject), self.saving);
     }
 
@@ -320,54 +357,71 @@ impl Engine {
     }
 
     fn release(&mut self, now: Timestamp, release: &Release, out: &mut Vec<Output>) {
-        let ended = out.len();
+        let mut freed = HashSet::new();
+        let before = out.len();
         match release {
-            Release::Subject(wanted) => {
-                let touched = release.touches().unwrap_or_default();
-                self.bans.lift_on(&touched, now, |subject, lease| releases(wanted, subject, lease), out);
+            Release::Subjects(wanted) => {
+                for wanted in wanted {
+                    let is_meant = |subject: &Subject, lease: &Lease| releases(wanted, subject, lease);
+                    self.bans.lift_on(&touched(wanted), now, is_meant, out);
+                }
                 // Who is let in begins anew: one more failure must not bring the ban back.
-                self.forget(wanted);
+                freed.extend(wanted.iter().cloned());
             }
-            Release::Jail(name) => self.bans.lift(now, End::Lifted, |_, lease| lease.jail == *name, out),
-            Release::All => self.bans.lift(now, End::Lifted, |_, _| true, out),
+            Release::Bans(wanted) => {
+                for (subject, jail) in wanted {
+                    let is_meant = |_: &Subject, lease: &Lease| lease.jail == *jail;
+                    self.bans.lift_on(std::slice::from_ref(subject), now, is_meant, out);
+                }
+            }
         }
-        let gone: Vec<Subject> = out
-            .get(ended..)
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|output| match output {
-                Output::Ended { subject, .. } => Some(subject.clone()),
-                _ => None,
-            })
-            .collect();
-        gone.iter().for_each(|subject| self.forget(subject));
+        freed.extend(out.get(before..).unwrap_or_default().iter().filter_map(|output| match output {
+            Output::Ended { subject, .. } => Some(subject.clone()),
+            _ => None,
+        }));
+        self.forget(&freed);
     }
 
-    /// Takes away everything that was counted about somebody.
-    fn forget(&mut self, subject: &Subject) {
+    /// Takes away everything that was counted about these.
+    fn forget(&mut self, subjects: &HashSet<Subject>) {
         let jails = self.jails.clone();
-        for (index, jail) in jails.iter().enumerate() {
+        for (index, jail) in jails.iter().enumerate().filter(|(_, jail)| jail.campaign.is_empty()) {
             let at = (index, What::Offence);
-            match (subject, jail.per) {
-                _ if !jail.campaign.is_empty() => {}
-                (Subject::Network(network), Per::Network { ipv4, ipv6 }) => {
-                    let own = Network::around(network.net().addr(), ipv4, ipv6);
-                    if own == *network {
-                        self.counters.forget_key(at, key_of(own));
+            if self.counters.len_of(at) == 0 {
+                continue;
+            }
+            let mut accounts_of: HashSet<u128> = HashSet::new();
+            for subject in subjects {
+                match (subject, jail.per) {
+                    (Subject::Network(network), Per::Network { ipv4, ipv6 }) => {
+                        let own = Network::around(network.net().addr(), ipv4, ipv6);
+                        if own == *network {
+                            self.counters.forget_key(at, key_of(own));
+                        }
                     }
+                    (Subject::Network(network), Per::UserAndAddress { .. }) => {
+                        accounts_of.insert(user_at_low(self.seed, *network).into());
+                    }
+                    (Subject::User(user), Per::User) => {
+                        let name = logline::Text::unescape(user.as_bytes());
+                        self.counters.forget_key(at, user_key(self.seed, name.bytes()));
+                    }
+                    (Subject::Network(_), Per::User) | (Subject::User(_), _) => {}
                 }
-                (Subject::Network(network), Per::UserAndAddress { .. }) => {
-                    let low = user_at_low(self.seed, *network);
-                    self.counters.forget(at, |key| key & u128::from(u64::MAX) == u128::from(low));
-                }
-                (Subject::User(user), Per::User) => {
-                    let name = logline::Text::unescape(user.as_bytes());
-                    self.counters.forget_key(at, user_key(self.seed, name.bytes()));
-                }
-                (Subject::Network(_), Per::User) | (Subject::User(_), _) => {}
+            }
+            // Which accounts somebody tried is known of each counter alone: all are looked at, once for all subjects.
+            if !accounts_of.is_empty() {
+                self.counters.forget(at, |key| accounts_of.contains(&(key & u128::from(u64::MAX))));
             }
         }
     }
+}
+
+/// Every subject of which a ban may go when `wanted` is released.
+fn touched(wanted: &Subject) -> Vec<Subject> {
+    // A jail bans the network around an IPv6 address.
+    let around = wanted.network().filter(|network| network.is_host() && network.net().addr().is_ipv6());
+    around.map_or_else(|| vec![wanted.clone()], Network::and_around)
 }
 
 /// For each kind of event the places of the jails that count it or forgive by it.

@@ -34,7 +34,7 @@ mod ruleset;
 mod step;
 mod template;
 
-pub use command::{Command, CommandError};
+pub use command::{Command, Programs};
 pub use dry_run::DryRun;
 pub use manner::{DEVICES_MAX, Manner, Treatment, is_device};
 pub use nftables::Nftables;
@@ -138,6 +138,17 @@ pub trait Firewall: Send {
     /// True, once, when somebody else took away something of ours, or when that can no longer be excluded.
     fn damaged(&mut self) -> Result<bool, FirewallError>;
 
+    /// What became of changes that take longer than [`Firewall::apply`], once after it has changed: an error while some of
+    /// them fail.
+    fn report(&mut self) -> Option<Result<(), FirewallError>> {
+        None
+    }
+
+    /// True while all bans are in force, as far as is known, but for those that were told just now.
+    fn is_settled(&self) -> bool {
+        true
+    }
+
     /// Ends every ban and leaves nothing behind.
     fn clear(&mut self) -> Result<(), FirewallError>;
 }
@@ -153,6 +164,16 @@ pub enum FirewallError {
     Some {
         /// Which, by their place in what was given, and why.
         failed: Vec<(usize, io::Error)>,
+    },
+    /// A program that bans, or ends bans, fails.
+    #[error("{count} changes cannot be made and are tried again, the first one that of {network}: {why}")]
+    Program {
+        /// For so many.
+        count: usize,
+        /// One of them.
+        network: IpNet,
+        /// What it said.
+        why: String,
     },
     /// The kernel refused what concerns all bans.
     #[error("{doing}")]

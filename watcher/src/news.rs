@@ -121,6 +121,13 @@ impl Item {
         Item { topic, news }
     }
 
+    /// So many things of this kind, at once or nearly.
+    pub fn of_many(topic: Topic, count: u64, now: Timestamp) -> Item {
+        let mut item = Item::new(topic, now, format!("{count} times {} at once", topic.name()));
+        item.news.count = Some(count);
+        item
+    }
+
     /// A notice about a source.
     pub fn of_notice(notice: &notice::Notice, now: Timestamp) -> Item {
         let topic = match notice {
@@ -147,24 +154,16 @@ impl Item {
 
 /// What the engine's word is to others; what only the kernel needs to know is no news.
 pub fn of_outputs(outputs: &[Output], now: Timestamp) -> Vec<Item> {
-    if outputs.len() <= AT_ONCE_MAX {
-        return outputs.iter().filter_map(|output| of_output(output, now)).collect();
-    }
-    counted(outputs, now)
+    outputs.iter().filter_map(|output| of_output(output, now)).collect()
 }
 
-/// How many things of each kind there are.
-pub fn counted(outputs: &[Output], now: Timestamp) -> Vec<Item> {
+/// The same where they are too many: how often what happened.
+pub fn counted(outputs: &[Output]) -> BTreeMap<Topic, u64> {
     let mut counts = BTreeMap::new();
     for topic in outputs.iter().filter_map(topic) {
-        *counts.entry(topic).or_insert(0u64) += 1;
+        *counts.entry(topic).or_insert(0) += 1;
     }
-    let told = counts.into_iter().map(|(topic, count)| {
-        let mut item = Item::new(topic, now, format!("{count} times {} at once", topic.name()));
-        item.news.count = Some(count);
-        item
-    });
-    told.collect()
+    counts
 }
 
 fn topic(output: &Output) -> Option<Topic> {
@@ -273,10 +272,10 @@ mod tests {
         assert_eq!(few.len(), 2);
         assert_eq!(few[0].news.text, "the ban of 192.0.2.7 in j was lifted");
         assert_eq!(few[0].news.end.as_deref(), Some("lifted"));
-        let many = vec![ended("192.0.2.7"); AT_ONCE_MAX + 1];
-        let told = of_outputs(&many, NOW);
-        assert_eq!(told.len(), 1);
-        assert_eq!((told[0].topic, told[0].news.count), (Topic::Unban, Some(501)));
+        let many = counted(&vec![ended("192.0.2.7"); 501]);
+        assert_eq!(many, BTreeMap::from([(Topic::Unban, 501)]));
+        let told = Item::of_many(Topic::Unban, 501, NOW).news;
+        assert_eq!((told.text.as_str(), told.count), ("501 times unban at once", Some(501)));
     }
 
     #[test]

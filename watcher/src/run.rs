@@ -8,9 +8,10 @@ pub(crate) mod confine;
 mod daemon;
 mod desk;
 mod enforcer;
-mod exempting;
 mod explaining;
 mod hooks;
+mod ordering;
+mod orders;
 mod own;
 mod publish;
 mod reload;
@@ -18,6 +19,7 @@ mod saver;
 mod sessions;
 mod signals;
 mod sources;
+mod weighing;
 mod words;
 
 use std::path::Path;
@@ -45,6 +47,7 @@ use daemon::Daemon;
 use desk::Desk;
 use enforcer::Enforcer;
 use hooks::Hooks;
+use orders::Orders;
 use own::{Resolver, Surroundings};
 use saver::Saver;
 use signals::Signals;
@@ -110,6 +113,7 @@ pub fn run(file: Option<&Path>, mut config: Config) -> anyhow::Result<()> {
         saver: Saver::new(store, seed),
         metrics,
         desk: Desk::new(live, hooks),
+        orders: Orders::default(),
         questions,
         wake,
         surroundings,

@@ -94,6 +94,44 @@ fn a_network_is_banned_and_let_in_to_the_bit() {
 }
 
 #[test]
+fn a_file_of_thousands_is_banned_lifted_and_exempt_and_what_is_wrong_in_it_is_told() {
+    isolated(|| {
+        let (site, _smtpd, watcher) = Site::running()?;
+        let file = site.path("many");
+        let many: String = (0..3000).map(|n| format!("203.{}.{}.7 # {n}\n", n / 256, n % 256)).collect();
+        std::fs::write(&file, format!("{many}nonsense\n127.0.0.1\n"))?;
+        let name = file.display();
+        let told = site.banctl(&format!("ban --json --file {name}"))?.is(1)?.json()?;
+        let count = |answer: &serde_json::Value, key: &str| answer[key].as_array().map(Vec::len);
+        assert_eq!((count(&told, "bans"), count(&told, "refused")), (Some(3000), Some(2)));
+        assert_eq!(site.banctl("status --json")?.yes()?.json()?["active"], 3000);
+        for address in ["203.0.0.7", "203.11.183.7"] {
+            site.banctl(&format!("test {address}"))?.yes()?;
+        }
+        let lifted = site.banctl(&format!("unban --json --file {name}"))?.is(1)?.json()?;
+        assert_eq!((count(&lifted, "bans"), count(&lifted, "refused")), (Some(3000), Some(2)));
+        site.banctl("test 203.11.183.7")?.is(1)?;
+
+        site.banctl(&format!("ban --file {name}"))?.is(1)?;
+        let allowed = site.banctl(&format!("allow add --json --file {name}"))?.is(1)?.json()?;
+        assert_eq!((count(&allowed, "allowed"), count(&allowed, "refused")), (Some(3001), Some(1)));
+        assert_eq!(site.banctl("list --json")?.yes()?.json()?["total"], 0);
+        site.banctl("test 203.0.0.7")?.is(1)?;
+        assert!(site.banctl("ban 203.0.0.7")?.is(1)?.said.contains("allowed by hand"));
+        site.banctl(&format!("allow remove --file {name}"))?.is(1)?;
+        assert_eq!(count(&site.banctl("allow list --json")?.yes()?.json()?, "allowed"), Some(0));
+
+        site.banctl(&format!("ban --file {name}"))?.is(1)?;
+        let lifted = site.banctl("unban --all --json")?.yes()?.json()?;
+        assert_eq!(count(&lifted, "bans"), Some(3000));
+        site.banctl("test 203.0.0.7")?.is(1)?;
+        // So many are no line each in the log.
+        assert!(watcher.said().lines().count() < 1000, "{}", watcher.said().len());
+        Ok(())
+    });
+}
+
+#[test]
 fn metrics_and_health_tell_what_happened() {
     isolated(|| {
         let (site, _smtpd, _watcher) = Site::running()?;

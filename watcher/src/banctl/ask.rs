@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,8 +16,28 @@ use crate::control::client;
 /// Asked, and the answer is no.
 pub(super) const NO: ExitCode = ExitCode::FAILURE;
 
-/// So many subjects go into one request: the watcher's lines wait for no more than that.
+/// So many subjects go into one request: a fraction of what the watcher takes at once.
 const AT_ONCE: usize = 10_000;
+
+/// An answer that comes in parts.
+trait Parts: Default + DeserializeOwned {
+    /// Takes in one more.
+    fn add(&mut self, part: Self);
+}
+
+impl Parts for Bans {
+    fn add(&mut self, part: Self) {
+        self.bans.extend(part.bans);
+        self.refused.extend(part.refused);
+    }
+}
+
+impl Parts for Allows {
+    fn add(&mut self, part: Self) {
+        self.allowed.extend(part.allowed);
+        self.refused.extend(part.refused);
+    }
+}
 
 /// Asks over the socket that was named, and shows as was asked for.
 pub(super) struct Asker<'a>(pub(super) &'a Arguments);
@@ -28,13 +49,13 @@ impl Asker<'_> {
             Allow::Add { whom, length, note } => {
                 let for_seconds = length.map(|length| length.as_secs());
                 let subjects = named::all(&whom.whom, &whom.files)?;
-                let request = AllowRequest { subjects, for_seconds, note: note.clone() };
-                (self.post("/v1/allow", &request)?, show::allow)
+                let request = |subjects| AllowRequest { subjects, for_seconds, note: note.clone() };
+                (self.piecemeal("/v1/allow", &subjects, request)?, show::allow)
             }
             Allow::Remove { whom } => {
                 let subjects = named::all(&whom.whom, &whom.files)?;
-                let request = SubjectsRequest { subjects, ban: true };
-                (self.post("/v1/disallow", &request)?, show::disallow)
+                let request = |subjects| SubjectsRequest { subjects, ban: true };
+                (self.piecemeal("/v1/disallow", &subjects, request)?, show::disallow)
             }
         };
         self.show(&allows, words)?;
@@ -44,7 +65,7 @@ impl Asker<'_> {
     /// Bans these, so many at a time.
     pub(super) fn ban(&self, request: BanRequest) -> anyhow::Result<ExitCode> {
         let BanRequest { subjects, for_seconds, jail, reason } = request;
-        let bans = self.piecemeal("/v1/bans", &subjects, |subjects| BanRequest {
+        let bans: Bans = self.piecemeal("/v1/bans", &subjects, |subjects| BanRequest {
             subjects,
             for_seconds,
             jail: jail.clone(),
@@ -65,17 +86,18 @@ impl Asker<'_> {
         Ok(said(bans.refused.is_empty()))
     }
 
-    fn piecemeal<R: Serialize>(
+    /// Asks the same about all of these, so many at a time.
+    fn piecemeal<R: Serialize, A: Parts>(
         &self,
         path: &str,
         subjects: &[String],
         request: impl Fn(Vec<String>) -> R,
-    ) -> anyhow::Result<Bans> {
-        let mut answer = Bans::default();
-        for part in subjects.chunks(AT_ONCE) {
-            let Bans { bans, refused, .. } = self.post(path, &request(part.to_vec()))?;
-            answer.bans.extend(bans);
-            answer.refused.extend(refused);
+    ) -> anyhow::Result<A> {
+        let mut answer = A::default();
+        for (done, part) in subjects.chunks(AT_ONCE).enumerate() {
+            let part = self.post(path, &request(part.to_vec()));
+            let told = || format!("after {} of {} were dealt with", done * AT_ONCE, subjects.len());
+            answer.add(if done > 0 { part.with_context(told)? } else { part? });
         }
         Ok(answer)
     }

@@ -2,7 +2,7 @@
 
 use settings::{DeValue, Table, Value, one_of};
 
-use crate::firewall::{self, Manner, Treatment};
+use crate::firewall::{self, Manner, Programs, Treatment};
 
 /// What keeps the banned out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,13 +11,8 @@ pub enum FirewallKind {
     Nftables(Manner),
     /// Nothing: it is only told what would be.
     DryRun,
-    /// A program: `[command] ban` is run for each ban, `[command] unban` for each end of one.
-    Command {
-        /// The program, by its absolute path, and its arguments.
-        ban: Vec<String>,
-        /// Likewise.
-        unban: Vec<String>,
-    },
+    /// Programs: `[command] ban` is run for bans, `[command] unban` for their ends.
+    Command(Programs),
 }
 
 /// What becomes of the bans when the watcher is stopped.
@@ -51,11 +46,18 @@ pub(super) fn read(root: &Table<'_>) -> Option<FirewallKind> {
         (FirewallName::DryRun, None) => Some(FirewallKind::DryRun),
         (FirewallName::Command, Some(table)) => {
             let (ban, unban) = (argv(&table, "ban"), argv(&table, "unban"));
+            // They are known keys, whatever is wrong with the others.
+            let _known = (table.contains("ban_line"), table.contains("unban_line"));
             let (ban, unban) = (ban?, unban?);
-            if let Err(error) = firewall::Command::new(&ban, &unban) {
-                table.mistake_at_table(error);
+            let line = |key| table.get::<String>(key);
+            let (ban_line, unban_line) = (line("ban_line"), line("unban_line"));
+            match Programs::parse((&ban, ban_line.as_deref()), (&unban, unban_line.as_deref())) {
+                Ok(programs) => Some(FirewallKind::Command(programs)),
+                Err(error) => {
+                    table.mistake_at_table(error);
+                    None
+                }
             }
-            Some(FirewallKind::Command { ban, unban })
         }
         (FirewallName::Command, None) => {
             root.mistake("firewall", "a table [command] with `ban` and `unban` says which programs are run");
@@ -63,7 +65,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<FirewallKind> {
         }
         (FirewallName::Nftables | FirewallName::DryRun, Some(table)) => {
             // They are known keys, in the wrong company.
-            let _known = (table.contains("ban"), table.contains("unban"));
+            let _known = ["ban", "unban", "ban_line", "unban_line"].map(|key| table.contains(key));
             table.mistake_at_table("[command] is for firewall = \"command\"");
             None
         }

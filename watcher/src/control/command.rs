@@ -2,43 +2,51 @@
 //! back for its answer.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use logline::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::control::Wake;
 use crate::control::api::{
-    AllowRequest, Allows, AskedList, BanRequest, Bans, ExplainRequest, Explained, Filter, JailList, Message,
-    Quotas, Status, SubjectsRequest, Tested, UnbanRequest, Why,
+    AskedList, Bans, ExplainRequest, Explained, Filter, JailList, Message, Quotas, Refusal, Status,
+    SubjectsRequest, Tested, Why,
 };
-use crate::engine::Lease;
-use crate::subject::Subject;
+use crate::engine::{Allowance, Lease};
+use crate::jail::JailName;
+use crate::subject::{Network, Subject};
 
 /// So many questions may wait; more are told to come again.
 const WAITING_MAX: usize = 64;
+
+/// Who has the rest of a long request to send looks again so often whether there is room.
+const ROOM_AGAIN: Duration = Duration::from_millis(2);
 
 /// A question, and the way back for its answer.
 #[derive(Debug)]
 pub enum Command {
     /// How it goes.
     Status(oneshot::Sender<Status>),
-    /// Who is banned, as far as the filter says, in no order; and when that was so.
-    List(Filter, oneshot::Sender<(Timestamp, Vec<(Subject, Lease)>)>),
+    /// Who is banned, as far as the filter says, in one part of the table; none behind its last part.
+    List(usize, Arc<Filter>, oneshot::Sender<Option<Listed>>),
     /// All about a subject but the evidence, which is in the database.
     Why(Subject, oneshot::Sender<Why>),
     /// Whether the firewall keeps an address out.
     Test(IpAddr, oneshot::Sender<Result<Tested, Message>>),
     /// Ban.
-    Ban(BanRequest, oneshot::Sender<Bans>),
-    /// Unban.
-    Unban(UnbanRequest, oneshot::Sender<Bans>),
+    Ban(Portion<Network>, Arc<BanTerms>, oneshot::Sender<Done>),
+    /// Lift what bans these have.
+    Unban(Portion<Subject>, oneshot::Sender<Done>),
+    /// Lift these bans.
+    Lift(Portion<(Subject, JailName)>, oneshot::Sender<Done>),
     /// The exemptions by hand.
-    Allowed(oneshot::Sender<Allows>),
+    Allowed(oneshot::Sender<AllowDone>),
     /// Exempt.
-    Allow(AllowRequest, oneshot::Sender<Allows>),
+    Allow(Portion<Network>, Arc<AllowTerms>, oneshot::Sender<AllowDone>),
     /// Exempt no longer.
-    Disallow(SubjectsRequest, oneshot::Sender<Allows>),
+    Disallow(Portion<Network>, oneshot::Sender<AllowDone>),
     /// Bans that wait for a word.
     Asked(oneshot::Sender<AskedList>),
     /// The word.
@@ -55,6 +63,73 @@ pub enum Command {
     Publish(oneshot::Sender<()>),
     /// Say when all that happened until now is written.
     Flush(SyncSender<()>),
+}
+
+/// As many of those whom a request is about as are dealt with in one go. Lines are read between one and the next.
+#[derive(Clone, Debug)]
+pub struct Portion<T> {
+    /// Those.
+    pub items: Vec<T>,
+    /// How each is told.
+    pub news: Telling,
+}
+
+/// How what comes of a request is told to whoever listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// Each by itself.
+    Each,
+    /// They are so many that a number is told.
+    Number,
+}
+
+/// How somebody is banned by hand.
+#[derive(Clone, Debug)]
+pub struct BanTerms {
+    /// For how long.
+    pub length: Duration,
+    /// As if this jail had.
+    pub jail: JailName,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// How somebody is exempt by hand.
+#[derive(Clone, Debug)]
+pub struct AllowTerms {
+    /// For how long; without end where it is none.
+    pub length: Option<Duration>,
+    /// Why.
+    pub note: Option<String>,
+}
+
+/// Some of those who are banned.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// When that was so.
+    pub at: Timestamp,
+    /// They.
+    pub bans: Vec<(Subject, Lease)>,
+}
+
+/// Bans that were made or lifted, and what was not done.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// When.
+    pub at: Timestamp,
+    /// These.
+    pub bans: Vec<(Subject, Lease)>,
+    /// Whom it did not concern, and why.
+    pub refused: Vec<Refusal>,
+}
+
+/// Exemptions that were made or taken back, and what was not done.
+#[derive(Clone, Debug, Default)]
+pub struct AllowDone {
+    /// These.
+    pub allowed: Vec<(Network, Allowance)>,
+    /// Whom it did not concern, and why.
+    pub refused: Vec<Refusal>,
 }
 
 /// The way to the engine's thread.
@@ -96,5 +171,27 @@ impl Commands {
         sent.map_err(|error| match error {
             TrySendError::Full(_) | TrySendError::Disconnected(_) => Busy,
         })
+    }
+
+    /// Puts a question into the queue as soon as there is room; what was begun is not left half done because others ask.
+    ///
+    /// # Errors
+    /// Nobody reads the queue any more.
+    pub async fn put<A>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<A>) -> Command,
+    ) -> Result<oneshot::Receiver<A>, Busy> {
+        let (back, answer) = oneshot::channel();
+        let mut command = question(back);
+        loop {
+            let sent = self.sender.try_send(command);
+            self.wake.wake();
+            command = match sent {
+                Ok(()) => return Ok(answer),
+                Err(TrySendError::Full(kept)) => kept,
+                Err(TrySendError::Disconnected(_)) => return Err(Busy),
+            };
+            tokio::time::sleep(ROOM_AGAIN).await;
+        }
     }
 }

@@ -7,12 +7,26 @@ use std::task::{Context, Poll};
 use hyper::body::{Body, Bytes, Frame};
 use logline::Timestamp;
 
-use crate::control::api::{BanView, ListQuery, Mark};
+use crate::control::api::{BanView, ListQuery, Mark, Order};
 use crate::engine::Lease;
 use crate::subject::Subject;
 
 /// A piece is about so large; a million bans are never one text in memory.
 const PIECE_BYTES: usize = 64 * 1024;
+
+/// Who wants a page is kept no more than so many times its bans.
+const GATHERED_TIMES: usize = 8;
+/// But so many in any case.
+const GATHERED_MIN: usize = 4096;
+
+/// The bans of a page, as they come in; those that others come before are let go.
+pub(super) struct Gathered {
+    bans: Vec<(Subject, Lease)>,
+    order: Order,
+    after: Option<Mark>,
+    limit: Option<usize>,
+    total: usize,
+}
 
 /// The body of the answer.
 pub(super) struct Page {
@@ -30,33 +44,48 @@ enum Written {
     All,
 }
 
-impl Page {
-    /// The bans that were asked for, of all that the filter left.
-    pub(super) fn of(
-        mut bans: Vec<(Subject, Lease)>,
-        query: &ListQuery,
-        now: Timestamp,
-    ) -> Result<Page, String> {
-        let order = query.order.unwrap_or_default();
+impl Gathered {
+    /// For what was asked for; in words, what is wrong with that.
+    pub(super) fn new(query: &ListQuery) -> Result<Gathered, String> {
         let after = query.after.as_deref().map(str::parse::<Mark>).transpose()?;
-        let total = bans.len();
-        let mark = |(subject, lease): &(Subject, Lease)| Mark::of(order, subject, lease);
-        if let Some(after) = after {
-            bans.retain(|ban| mark(ban).compare(&after, order).is_gt());
-        }
-        let mut placed: Vec<_> = bans.into_iter().map(|ban| (mark(&ban), ban)).collect();
-        placed.sort_unstable_by(|(a, _), (b, _)| a.compare(b, order));
-        let mut next = None;
-        if let Some(limit) = query.limit
-            && placed.len() > limit
-        {
-            placed.truncate(limit);
-            next = placed.last().map(|(mark, _)| mark.to_string());
-        }
-        let bans: Vec<_> = placed.into_iter().map(|(_, ban)| ban).collect();
-        Ok(Page { bans: bans.into_iter(), now, total, next, written: Written::Nothing })
+        let order = query.order.unwrap_or_default();
+        Ok(Gathered { bans: Vec::new(), order, after, limit: query.limit, total: 0 })
     }
 
+    /// More of them, in no order.
+    pub(super) fn add(&mut self, bans: Vec<(Subject, Lease)>) {
+        self.total += bans.len();
+        let Gathered { order, after, .. } = self;
+        let is_after = |(subject, lease): &(Subject, Lease)| {
+            after.as_ref().is_none_or(|after| after.is_before(*order, (subject, lease)))
+        };
+        self.bans.extend(bans.into_iter().filter(is_after));
+        if let Some(limit) = self.limit
+            && self.bans.len() > limit.saturating_mul(GATHERED_TIMES).max(GATHERED_MIN)
+        {
+            // One more than the page has, which tells that there is a next one.
+            let order = self.order;
+            self.bans.select_nth_unstable_by(limit, |a, b| order.compare((&a.0, &a.1), (&b.0, &b.1)));
+            self.bans.truncate(limit + 1);
+        }
+    }
+
+    /// The page.
+    pub(super) fn page(self, now: Timestamp) -> Page {
+        let Gathered { mut bans, order, limit, total, .. } = self;
+        bans.sort_unstable_by(|a, b| order.compare((&a.0, &a.1), (&b.0, &b.1)));
+        let mut next = None;
+        if let Some(limit) = limit
+            && bans.len() > limit
+        {
+            bans.truncate(limit);
+            next = bans.last().map(|(subject, lease)| Mark::of(order, (subject, lease)).to_string());
+        }
+        Page { bans: bans.into_iter(), now, total, next, written: Written::Nothing }
+    }
+}
+
+impl Page {
     /// The next piece; nothing after the last one.
     fn piece(&mut self) -> Option<Vec<u8>> {
         let mut piece = Vec::new();
@@ -124,20 +153,27 @@ mod tests {
     }
 
     fn read(count: u32, query: &ListQuery) -> Bans {
-        let mut page = Page::of(bans(count), query, NOW).unwrap();
+        let mut gathered = Gathered::new(query).unwrap();
+        for part in bans(count).chunks(97) {
+            gathered.add(part.to_vec());
+        }
+        let mut page = gathered.page(NOW);
         let pieces: Vec<Vec<u8>> = std::iter::from_fn(|| page.piece()).collect();
         serde_json::from_slice(&pieces.concat()).unwrap()
     }
 
     #[test]
     fn pages_of_any_size_together_are_the_whole_list() {
-        for count in [0, 1, 500] {
+        // The last are so many that those which a page has no room for are let go while they come in.
+        for (count, limits) in
+            [(0, [1, 7]), (1, [1, 7]), (500, [1, 7]), (500, [499, 500]), (9000, [500, 8999])]
+        {
             let whole = read(count, &ListQuery::default());
             assert_eq!(
                 (whole.bans.len(), whole.total, whole.next),
                 (count as usize, Some(count as usize), None)
             );
-            for limit in [1, 7, 499, 500] {
+            for limit in limits {
                 let mut query = ListQuery { limit: Some(limit), ..ListQuery::default() };
                 let mut joined = Vec::new();
                 loop {
@@ -154,7 +190,9 @@ mod tests {
 
     #[test]
     fn a_long_list_comes_in_pieces() {
-        let mut page = Page::of(bans(10_000), &ListQuery::default(), NOW).unwrap();
+        let mut gathered = Gathered::new(&ListQuery::default()).unwrap();
+        gathered.add(bans(10_000));
+        let mut page = gathered.page(NOW);
         let pieces: Vec<usize> = std::iter::from_fn(|| page.piece()).map(|piece| piece.len()).collect();
         assert!(pieces.len() > 10 && pieces.iter().all(|len| *len < 2 * PIECE_BYTES), "{pieces:?}");
     }

@@ -13,10 +13,12 @@ use axum::response::{IntoResponse, Json, Response};
 
 use crate::control::Command;
 use crate::control::api::{
-    Allows, AskedList, BanView, EvidenceView, Histories, HistoryQuery, HistoryView, JailList, ListQuery,
-    Message, Quotas, Status, Tested, Why,
+    AllowView, Allows, AskedList, BanView, EvidenceView, Histories, HistoryQuery, HistoryView, JailList,
+    ListQuery, Message, Quotas, Status, Tested, Why,
 };
-use crate::control::page::Page;
+use crate::control::command::AllowDone;
+use crate::control::page::Gathered;
+use crate::control::portion::each_listed;
 use crate::control::routes::Refused;
 use crate::control::server::Shared;
 use crate::store::{Reader, RecordFilter, StoreError, StoredBan};
@@ -38,13 +40,14 @@ pub(super) async fn status(State(shared): State<Shared>) -> Result<Json<Status>,
     Ok(Json(shared.commands.ask(Command::Status).await?))
 }
 
-/// The engine's thread copies what the filter leaves, and no more: sorting and writing is done here.
+/// The engine's thread copies what the filter leaves, a part at a time, and no more: sorting and writing is done here.
 pub(super) async fn list(State(shared): State<Shared>, query: Asked<ListQuery>) -> Result<Response, Refused> {
     let query = checked(query)?;
     let filter = query.filter().map_err(wrong)?;
-    let (now, bans) = shared.commands.ask(|back| Command::List(filter, back)).await?;
-    let page = tokio::task::spawn_blocking(move || Page::of(bans, &query, now)).await;
-    let page = page.map_err(|error| broken(&error))?.map_err(wrong)?;
+    let mut gathered = Gathered::new(&query).map_err(wrong)?;
+    let now = each_listed(&shared, filter, |bans| gathered.add(bans)).await?;
+    let page = tokio::task::spawn_blocking(move || gathered.page(now)).await;
+    let page = page.map_err(|error| broken(&error))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], Body::new(page)).into_response())
 }
 
@@ -53,7 +56,9 @@ pub(super) async fn jails(State(shared): State<Shared>) -> Result<Json<JailList>
 }
 
 pub(super) async fn allowed(State(shared): State<Shared>) -> Result<Json<Allows>, Refused> {
-    Ok(Json(shared.commands.ask(Command::Allowed).await?))
+    let AllowDone { allowed, .. } = shared.commands.ask(Command::Allowed).await?;
+    let allowed = allowed.iter().map(|(network, entry)| AllowView::of(*network, entry)).collect();
+    Ok(Json(Allows { allowed, refused: Vec::new() }))
 }
 
 pub(super) async fn asked(State(shared): State<Shared>) -> Result<Json<AskedList>, Refused> {

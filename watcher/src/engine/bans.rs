@@ -4,7 +4,7 @@ mod roll;
 mod tally;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,12 @@ pub const MEMORY: Duration = Duration::from_secs(30 * 86_400);
 /// The most bans, in force or remembered, that are kept. Those that ended go first, the longest ended before others;
 /// one in force never goes.
 pub const REMEMBERED_MAX: usize = 2_000_000;
+
+/// So many places are one part of the table: a fraction of a millisecond's work.
+const PART: usize = 2048;
+
+/// The network around an address in which others are its neighbours.
+const NEAR: (u8, u8) = (24, 48);
 
 /// So many ends of bans that were lifted or replaced may wait beside those of all others.
 const STALE_MAX: usize = 4096;
@@ -131,12 +137,77 @@ impl Bans {
             self.of(subject)
                 .any(|lease| lease.mode == Mode::Enforce && lease.until > at && lease.ports.include_smtp())
         };
-        let family = usize::from(address.is_ipv6());
-        let prefixes = self.prefixes.get(family).copied().unwrap_or_default();
-        (0..128u8)
-            .filter(|bits| prefixes & (1 << bits) != 0)
-            .any(|bits| kept_out(&Subject::Network(Network::around(address, bits, bits))))
-            || (family == 1 && self.full && kept_out(&Subject::Network(Network::host(address))))
+        self.around(Network::host(address)).any(|network| kept_out(&Subject::Network(network)))
+    }
+
+    /// A network and those around it, as far as there may be bans of them.
+    fn around(&self, network: Network) -> impl Iterator<Item = Network> + use<> {
+        let net = network.net();
+        let (address, is_full) = (net.addr(), self.full && net.prefix_len() == 128);
+        let prefixes = self.prefixes_of(address);
+        (0..=net.prefix_len().min(127))
+            .filter(move |bits| prefixes & (1 << bits) != 0)
+            .map(move |bits| Network::around(address, bits, bits))
+            .chain(is_full.then_some(network))
+    }
+
+    fn prefixes_of(&self, address: IpAddr) -> u128 {
+        self.prefixes.get(usize::from(address.is_ipv6())).copied().unwrap_or_default()
+    }
+
+    /// The bans in force that stand in one part of the table; none behind its last.
+    pub(super) fn part(
+        &self,
+        number: usize,
+        now: Timestamp,
+    ) -> Option<impl Iterator<Item = (&Subject, &Lease)>> {
+        let part = self.roll.part(number, PART)?;
+        let bans = part.map(|(_, entry)| (&entry.subject, &entry.lease));
+        Some(bans.filter(move |(_, lease)| lease.until > now))
+    }
+
+    /// The bans of others in the IPv4 /24 or IPv6 /48 of a network.
+    pub(super) fn near(&self, network: Network, now: Timestamp) -> Vec<(&Subject, &Lease)> {
+        let near = Network::around(network.net().addr(), NEAR.0, NEAR.1);
+        let is_near = |other: Network| !other.overlaps(network) && other.overlaps(near);
+        let is_meant = |(subject, lease): &(&Subject, &Lease)| {
+            lease.until > now && subject.network().is_some_and(is_near)
+        };
+        match self.inside(near) {
+            Some(inside) => {
+                let found = inside.filter_map(|network| self.roll.first(&Subject::Network(network)));
+                let subjects = found.map(|entry| &entry.subject);
+                let bans = subjects.flat_map(|subject| self.of(subject).map(move |lease| (subject, lease)));
+                bans.filter(is_meant).collect()
+            }
+            None => self.leases().filter(is_meant).collect(),
+        }
+    }
+
+    /// The networks inside another one of which there may be bans; none where looking each of them up is dearer than
+    /// looking at all bans.
+    fn inside(&self, around: Network) -> Option<impl Iterator<Item = Network> + use<>> {
+        let (address, length) = (around.net().addr(), around.net().prefix_len());
+        let most = around.net().max_prefix_len();
+        let prefixes = self.prefixes_of(address);
+        let is_used = move |bits: u8| if bits < 128 { prefixes & (1 << bits) != 0 } else { true };
+        if most == 128 && self.full && length < 128 {
+            return None;
+        }
+        let lengths = (length + 1..=most.min(127)).filter(move |bits| is_used(*bits));
+        let looks = lengths.clone().map(|bits| 1u64.checked_shl((bits - length).into()).unwrap_or(u64::MAX));
+        if looks.fold(0, u64::saturating_add) > self.len() as u64 {
+            return None;
+        }
+        Some(lengths.flat_map(move |bits| {
+            let nth = move |n: u64| match address {
+                IpAddr::V4(v4) => {
+                    IpAddr::V4((v4.to_bits() + (u32::try_from(n).unwrap_or(0) << (32 - bits))).into())
+                }
+                IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() + (u128::from(n) << (128 - bits))).into()),
+            };
+            (0..1u64 << (bits - length)).map(move |n| Network::around(nth(n), bits, bits))
+        }))
     }
 
     /// How many are in force. It costs something only where some have ended and nobody was told yet.
@@ -237,6 +308,29 @@ impl Bans {
         self.end(gone, now, End::Lifted, out);
     }
 
+    /// Lifts whatever bans have an address in common with these networks. One that is around a network, or is of the
+    /// network itself, is looked up; those inside are looked for, once for all.
+    pub(super) fn lift_meeting(&mut self, networks: &[Network], now: Timestamp, out: &mut Vec<Output>) {
+        let mut meeting: HashSet<Subject> =
+            networks.iter().flat_map(|network| self.around(*network)).map(Subject::Network).collect();
+        let wide: HashSet<Network> = networks.iter().copied().filter(|network| !network.is_host()).collect();
+        if !wide.is_empty() {
+            let lengths: HashSet<(bool, u8)> =
+                wide.iter().map(|wide| (wide.net().addr().is_ipv6(), wide.net().prefix_len())).collect();
+            let is_inside = |network: Network| {
+                let (address, own) = (network.net().addr(), network.net().prefix_len());
+                let wider = lengths.iter().filter(|(six, bits)| *six == address.is_ipv6() && *bits < own);
+                wider.map(|(_, bits)| Network::around(address, *bits, *bits)).any(|net| wide.contains(&net))
+            };
+            let subjects = self.roll.iter().map(|(_, entry)| &entry.subject);
+            meeting.extend(subjects.filter(|subject| subject.network().is_some_and(is_inside)).cloned());
+        }
+        let meeting: Vec<Subject> = meeting.into_iter().collect();
+        let gone = self.active_on(&meeting, now).into_iter();
+        let gone = gone.map(|(subject, lease)| (subject.clone(), lease.clone())).collect();
+        self.end(gone, now, End::Exempted, out);
+    }
+
     fn end(&mut self, mut gone: Vec<(Subject, Lease)>, now: Timestamp, why: End, out: &mut Vec<Output>) {
         gone.sort_by(|(a, x), (b, y)| (a, &x.jail).cmp(&(b, &y.jail)));
         for (subject, lease) in gone {
@@ -281,17 +375,21 @@ impl Bans {
         }
     }
 
-    /// Says what holds now for a network on some ports: the longest of the bans that are in force there.
     fn tell(&self, network: Network, ports: &Ports, now: Timestamp, out: &mut Vec<Output>) {
+        out.push(self.word(network, ports, now));
+    }
+
+    /// What holds now for a network on some ports: the longest of the bans that are in force there.
+    pub(super) fn word(&self, network: Network, ports: &Ports, now: Timestamp) -> Output {
         let subject = Subject::Network(network);
         let in_force =
             |lease: &&Lease| lease.mode == Mode::Enforce && lease.ports == *ports && lease.until > now;
         let until = self.of(&subject).filter(in_force).map(|lease| lease.until).max();
         let ports = ports.clone();
-        out.push(match until {
+        match until {
             Some(until) => Output::Enforce { network, ports, until },
             None => Output::Admit { network, ports },
-        });
+        }
     }
 
     fn of<'s>(&'s self, subject: &'s Subject) -> impl Iterator<Item = &'s Lease> {

@@ -1,6 +1,7 @@
 //! Who is never banned, by any path: the one place that is asked.
 
-use std::collections::BTreeMap;
+mod allowed;
+
 use std::fmt;
 use std::net::IpAddr;
 
@@ -9,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::subject::Network;
 
-/// The most entries that `banctl allow` keeps.
-pub const ALLOWED_MAX: usize = 10_000;
+use allowed::Allowed;
+pub use allowed::{ALLOWED_MAX, Allowance};
 
 /// Networks that are never banned, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Exemptions {
     /// Ranges that do not overlap, in order. A family is not mixed with the other: IPv4 stands first.
     ranges: Vec<(Range, Exemption)>,
     /// Those that the administrator said by hand, each with its end.
-    allowed: BTreeMap<Network, Allowance>,
+    allowed: Allowed,
 }
 
 /// Why somebody is exempt.
@@ -58,17 +59,6 @@ impl fmt::Display for Exemption {
     }
 }
 
-/// An exemption by hand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Allowance {
-    /// Until when; none: until it is removed.
-    pub until: Option<Timestamp>,
-    /// Since when.
-    pub since: Timestamp,
-    /// Why, in the administrator's words.
-    pub note: Option<String>,
-}
-
 /// The first and the last address, as numbers; the flag tells the families apart.
 type Range = (bool, u128, u128);
 
@@ -102,7 +92,7 @@ impl Exemptions {
                 apart.push((range, why));
             }
         }
-        Exemptions { ranges: apart, allowed: BTreeMap::new() }
+        Exemptions { ranges: apart, allowed: Allowed::default() }
     }
 
     /// Why a ban of `network` would touch somebody exempt; a network that only holds an exempt address counts too.
@@ -110,21 +100,8 @@ impl Exemptions {
         let (six, first, last) = range(network);
         let from = self.ranges.partition_point(|((other, _, end), _)| (*other, *end) < (six, first));
         let found = self.ranges.get(from).filter(|((other, start, _), _)| *other == six && *start <= last);
-        let by_hand = || self.is_allowed(network, now).then_some(Exemption::Allowed);
+        let by_hand = || self.allowed.meets(network, now).then_some(Exemption::Allowed);
         found.map(|(_, why)| *why).or_else(by_hand)
-    }
-
-    /// Whether an entry by hand is about some of a network. A million bans may be looked at in a row, and there may be
-    /// thousands of entries: those around it and those inside are looked up, not all.
-    fn is_allowed(&self, network: Network, now: Timestamp) -> bool {
-        if self.allowed.is_empty() {
-            return false;
-        }
-        let holds = |entry: &Allowance| entry.until.is_none_or(|until| until > now);
-        let around = |bits: u8| self.allowed.get(&Network::around(network.net().addr(), bits, bits));
-        // In the order of the table, what lies inside a network follows it.
-        let mut inside = self.allowed.range(network..).take_while(|(other, _)| other.overlaps(network));
-        (0..network.net().prefix_len()).filter_map(around).any(holds) || inside.any(|(_, entry)| holds(entry))
     }
 
     /// The entries by hand.
@@ -132,34 +109,29 @@ impl Exemptions {
         self.allowed.iter()
     }
 
+    /// The entry by hand of exactly this network.
+    pub fn allowance(&self, network: Network) -> Option<&Allowance> {
+        self.allowed.get(network)
+    }
+
     /// Adds an entry by hand; false where there are too many.
     pub(super) fn allow(&mut self, network: Network, allowance: Allowance) -> bool {
-        if self.allowed.len() >= ALLOWED_MAX && !self.allowed.contains_key(&network) {
-            return false;
-        }
-        self.allowed.insert(network, allowance);
-        true
+        self.allowed.insert(network, allowance)
     }
 
     /// Removes an entry by hand; false where there was none.
     pub(super) fn disallow(&mut self, network: Network) -> bool {
-        self.allowed.remove(&network).is_some()
+        self.allowed.remove(network)
     }
 
     /// The entries by hand whose time is over go; which.
     pub(super) fn expire(&mut self, now: Timestamp) -> Vec<Network> {
-        let over = |entry: &Allowance| entry.until.is_some_and(|until| until <= now);
-        let gone: Vec<Network> =
-            self.allowed.iter().filter(|(_, entry)| over(entry)).map(|(network, _)| *network).collect();
-        for network in &gone {
-            self.allowed.remove(network);
-        }
-        gone
+        self.allowed.expire(now)
     }
 
-    /// These, with the entries by hand of `other`.
-    pub(super) fn with_allowed_of(mut self, other: &Exemptions) -> Self {
-        self.allowed.clone_from(&other.allowed);
+    /// These, with the entries by hand of `other`, which has none any more.
+    pub(super) fn with_allowed_of(mut self, other: &mut Exemptions) -> Self {
+        self.allowed = std::mem::take(&mut other.allowed);
         self
     }
 }
@@ -230,29 +202,6 @@ mod tests {
     }
 
     proptest! {
-        /// Looking an entry by hand up says what asking each one says.
-        #[test]
-        fn the_entries_by_hand_say_what_each_of_them_says(
-            nets in prop::collection::vec((any::<u32>(), 0u8..=32, any::<bool>(), any::<bool>()), 0..40),
-            asked in prop::collection::vec((any::<u32>(), 0u8..=32, any::<bool>()), 1..40),
-        ) {
-            let network = |bits: u32, prefix: u8, six: bool| {
-                // Few bits differ, so that networks meet.
-                let bits = bits & 0xe0c0_8001;
-                let address = if six { IpAddr::V6((u128::from(bits) << 96).into()) } else { IpAddr::V4(bits.into()) };
-                Network::around(address, prefix, prefix)
-            };
-            let mut exemptions = Exemptions { ranges: Vec::new(), allowed: BTreeMap::new() };
-            for (bits, prefix, six, is_over) in nets {
-                let until = is_over.then_some(NOW);
-                exemptions.allow(network(bits, prefix, six), Allowance { until, since: NOW, note: None });
-            }
-            for asked in asked.into_iter().map(|(bits, prefix, six)| network(bits, prefix, six)) {
-                let holds = |(net, entry): (&Network, &Allowance)| net.overlaps(asked) && entry.until.is_none();
-                prop_assert_eq!(exemptions.cover(asked, NOW).is_some(), exemptions.allowed().any(holds));
-            }
-        }
-
         /// Looking a network up in the ranges says what asking each one says.
         #[test]
         fn the_ranges_say_what_each_network_says(

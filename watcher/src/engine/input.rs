@@ -17,10 +17,10 @@ pub enum Input<'a> {
     Ban(Order),
     /// The administrator lifts bans.
     Unban(Release),
-    /// The administrator exempts a network; whatever bans touch it are lifted.
+    /// The administrator exempts networks; whatever bans touch them are lifted.
     Allow {
         /// Whom.
-        network: Network,
+        networks: Vec<Network>,
         /// Until when; none: until it is removed.
         until: Option<Timestamp>,
         /// Why.
@@ -59,30 +59,13 @@ pub struct Order {
     pub ports: Ports,
 }
 
-/// Which bans are to be lifted.
+/// Which bans are to be lifted. What was counted about their subjects is forgotten with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// Those of a subject; of an address also the ban of the /64 around it that a jail made.
-    Subject(Subject),
-    /// Those of a jail.
-    Jail(JailName),
-    /// All.
-    All,
-}
-
-impl Release {
-    /// Every subject of which a ban may go with it; none where these are not all.
-    pub fn touches(&self) -> Option<Vec<Subject>> {
-        match self {
-            Release::Subject(subject) => {
-                // A jail bans the network around an IPv6 address.
-                let around =
-                    subject.network().filter(|network| network.is_host() && network.net().addr().is_ipv6());
-                Some(around.map_or_else(|| vec![subject.clone()], Network::and_around))
-            }
-            Release::Jail(_) | Release::All => None,
-        }
-    }
+    /// Those of subjects; of an address also the ban of the /64 around it that a jail made.
+    Subjects(Vec<Subject>),
+    /// These and no others.
+    Bans(Vec<(Subject, JailName)>),
 }
 
 /// Everything that the engine wants done.

@@ -62,8 +62,8 @@ impl Engine {
         add(QUOTA, self.book.take_changes());
         add(LISTED, self.book.take_overlap_changes());
         for network in std::mem::take(&mut self.allowed_changes) {
-            let entry = self.exemptions.allowed().find(|(net, _)| **net == network);
-            let row = entry.and_then(|(_, entry)| serde_json::to_string(entry).ok());
+            let entry = self.exemptions.allowance(network);
+            let row = entry.and_then(|entry| serde_json::to_string(entry).ok());
             rows.push((format!("{ALLOWED}{network}"), row));
         }
         rows

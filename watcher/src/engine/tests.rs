@@ -8,6 +8,7 @@ use crate::event::{Event, Kind};
 
 mod counting;
 mod fairness;
+mod hand;
 mod shipped;
 
 const GUESSING: &str = r#"
@@ -43,10 +44,11 @@ fn play(engine: &mut Engine, story: &str) -> String {
         match what {
             "tick" => engine.handle(now, Input::Tick, &mut out),
             "unban" => {
-                engine.handle(now, Input::Unban(Release::Subject(Subject::Network(network()))), &mut out);
+                let wanted = vec![Subject::Network(network())];
+                engine.handle(now, Input::Unban(Release::Subjects(wanted)), &mut out);
             }
             "allow" => {
-                let input = Input::Allow { network: network(), until: None, note: None };
+                let input = Input::Allow { networks: vec![network()], until: None, note: None };
                 engine.handle(now, input, &mut out);
             }
             "disallow" => engine.handle(now, Input::Disallow(network()), &mut out),

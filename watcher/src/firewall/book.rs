@@ -48,9 +48,9 @@ impl Book {
         self.by_end.first().map(|(end, ..)| *end)
     }
 
-    /// All bans, those that end first first.
-    pub(super) fn bans(&self) -> impl Iterator<Item = &(Instant, IpNet, Ports)> {
-        self.by_end.iter()
+    /// When a ban ends.
+    pub(super) fn end(&self, (network, ports): (IpNet, &Ports)) -> Option<Instant> {
+        self.ends.get(&(network, ports.clone())).copied()
     }
 
     /// True for a ban that has time left.

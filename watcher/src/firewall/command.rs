@@ -1,192 +1,89 @@
-//! Bans by somebody else's tool: a program is run for each ban and for each end of one.
+//! Bans by somebody else's tool: a program is run for bans and for their ends.
 //!
 //! For machines whose firewall is not nf_tables, or stands elsewhere. It is slow and blind next to
 //! [`Nftables`](super::Nftables): what the program did cannot be seen. A ban whose time is over while the watcher does
 //! not run stands until somebody ends it, so a tool that keeps time itself should be given `{seconds}`.
+//!
+//! Programs are run by a thread of their own, so that no line waits for one. Whatever gathers while they run goes to the
+//! next together, where the program takes many; what fails is tried alone, told of, and tried again.
 
-use std::collections::VecDeque;
+mod ledger;
+mod worker;
+
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::process::Stdio;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
-};
 
-use super::book::Book;
+use self::ledger::Pair;
+use self::worker::Shared;
 use super::layout::normal;
 use super::template::{Template, TemplateError};
 use super::{Change, Dropped, Firewall, FirewallError, Lease, Ports};
 
-/// Programs that are run in a second. A storm of bans must not become a storm of processes.
-const RUNS_PER_SECOND_MAX: usize = 20;
-/// Bans at a time: past this, new ones are refused. It would take the program minutes to put them back.
-const BANS_MAX: usize = 10_000;
-/// A program that takes longer is killed, and has failed.
-const RUN_TIME_MAX: Duration = Duration::from_secs(10);
-/// An end of a ban that failed is tried again after this.
-const RETRY_AFTER: Duration = Duration::from_secs(60);
+/// At the start so long is waited until all bans are in force; the rest follows.
+const RESTORE_WAIT: Duration = Duration::from_secs(5);
+/// At the end so long is waited until everybody is let in.
+const CLEAR_WAIT: Duration = Duration::from_secs(30);
 
-/// Runs one program to ban and one to end a ban.
+/// The programs for bans and for their ends, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Programs(Pair);
+
+/// Runs one program for bans and one for their ends.
 #[derive(Debug)]
 pub struct Command {
-    ban: Template,
-    unban: Template,
-    book: Book,
-    /// Readable when a ban has come to its end.
-    timer: OwnedFd,
-    /// When the latest programs were started.
-    started: VecDeque<Instant>,
+    shared: Arc<Shared>,
+    worker: Option<JoinHandle<()>>,
 }
 
-/// Why a change was not carried out.
-#[derive(Debug, thiserror::Error)]
-enum Refused {
-    #[error("{RUNS_PER_SECOND_MAX} programs were run within a second, and that is the limit")]
-    TooFast,
-    #[error("{BANS_MAX} bans are in force, and that is the limit")]
-    TooMany,
-    #[error("the program was killed after {} seconds", RUN_TIME_MAX.as_secs())]
-    TooLong,
-    #[error("the program ended with {0}")]
-    Status(std::process::ExitStatus),
-}
-
-/// What to do when programs are run too fast.
-#[derive(Clone, Copy, PartialEq)]
-enum Haste {
-    Refuse,
-    Wait,
+impl Programs {
+    /// Takes the program with its arguments for bans, and for their ends; with each, where it reads a line for every ban
+    /// on its standard input, that line. A program is named by its absolute path and run without a shell. In arguments and
+    /// lines stand `{network}` or `{address}`, `{family}` (`4` or `6`), `{ports}` (`all`, or `25,465`) and `{seconds}`; an
+    /// argument `{networks}` or `{addresses}` is as many as there are bans.
+    ///
+    /// # Errors
+    /// One of them cannot be run.
+    pub fn parse(
+        ban: (&[String], Option<&str>),
+        unban: (&[String], Option<&str>),
+    ) -> Result<Programs, TemplateError> {
+        Ok(Programs(Pair { ban: Template::parse(ban.0, ban.1)?, unban: Template::parse(unban.0, unban.1)? }))
+    }
 }
 
 impl Command {
-    /// Takes the program with its arguments for a ban, and for its end. The program is named by its absolute path and
-    /// run without a shell; in its arguments stand `{network}` or `{address}`, `{ports}` (`all`, or `25,465`) and
-    /// `{seconds}`.
-    pub fn new(ban: &[String], unban: &[String]) -> Result<Self, CommandError> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(io::Error::from)?;
-        Ok(Command {
-            ban: Template::parse(ban)?,
-            unban: Template::parse(unban)?,
-            book: Book::default(),
-            timer,
-            started: VecDeque::with_capacity(RUNS_PER_SECOND_MAX),
-        })
+    /// Starts the thread that runs them.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start(programs: Programs) -> io::Result<Command> {
+        let shared = Shared::new()?;
+        let its = Arc::clone(&shared);
+        let work = move || worker::work(&its, &programs.0);
+        let worker = std::thread::Builder::new().name("programs".into()).spawn(work)?;
+        Ok(Command { shared, worker: Some(worker) })
     }
 
-    fn put(&mut self, change: &Change, haste: Haste) -> io::Result<()> {
-        let (place, remaining) = change.normal();
-        let now = Instant::now();
-        match remaining {
-            Some(_) if self.book.len() >= BANS_MAX && !self.book.holds(place, now) => {
-                Err(io::Error::other(Refused::TooMany))
-            }
-            Some(remaining) => {
-                let argv = self.ban.fill(place, remaining)?;
-                self.run(&argv, haste)?;
-                self.book.ban(place, remaining, now);
-                Ok(())
-            }
-            None if self.book.strike(place) => {
-                let argv = self.unban.fill(place, Duration::ZERO)?;
-                self.run(&argv, haste).inspect_err(|_| self.book.ban(place, RETRY_AFTER, now))
-            }
-            None => Ok(()),
+    /// Waits until every program that is to be run has ended; false where that takes longer.
+    pub fn wait(&self, patience: Duration) -> bool {
+        self.shared.wait(patience)
+    }
+}
+
+impl Drop for Command {
+    fn drop(&mut self) {
+        self.shared.leave();
+        if let Some(worker) = self.worker.take() {
+            // A thread that panicked has said so itself.
+            let _ = worker.join();
         }
     }
-
-    fn put_all(
-        &mut self,
-        changes: impl Iterator<Item = Change>,
-        haste: Haste,
-    ) -> Result<usize, FirewallError> {
-        let (mut taken, mut failed) = (0, Vec::new());
-        for change in changes {
-            failed.extend(self.put(&change, haste).err().map(|error| (taken, error)));
-            taken += 1;
-        }
-        self.set_timer()?;
-        if failed.is_empty() { Ok(taken) } else { Err(FirewallError::Some { failed }) }
-    }
-
-    fn run(&mut self, argv: &[String], haste: Haste) -> io::Result<()> {
-        const SECOND: Duration = Duration::from_secs(1);
-        if self.started.len() >= RUNS_PER_SECOND_MAX
-            && let Some(first) = self.started.pop_front()
-            && let Some(too_soon) = SECOND.checked_sub(first.elapsed())
-        {
-            if haste == Haste::Refuse {
-                self.started.push_front(first);
-                return Err(io::Error::other(Refused::TooFast));
-            }
-            std::thread::sleep(too_soon);
-        }
-        self.started.push_back(Instant::now());
-        run(argv)
-    }
-
-    fn set_timer(&mut self) -> Result<(), FirewallError> {
-        let until = self.book.first_end().map(|end| end.saturating_duration_since(Instant::now()));
-        // Zero would stop the timer, which is right only where nothing is to come.
-        let value = until.map_or(Duration::ZERO, |until| until.max(Duration::from_nanos(1)));
-        let spec = Itimerspec { it_interval: timespec(Duration::ZERO), it_value: timespec(value) };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec).map(drop).map_err(|errno| {
-            FirewallError::Kernel { doing: "setting a timer to the end of a ban", source: errno.into() }
-        })
-    }
-}
-
-/// Runs a program to its end, with nothing but a plain search path from our environment.
-fn run(argv: &[String]) -> io::Result<()> {
-    let Some((program, arguments)) = argv.split_first() else { return Ok(()) };
-    let mut child = std::process::Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    if !matches!(ends_in_time(&child), Ok(true)) {
-        child.kill()?;
-        child.wait()?;
-        return Err(io::Error::other(Refused::TooLong));
-    }
-    match child.wait()? {
-        status if status.success() => Ok(()),
-        status => Err(io::Error::other(Refused::Status(status))),
-    }
-}
-
-fn ends_in_time(child: &std::process::Child) -> Result<bool, Errno> {
-    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-    let ready =
-        retry_on_intr(|| poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timespec(RUN_TIME_MAX))))?;
-    Ok(ready > 0)
-}
-
-fn timespec(duration: Duration) -> Timespec {
-    let tv_sec = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    Timespec { tv_sec, tv_nsec: duration.subsec_nanos().into() }
-}
-
-/// Why the programs cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// The arguments are wrong.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// There is no timer.
-    #[error("making a timer")]
-    Timer(#[from] io::Error),
 }
 
 impl Firewall for Command {
@@ -194,20 +91,40 @@ impl Firewall for Command {
         "command"
     }
 
+    /// They are on their way when it returns; [`Firewall::report`] tells of what fails.
     fn apply(&mut self, changes: &[Change]) -> Result<(), FirewallError> {
-        self.put_all(changes.iter().cloned(), Haste::Refuse).map(drop)
+        let (now, mut ledger) = (Instant::now(), self.shared.ledger());
+        for change in changes {
+            match change.normal() {
+                (place, Some(remaining)) => ledger.ban(place, remaining, now),
+                (place, None) => ledger.unban(place),
+            }
+        }
+        drop(ledger);
+        self.shared.ask.wake();
+        Ok(())
     }
 
     fn restore(&mut self, bans: &mut dyn Iterator<Item = Lease>) -> Result<usize, FirewallError> {
-        self.put_all(bans.map(Change::Ban), Haste::Wait)
+        let now = Instant::now();
+        let mut taken = 0;
+        for lease in bans {
+            if let (place, Some(remaining)) = Change::Ban(lease).normal() {
+                self.shared.ledger().restore(place, remaining, now);
+                taken += 1;
+            }
+        }
+        self.shared.ask.wake();
+        self.shared.wait(RESTORE_WAIT);
+        Ok(taken)
     }
 
     fn holds(&mut self, network: IpNet, ports: &Ports) -> Result<bool, FirewallError> {
-        Ok(self.book.holds((normal(network), ports), Instant::now()))
+        Ok(self.shared.ledger().holds((normal(network), ports), Instant::now()))
     }
 
     fn meeting(&mut self, address: IpAddr) -> Result<Vec<(IpNet, Ports)>, FirewallError> {
-        Ok(self.book.meeting(address, Instant::now()))
+        Ok(self.shared.ledger().meeting(address, Instant::now()))
     }
 
     fn dropped(&mut self) -> Result<Dropped, FirewallError> {
@@ -215,22 +132,36 @@ impl Firewall for Command {
     }
 
     fn watch_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.timer.as_fd())
+        Some(self.shared.tell.as_fd())
     }
 
-    /// Nobody can see damage here. What is looked at are the bans that have come to their end: they are ended now.
+    /// Nobody can see damage here.
     fn damaged(&mut self) -> Result<bool, FirewallError> {
-        let now = Instant::now();
-        let over = self.book.bans().take_while(|(end, ..)| *end <= now).map(unban).collect::<Vec<_>>();
-        self.put_all(over.into_iter(), Haste::Refuse).map(|_| false)
+        self.shared.tell.drain();
+        Ok(false)
+    }
+
+    fn report(&mut self) -> Option<Result<(), FirewallError>> {
+        let failing = self.shared.ledger().news()?;
+        Some(
+            failing
+                .map_or(Ok(()), |(count, network, why)| Err(FirewallError::Program { count, network, why })),
+        )
+    }
+
+    fn is_settled(&self) -> bool {
+        self.shared.ledger().is_settled()
     }
 
     fn clear(&mut self) -> Result<(), FirewallError> {
-        let all = self.book.bans().map(unban).collect::<Vec<_>>();
-        self.put_all(all.into_iter(), Haste::Wait).map(drop)
+        self.shared.ledger().clear();
+        self.shared.ask.wake();
+        if self.shared.wait(CLEAR_WAIT) {
+            return self.report().unwrap_or(Ok(()));
+        }
+        Err(FirewallError::Kernel {
+            doing: "letting everybody in by programs",
+            source: io::ErrorKind::TimedOut.into(),
+        })
     }
-}
-
-fn unban((_, network, ports): &(Instant, IpNet, Ports)) -> Change {
-    Change::Unban { network: *network, ports: ports.clone() }
 }

@@ -5,6 +5,7 @@
 //! walk costs some 0.15 ms and a tenth of a microsecond for each connection of the machine, so this comes after the ban
 //! and not before it.
 
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::IpAddr;
 
@@ -25,8 +26,6 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 /// `struct inet_diag_sockid`: ports, addresses, interface and the kernel's cookie.
 const SOCKET_ID: usize = 48;
-/// Where the other end's address stands in it.
-const OTHER_ADDRESS: usize = 2 + 2 + 16;
 /// The states in which a server still holds the connection: established, and half closed by either side.
 const STATES: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 8;
 
@@ -36,30 +35,18 @@ struct Connection {
     id: [u8; SOCKET_ID],
 }
 
-/// Ends the TCP connections that `network` has with `ports` of this machine; how many there were.
+/// Ends the TCP connections that these networks have with these ports of this machine; how many there were. However
+/// many networks there are, the kernel walks once.
 ///
 /// Both sides read an error at once. A kernel that cannot do this leaves them, and that is no error: their packets
 /// are dropped all the same.
-pub fn end(network: IpNet, ports: &Ports) -> io::Result<usize> {
-    end_all(&[(network, ports.clone())])
-}
-
-/// Ends the TCP connections of all of these, in one walk.
-pub fn end_all(banned: &[(IpNet, Ports)]) -> io::Result<usize> {
-    let banned: Vec<(IpNet, &Ports)> =
-        banned.iter().map(|(network, ports)| (normal(*network), ports)).collect();
+pub fn end(bans: &[(IpNet, Ports)]) -> io::Result<usize> {
     let mut socket = Socket::open(SOCK_DIAG, 0)?;
     let mut messages = Messages::default();
     let mut found = Vec::new();
-    let sought = match banned.as_slice() {
-        [] => return Ok(0),
-        [(network, _)] => Some(*network),
-        // The kernel would have to be asked for one after the other, and walks all that there is each time.
-        _ => None,
-    };
-    list(&mut messages, sought);
-    let is_meant = |connection: &Connection| connection.is_of(&banned);
-    match socket.ask(&messages, |answer| found.extend(Connection::read(&answer).filter(is_meant))) {
+    let wanted = Wanted::of(bans);
+    list(&mut messages, wanted.single());
+    match socket.ask(&messages, |answer| found.extend(Connection::read(&answer).filter(|c| wanted.has(c)))) {
         Ok(()) => {}
         Err(Errno::NOENT | Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(0),
         // Connections came and went during the walk: what was found is still theirs.
@@ -80,6 +67,41 @@ pub fn end_all(banned: &[(IpNet, Ports)]) -> io::Result<usize> {
     Ok(ended)
 }
 
+/// Whose connections are to be ended.
+struct Wanted<'b> {
+    closed: HashMap<IpNet, Vec<&'b Ports>>,
+    /// The lengths of prefixes that stand in it, by family.
+    lengths: BTreeSet<(bool, u8)>,
+}
+
+impl<'b> Wanted<'b> {
+    fn of(bans: &'b [(IpNet, Ports)]) -> Self {
+        let mut wanted = Wanted { closed: HashMap::new(), lengths: BTreeSet::new() };
+        for (network, ports) in bans {
+            let network = normal(*network);
+            wanted.lengths.insert((network.addr().is_ipv6(), network.prefix_len()));
+            wanted.closed.entry(network).or_default().push(ports);
+        }
+        wanted
+    }
+
+    /// The network that it is about, where there is but one: the kernel can look for that by itself.
+    fn single(&self) -> Option<IpNet> {
+        let mut networks = self.closed.keys();
+        networks.next().filter(|_| networks.next().is_none()).copied()
+    }
+
+    fn has(&self, connection: &Connection) -> bool {
+        let (other, port) = connection.ends();
+        let of_family = self.lengths.range((other.is_ipv6(), 0)..=(other.is_ipv6(), 128));
+        let around = of_family.filter_map(|(_, bits)| Some(IpNet::new(other, *bits).ok()?.trunc()));
+        around.filter_map(|network| self.closed.get(&network)).flatten().any(|ports| match ports {
+            Ports::All => true,
+            Ports::Tcp(ports) => ports.contains(&port),
+        })
+    }
+}
+
 impl Connection {
     /// Reads a `struct inet_diag_msg`.
     fn read(answer: &Answer<'_>) -> Option<Self> {
@@ -88,30 +110,21 @@ impl Connection {
         Some(Connection { family, id })
     }
 
-    /// Whether one of these networks has it, with ports that are closed to it.
-    fn is_of(&self, banned: &[(IpNet, &Ports)]) -> bool {
-        let Some(address) = self.other_end() else { return false };
-        banned.iter().any(|(network, ports)| network.contains(&address) && self.is_with(ports))
-    }
-
-    fn is_with(&self, ports: &Ports) -> bool {
-        match (ports, self.id) {
-            (Ports::All, _) => true,
-            (Ports::Tcp(ports), [high, low, ..]) => ports.contains(&u16::from_be_bytes([high, low])),
-        }
-    }
-
-    /// The address of the other end; sockets of IPv6 that speak IPv4 have it in their own form.
-    fn other_end(&self) -> Option<IpAddr> {
-        let address = self.id.get(OTHER_ADDRESS..)?;
-        Some(match self.family {
-            AF_INET => IpAddr::from(*address.first_chunk::<4>()?),
-            _ => IpAddr::from(*address.first_chunk::<16>()?).to_canonical(),
-        })
+    /// The address of the other end, and the port of ours.
+    fn ends(&self) -> (IpAddr, u16) {
+        let [high, low, _, _, rest @ ..] = self.id;
+        let mut other = [0; 16];
+        // After the ports comes our address, in sixteen bytes, and then theirs.
+        other.iter_mut().zip(rest.iter().skip(16)).for_each(|(to, from)| *to = *from);
+        let other = match (self.family, other) {
+            (AF_INET, [a, b, c, d, ..]) => IpAddr::from([a, b, c, d]),
+            (_, other) => IpAddr::from(other).to_canonical(),
+        };
+        (other, u16::from_be_bytes([high, low]))
     }
 }
 
-/// Asks for the connections whose other end lies in `network`, or for all.
+/// Asks for all connections, or for those whose other end lies in `network`.
 fn list(messages: &mut Messages, network: Option<IpNet>) {
     messages.clear();
     messages.message(LIST_TCP, DUMP, |m| {

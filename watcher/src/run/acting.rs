@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use logline::Timestamp;
 
+use crate::control::Telling;
 use crate::engine::{End, Output};
 use crate::interpret::Reading;
 use crate::jail::Mode;
 use crate::metrics::Metrics;
-use crate::news::{self, Item, Topic};
+use crate::news::{self, AT_ONCE_MAX, Item, Topic};
 use crate::quota::Notice;
 use crate::run::clock;
 use crate::run::desk::Desk;
@@ -25,6 +26,18 @@ pub(super) const LINES_MAX: u32 = 128;
 /// Of more bans at once the log tells how many they are, and not each.
 const TOLD_EACH_MAX: usize = 128;
 
+/// Why the engine said something.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Cause {
+    /// A line, or time, or another configuration.
+    #[default]
+    Itself,
+    /// A person.
+    Ordered(Telling),
+    /// A person, and the database has it already.
+    Written(Telling),
+}
+
 /// What the engine said and nobody has done yet.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
@@ -35,12 +48,13 @@ pub(super) struct Gathered {
     banned: Vec<Timestamp>,
     /// How many lines were read since the first of them.
     lines: u32,
+    cause: Cause,
 }
 
 impl Gathered {
     /// What came of no line.
-    pub(super) fn of(outputs: Vec<Output>) -> Gathered {
-        Gathered { seen: outputs.len(), outputs, ..Gathered::default() }
+    pub(super) fn of(outputs: Vec<Output>, cause: Cause) -> Gathered {
+        Gathered { seen: outputs.len(), outputs, cause, ..Gathered::default() }
     }
 
     /// A line was read. Tells whether what waits is to be done now.
@@ -80,7 +94,7 @@ impl Acting<'_> {
 
     /// Does what was gathered.
     pub(super) fn act(&mut self, gathered: &mut Gathered, now: Timestamp) {
-        let Gathered { outputs, banned, seen, lines } = gathered;
+        let Gathered { outputs, banned, seen, lines, cause } = gathered;
         if outputs.is_empty() {
             return;
         }
@@ -101,19 +115,28 @@ impl Acting<'_> {
                 }
             }
         }
-        self.tell(outputs, now);
-        self.saver.note(outputs.drain(..));
+        self.tell(outputs, *cause, now);
+        match cause {
+            Cause::Itself | Cause::Ordered(_) => self.saver.note(outputs.drain(..)),
+            Cause::Written(_) => outputs.clear(),
+        }
         banned.clear();
         (*seen, *lines) = (0, 0);
     }
 
-    fn tell(&mut self, outputs: &[Output], now: Timestamp) {
+    fn tell(&mut self, outputs: &[Output], cause: Cause, now: Timestamp) {
         outputs.iter().for_each(|output| self.metrics.bans.note(output));
+        let is_number = matches!(cause, Cause::Ordered(Telling::Number) | Cause::Written(Telling::Number));
+        if is_number || outputs.len() > AT_ONCE_MAX {
+            // A file of a hundred thousand addresses is a line a second in the log.
+            return self.desk.gather(outputs);
+        }
         if outputs.len() <= TOLD_EACH_MAX {
             outputs.iter().for_each(tell);
         } else {
-            // A file of a hundred thousand addresses is one line in the log, and not a second's work.
-            news::counted(outputs, now).iter().for_each(|item| tracing::info!("{}", item.news.text));
+            let counts = news::counted(outputs).into_iter();
+            let items = counts.map(|(topic, count)| Item::of_many(topic, count, now));
+            items.for_each(|item| tracing::info!("{}", item.news.text));
         }
         self.desk.outputs(outputs, now);
         self.words.note(outputs);

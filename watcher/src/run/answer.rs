@@ -1,56 +1,62 @@
 //! Answers to the questions of the control socket.
 
 use std::collections::HashMap;
-use std::time::Duration;
-
-use logline::Timestamp;
+use std::time::{Duration, Instant};
 
 use crate::config::Source;
 use crate::control::Command;
-use crate::control::api::{
-    BanRequest, BanView, Bans, JailList, JailView, JailWindow, NoticeView, Refusal, SourceStatus, Status,
-    UnbanRequest, rfc3339,
-};
-use crate::engine::{Input, Lease, Order, Output, Release};
+use crate::control::api::{JailList, JailView, JailWindow, NoticeView, SourceStatus, Status, rfc3339};
 use crate::feed::Feed;
 use crate::health::Health;
-use crate::jail::{Jail, JailName, MANUAL, Ports};
+use crate::jail::Jail;
 use crate::run::clock;
 use crate::run::daemon::Daemon;
-use crate::subject::{Network, Subject};
 use crate::tail::SourceId;
 
-/// A ban by hand lasts no longer; every ban ends by itself.
-const BAN_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// So long questions are answered before lines are read again.
+const ANSWER_FOR: Duration = Duration::from_millis(2);
 
 impl Daemon {
-    /// Answers whoever asks now. An asker who went away gets none.
-    pub(super) fn answer(&mut self) {
+    /// Answers whoever asks now, for a moment, and tells whether there may be more. An asker who went away gets no answer.
+    pub(super) fn answer(&mut self) -> bool {
+        let until = Instant::now() + ANSWER_FOR;
         while let Ok(question) = self.questions.try_recv() {
-            match question {
-                Command::Status(back) => drop(back.send(self.status())),
-                Command::List(filter, back) => drop(back.send(self.list(&filter))),
-                Command::Test(address, back) => drop(back.send(self.test(address))),
-                Command::Why(subject, back) => drop(back.send(self.why(subject))),
-                Command::Ban(request, back) => drop(back.send(self.ban(request))),
-                Command::Unban(request, back) => drop(back.send(self.unban(&request))),
-                Command::Allowed(back) => drop(back.send(self.allowed())),
-                Command::Allow(request, back) => drop(back.send(self.allow(request))),
-                Command::Disallow(request, back) => drop(back.send(self.disallow(&request))),
-                Command::Asked(back) => drop(back.send(self.asked())),
-                Command::Confirm(request, back) => drop(back.send(self.confirm(&request))),
-                Command::Quota(back) => drop(back.send(self.quota())),
-                Command::Explain(request, back) => drop(back.send(self.explain(&request))),
-                Command::Jails(back) => drop(back.send(self.jails())),
-                Command::Reload(back) => drop(back.send(self.reload())),
-                Command::Publish(back) => {
-                    self.publish();
-                    let _ = back.send(());
-                }
-                Command::Flush(done) => {
-                    self.save();
-                    self.saver.flush(done);
-                }
+            self.answer_one(question);
+            if Instant::now() >= until {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn answer_one(&mut self, question: Command) {
+        match question {
+            Command::Status(back) => drop(back.send(self.status())),
+            Command::List(part, filter, back) => drop(back.send(self.list(part, &filter))),
+            Command::Test(address, back) => drop(back.send(self.test(address))),
+            Command::Why(subject, back) => drop(back.send(self.why(subject))),
+            Command::Ban(portion, terms, back) => self.ban(portion, &terms, |done| drop(back.send(done))),
+            Command::Unban(portion, back) => drop(back.send(self.unban(portion))),
+            Command::Lift(portion, back) => drop(back.send(self.lift_bans(portion))),
+            Command::Allowed(back) => drop(back.send(self.allowed())),
+            Command::Allow(portion, terms, back) => drop(back.send(self.allow(portion, &terms))),
+            Command::Disallow(portion, back) => drop(back.send(self.disallow(portion))),
+            Command::Asked(back) => drop(back.send(self.asked())),
+            Command::Confirm(request, back) => self.confirm(&request, |done| drop(back.send(done))),
+            Command::Quota(back) => drop(back.send(self.quota())),
+            Command::Explain(request, back) => drop(back.send(self.explain(&request))),
+            Command::Jails(back) => drop(back.send(self.jails())),
+            Command::Reload(back) => drop(back.send(self.reload())),
+            Command::Publish(back) => {
+                self.publish();
+                let _ = back.send(());
+            }
+            Command::Flush(done) => {
+                self.save();
+                // Who asked may have gone.
+                self.saver.flush(move || {
+                    let _ = done.send(());
+                });
             }
         }
     }
@@ -97,107 +103,6 @@ impl Daemon {
             lag_seconds: counts.lag.as_secs_f64(),
             last: counts.last.map(rfc3339),
             last_age_seconds: counts.last.map(|last| now.since(last).as_secs_f64()),
-        }
-    }
-
-    fn ban(&mut self, request: BanRequest) -> Bans {
-        let now = clock();
-        let BanRequest { subjects, for_seconds, jail, reason } = request;
-        let length = Duration::from_secs(for_seconds).min(BAN_MAX);
-        let jail: JailName = jail.as_deref().unwrap_or(MANUAL).into();
-        let ports = self.config.jails.find(&jail).map_or(Ports::All, |(_, jail)| jail.ban.ports.clone());
-        let mut answer = Bans::default();
-        if *jail != *MANUAL && self.config.jails.find(&jail).is_none() {
-            let why = format!("there is no jail `{}`", jail.escape_debug());
-            answer.refused.extend(subjects.into_iter().map(|subject| Refusal { subject, why: why.clone() }));
-            return answer;
-        }
-        let mut out = Vec::new();
-        for subject in subjects {
-            match subject.parse::<Network>() {
-                Ok(network) => {
-                    let (jail, reason, ports) = (jail.clone(), reason.clone(), ports.clone());
-                    let order = Order { network, jail, until: now + length, reason, ports };
-                    self.watch.engine.handle(now, Input::Ban(order), &mut out);
-                }
-                Err(why) => answer.refused.push(Refusal { subject, why }),
-            }
-        }
-        for output in &out {
-            match output {
-                Output::Banned(ban) => answer.bans.push(BanView::of(&ban.subject, &ban.lease, &[], now)),
-                Output::Spared { subject, exemption, .. } => {
-                    let why = format!("{exemption}: never banned");
-                    answer.refused.push(Refusal { subject: subject.to_string(), why });
-                }
-                Output::Enforce { .. }
-                | Output::Admit { .. }
-                | Output::Ended { .. }
-                | Output::Asked(_)
-                | Output::Allowed { .. }
-                | Output::Disallowed { .. }
-                | Output::Zone(_) => {}
-            }
-        }
-        self.write_down(&out);
-        self.act(out, now);
-        answer
-    }
-
-    fn unban(&mut self, request: &UnbanRequest) -> Bans {
-        let now = clock();
-        let mut answer = Bans::default();
-        let mut releases = Vec::new();
-        if request.all {
-            releases.push((String::new(), Release::All));
-        }
-        releases.extend(request.jail.iter().map(|jail| (jail.clone(), Release::Jail(jail.as_str().into()))));
-        for subject in &request.subjects {
-            match subject.parse() {
-                Ok(parsed) => releases.push((subject.clone(), Release::Subject(parsed))),
-                Err(why) => answer.refused.push(Refusal { subject: subject.clone(), why }),
-            }
-        }
-        let mut all = Vec::new();
-        for (asked, release) in releases {
-            let before = self.released(&release, now);
-            let ended = all.len();
-            self.watch.engine.handle(now, Input::Unban(release), &mut all);
-            let ended = all.get(ended..).unwrap_or_default().iter().filter_map(|output| match output {
-                Output::Ended { subject, jail, .. } => before.get(&(subject.clone(), jail.clone())).cloned(),
-                _ => None,
-            });
-            let told = answer.bans.len();
-            answer.bans.extend(ended);
-            if told == answer.bans.len() && !request.all {
-                let why = self.not_banned(&asked, now);
-                answer.refused.push(Refusal { subject: asked, why });
-            }
-        }
-        self.act(all, now);
-        answer
-    }
-
-    /// The bans that could be lifted by this, as they stand.
-    fn released(&self, release: &Release, now: Timestamp) -> HashMap<(Subject, JailName), BanView> {
-        let told = |(subject, lease): (&Subject, &Lease)| {
-            ((subject.clone(), lease.jail.clone()), BanView::of(subject, lease, &[], now))
-        };
-        match release.touches() {
-            Some(touched) => self.watch.engine.bans_on(&touched, now).into_iter().map(told).collect(),
-            None => self.watch.engine.bans(now).map(told).collect(),
-        }
-    }
-
-    /// Why there was nothing to lift: perhaps a wider network is banned.
-    fn not_banned(&self, asked: &str, now: Timestamp) -> String {
-        let Ok(network) = asked.parse::<Network>() else { return "not banned".to_owned() };
-        let around = network.and_around();
-        match self.watch.engine.bans_on(&around, now).first() {
-            Some((banned, lease)) => {
-                format!("not banned itself, but inside {banned} ({}): unban that", lease.jail)
-            }
-            None => "not banned".to_owned(),
         }
     }
 

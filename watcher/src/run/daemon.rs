@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use logline::Timestamp;
@@ -16,11 +16,12 @@ use crate::feed::{Arrival, Feed};
 use crate::metrics::Metrics;
 use crate::news::{Item, Topic};
 use crate::pace::Pace;
-use crate::run::acting::{Acting, Gathered};
+use crate::run::acting::{Acting, Cause, Gathered};
 use crate::run::alive::Alive;
 use crate::run::clock;
 use crate::run::desk::Desk;
 use crate::run::enforcer::Enforcer;
+use crate::run::orders::Orders;
 use crate::run::own::{Resolver, Surroundings};
 use crate::run::saver::Saver;
 use crate::run::signals::Signals;
@@ -36,9 +37,6 @@ const READ_BYTES: usize = 4 << 20;
 /// The addresses of this machine, and who is logged in to it, are looked up again so often.
 const OWN_ADDRESSES: Duration = Duration::from_secs(60);
 
-/// A ban by hand waits so long for the disk, and the log with it.
-const WRITTEN_IN: Duration = Duration::from_millis(50);
-
 /// A log that could not be read is tried again so often.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
@@ -52,6 +50,8 @@ pub(super) struct Daemon {
     pub(super) saver: Saver,
     pub(super) metrics: Arc<Metrics>,
     pub(super) desk: Desk,
+    /// What a person ordered, and is being written.
+    pub(super) orders: Orders,
     pub(super) questions: Receiver<Command>,
     pub(super) wake: Wake,
     /// What is exempt by what stands around.
@@ -78,11 +78,11 @@ impl Daemon {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         let bans = self.watch.engine.bans_len(clock());
         tracing::info!("watching; firewall {}, {bans} bans in force", self.enforcer.name());
-        let mut more = true;
+        let (mut more, mut asked) = (true, false);
         let mut addresses_due = Instant::now() + OWN_ADDRESSES;
         while !signals.stop() {
             self.alive.beat(Instant::now());
-            if !more {
+            if !more && !asked {
                 self.wait(signals, addresses_due)?;
             }
             more = self.read();
@@ -90,7 +90,9 @@ impl Daemon {
                 // Whoever sent the signal reads the outcome in the log.
                 let _ = self.reload();
             }
-            self.answer();
+            asked = self.answer();
+            self.settle();
+            self.desk.tell_gathered(Instant::now(), clock());
             self.take_host_addresses();
             self.expire();
             self.words.look_after(Instant::now(), clock());
@@ -110,6 +112,7 @@ impl Daemon {
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.save();
+        self.orders.take_all().into_iter().for_each(|order| self.carry_out(order));
         self.desk.hooks.stop();
         match self.config.on_stop {
             OnStop::Keep => tracing::info!("stopped; bans stay in force until they end"),
@@ -164,6 +167,8 @@ impl Daemon {
             self.enforcer.retry_at(),
             self.read_again,
             self.words.due_at(),
+            self.orders.due_at(),
+            self.desk.due_at(),
         ];
         let feeds = self.sources.feeds.values().filter_map(Feed::due);
         deadlines.into_iter().flatten().chain(feeds).min().map_or(addresses_due, |due| due.min(addresses_due))
@@ -304,19 +309,12 @@ impl Daemon {
     }
 
     pub(super) fn act(&mut self, out: Vec<Output>, now: Timestamp) {
-        let Daemon { enforcer, saver, metrics, desk, words, .. } = self;
-        Acting { enforcer, saver, metrics, desk, words }.act(&mut Gathered::of(out), now);
+        self.act_because(out, now, Cause::Itself);
     }
 
-    /// What a person ordered stands in no log: it is written before it is done, so that a kill in between leaves no ban
-    /// in the kernel that nobody knows of.
-    pub(super) fn write_down(&mut self, ordered: &[Output]) {
-        self.saver.note(ordered.iter().cloned());
-        self.save();
-        let (done, written) = sync_channel(1);
-        self.saver.flush(done);
-        // A disk that is slower than that holds up nothing.
-        let _ = written.recv_timeout(WRITTEN_IN);
+    pub(super) fn act_because(&mut self, out: Vec<Output>, now: Timestamp, cause: Cause) {
+        let Daemon { enforcer, saver, metrics, desk, words, .. } = self;
+        Acting { enforcer, saver, metrics, desk, words }.act(&mut Gathered::of(out, cause), now);
     }
 
     pub(super) fn save(&mut self) {

@@ -18,8 +18,8 @@ use crate::subject::Subject;
 /// After a refusal everything is tried again so often.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// So many subjects may wait to have their connections ended; the bans hold all the same.
-const ENDING_MAX: usize = 1024;
+/// So many lots of bans may wait to have their connections ended; the bans hold all the same.
+const ENDING_MAX: usize = 256;
 
 /// So many bans are looked up, one by one, to tell how far the kernel had drifted.
 const DRIFT_LOOKS_MAX: usize = 100_000;
@@ -30,7 +30,7 @@ pub(super) struct Enforcer {
     pub(super) trouble: Option<String>,
     retry: Option<Instant>,
     /// Whose connections are to be ended; a thread of its own asks the kernel for them, which takes longer than a ban.
-    ending: Option<SyncSender<(IpNet, Ports)>>,
+    ending: Option<SyncSender<Vec<(IpNet, Ports)>>>,
     /// Jails that leave the connections of those whom they ban.
     keepers: HashSet<JailName>,
 }
@@ -51,7 +51,7 @@ impl Enforcer {
                 Ok(nftables) => (Box::new(nftables.in_manner(manner.clone())), None),
                 Err(error) => only_recorded(&error),
             },
-            FirewallKind::Command { ban, unban } => match Command::new(ban, unban) {
+            FirewallKind::Command(programs) => match Command::start(programs.clone()) {
                 Ok(command) => (Box::new(command), None),
                 Err(error) => only_recorded(&error),
             },
@@ -79,7 +79,7 @@ impl Enforcer {
 
     /// True while all bans are in force.
     pub(super) fn is_whole(&self) -> bool {
-        self.retry.is_none()
+        self.retry.is_none() && self.firewall.is_settled()
     }
 
     /// True while the banned are kept out in truth.
@@ -115,14 +115,18 @@ impl Enforcer {
     /// Ends the connections of who was just banned, unless his jail leaves them.
     fn end_connections(&self, outputs: &[Output]) {
         let Some(ending) = &self.ending else { return };
-        for output in outputs {
-            if let Output::Banned(Ban { subject: Subject::Network(network), lease, .. }) = output
-                && lease.mode == Mode::Enforce
-                && !self.keepers.contains(&lease.jail)
+        let banned = |output: &Output| match output {
+            Output::Banned(Ban { subject: Subject::Network(network), lease, .. })
+                if lease.mode == Mode::Enforce && !self.keepers.contains(&lease.jail) =>
             {
-                // A full queue means that many are being ended already; the ban itself holds.
-                let _ = ending.try_send((network.net(), lease.ports.clone()));
+                Some((network.net(), lease.ports.clone()))
             }
+            _ => None,
+        };
+        let banned: Vec<(IpNet, Ports)> = outputs.iter().filter_map(banned).collect();
+        if !banned.is_empty() {
+            // A full queue means that many are being ended already; the ban itself holds.
+            let _ = ending.try_send(banned);
         }
     }
 
@@ -144,6 +148,17 @@ impl Enforcer {
 
     /// Looks whether somebody else has touched the table, or whether a refusal is to be tried again, and makes it whole.
     pub(super) fn look_after(&mut self, engine: &Engine, now: Timestamp) -> Option<Repair> {
+        match self.firewall.report() {
+            Some(Err(error)) => {
+                tracing::error!("not all bans are in force: {}", chain(&error));
+                self.trouble = Some(chain(&error));
+            }
+            Some(Ok(())) => {
+                tracing::info!("all bans are in force again");
+                self.trouble = None;
+            }
+            None => {}
+        }
         let damaged = self.firewall.damaged().unwrap_or_else(|error| {
             tracing::warn!("cannot tell whether the firewall is whole: {}", chain(&error));
             true
@@ -219,15 +234,15 @@ fn change(output: &Output, now: Timestamp) -> Option<Change> {
     }
 }
 
-/// The thread that ends the connections which the banned already have.
-fn end_connections() -> Option<SyncSender<(IpNet, Ports)>> {
-    let (sender, receiver) = sync_channel::<(IpNet, Ports)>(ENDING_MAX);
+/// The thread that ends the connections which the banned already have. Whatever waits is ended together: each look at
+/// the kernel's connections is one at all of them.
+fn end_connections() -> Option<SyncSender<Vec<(IpNet, Ports)>>> {
+    let (sender, receiver) = sync_channel::<Vec<(IpNet, Ports)>>(ENDING_MAX);
     let work = move || {
-        while let Ok(first) = receiver.recv() {
-            // Many at once are one walk over the connections.
-            let banned: Vec<_> = std::iter::once(first).chain(receiver.try_iter().take(ENDING_MAX)).collect();
-            if let Err(error) = connections::end_all(&banned) {
-                tracing::debug!("cannot end the connections of the banned: {error}");
+        while let Ok(mut banned) = receiver.recv() {
+            banned.extend(receiver.try_iter().take(ENDING_MAX).flatten());
+            if let Err(error) = connections::end(&banned) {
+                tracing::debug!("cannot end the connections of {} networks: {error}", banned.len());
             }
         }
     };

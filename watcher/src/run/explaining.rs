@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use logline::Timestamp;
 
+use crate::control::Listed;
 use crate::control::api::{BanView, Filter, Held, Message, MessageView, Standing, Tested, Why};
-use crate::engine::Lease;
 use crate::jail::{Mode, Ports};
 use crate::run::clock;
 use crate::run::daemon::Daemon;
@@ -15,15 +15,14 @@ use crate::subject::{Network, Subject};
 const MESSAGES_TOLD: usize = 20;
 /// Nor more neighbours.
 const NEIGHBOURS_TOLD: usize = 10;
-/// The network around an address in which others are its neighbours.
-const NEAR: (u8, u8) = (24, 48);
 
 impl Daemon {
-    /// What the filter leaves, copied; whoever asked sorts it on a thread of his own.
-    pub(super) fn list(&self, filter: &Filter) -> (Timestamp, Vec<(Subject, Lease)>) {
-        let now = clock();
-        let bans = self.watch.engine.bans(now).filter(|(subject, lease)| filter.takes(subject, lease));
-        (now, bans.map(|(subject, lease)| (subject.clone(), lease.clone())).collect())
+    /// What the filter leaves of one part of the bans, copied; whoever asked sorts it on a thread of his own.
+    pub(super) fn list(&self, part: usize, filter: &Filter) -> Option<Listed> {
+        let at = clock();
+        let bans = self.watch.engine.bans_in(part, at)?;
+        let bans = bans.filter(|(subject, lease)| filter.takes(subject, lease));
+        Some(Listed { at, bans: bans.map(|(subject, lease)| (subject.clone(), lease.clone())).collect() })
     }
 
     pub(super) fn why(&self, subject: Subject) -> Why {
@@ -80,14 +79,7 @@ impl Daemon {
 
     /// Others who are banned nearby: some of them, and how many they are.
     fn neighbours(&self, network: Network, now: Timestamp) -> (Vec<BanView>, usize) {
-        let near = Network::around(network.net().addr(), NEAR.0, NEAR.1);
-        let is_near = |subject: &Subject| {
-            subject
-                .network()
-                .is_some_and(|other| other != network && !other.overlaps(network) && other.overlaps(near))
-        };
-        let mut others: Vec<_> =
-            self.watch.engine.bans(now).filter(|(subject, _)| is_near(subject)).collect();
+        let mut others = self.watch.engine.bans_near(network, now);
         others.sort_by(|(a, x), (b, y)| (a, &x.jail).cmp(&(b, &y.jail)));
         let told =
             others.iter().take(NEIGHBOURS_TOLD).map(|(subject, lease)| BanView::of(subject, lease, &[], now));

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{EvidenceView, Refusal, rfc3339};
-use crate::engine::Asked;
-use crate::subject::Subject;
+use crate::engine::{Allowance, Asked};
+use crate::subject::{Network, Subject};
 
 /// `GET /v1/allow`, and what a change of it changed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -86,6 +86,18 @@ pub struct AskedView {
     pub accounts: u32,
     /// The lines that led to it.
     pub evidence: Vec<EvidenceView>,
+}
+
+impl AllowView {
+    /// As the engine tells it.
+    pub fn of(network: Network, entry: &Allowance) -> Self {
+        AllowView {
+            subject: network.to_string(),
+            since: rfc3339(entry.since),
+            until: entry.until.map(rfc3339),
+            note: entry.note.clone(),
+        }
+    }
 }
 
 impl AskedView {

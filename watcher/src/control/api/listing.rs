@@ -91,6 +91,11 @@ pub(crate) fn instant(text: &str) -> Result<Timestamp, String> {
 }
 
 impl Filter {
+    /// The bans of one jail.
+    pub(crate) fn of_jail(jail: String) -> Filter {
+        Filter { jails: Some(vec![jail]), ..Filter::default() }
+    }
+
     /// Whether a ban is in the list.
     pub(crate) fn takes(&self, subject: &Subject, lease: &Lease) -> bool {
         self.jails.as_ref().is_none_or(|jails| jails.iter().any(|jail| **jail == *lease.jail))
@@ -102,26 +107,41 @@ impl Filter {
 
 impl Mark {
     /// The place of a ban.
-    pub fn of(order: Order, subject: &Subject, lease: &Lease) -> Mark {
-        let at = match order {
-            Order::Until => lease.until.nanos(),
-            // The latest comes first.
-            Order::Newest => lease.from.nanos().saturating_neg(),
-            Order::Subject | Order::Jail => 0,
-        };
+    pub fn of(order: Order, (subject, lease): (&Subject, &Lease)) -> Mark {
+        let at = when(order, lease);
         Mark { at, jail: lease.jail.to_string(), subject: subject.clone() }
     }
 
-    /// Which of two comes first.
-    pub fn compare(&self, other: &Mark, order: Order) -> Ordering {
-        let by_subject = || self.subject.cmp(&other.subject);
-        let by_jail = || self.jail.cmp(&other.jail);
-        match order {
-            Order::Jail => by_jail().then_with(by_subject),
+    /// Whether this place comes before the one of a ban.
+    pub fn is_before(&self, order: Order, (subject, lease): (&Subject, &Lease)) -> bool {
+        let mine = (self.at, self.jail.as_str(), &self.subject);
+        order.compare_places(mine, (when(order, lease), &lease.jail, subject)).is_lt()
+    }
+}
+
+impl Order {
+    /// Which of two bans comes first.
+    pub fn compare(self, (a, x): (&Subject, &Lease), (b, y): (&Subject, &Lease)) -> Ordering {
+        self.compare_places((when(self, x), &x.jail, a), (when(self, y), &y.jail, b))
+    }
+
+    fn compare_places(self, a: (i64, &str, &Subject), b: (i64, &str, &Subject)) -> Ordering {
+        match self {
+            Order::Jail => a.1.cmp(b.1).then_with(|| a.2.cmp(b.2)),
             Order::Until | Order::Newest | Order::Subject => {
-                self.at.cmp(&other.at).then_with(by_subject).then_with(by_jail)
+                a.0.cmp(&b.0).then_with(|| a.2.cmp(b.2)).then_with(|| a.1.cmp(b.1))
             }
         }
+    }
+}
+
+/// The time that an order goes by.
+fn when(order: Order, lease: &Lease) -> i64 {
+    match order {
+        Order::Until => lease.until.nanos(),
+        // The latest comes first.
+        Order::Newest => lease.from.nanos().saturating_neg(),
+        Order::Subject | Order::Jail => 0,
     }
 }
 
@@ -163,11 +183,15 @@ mod tests {
     fn check_order(order: Order, expected: [&str; 3]) {
         let bans =
             [ban("192.0.2.9", "b", 30, 60), ban("192.0.2.1", "c", 10, 90), ban("user:x y", "a", 20, 70)];
-        let mut marks: Vec<Mark> =
-            bans.iter().map(|(subject, lease)| Mark::of(order, subject, lease)).collect();
-        marks.sort_by(|a, b| a.compare(b, order));
-        assert_eq!(marks.iter().map(|mark| mark.subject.to_string()).collect::<Vec<_>>(), expected);
-        for mark in marks {
+        let mut bans: Vec<(&Subject, &Lease)> =
+            bans.iter().map(|(subject, lease)| (subject, lease)).collect();
+        bans.sort_by(|a, b| order.compare(*a, *b));
+        assert_eq!(bans.iter().map(|(subject, _)| subject.to_string()).collect::<Vec<_>>(), expected);
+        for (n, ban) in bans.iter().enumerate() {
+            let mark = Mark::of(order, *ban);
+            for (m, other) in bans.iter().enumerate() {
+                assert_eq!(mark.is_before(order, *other), n < m);
+            }
             assert_eq!(mark.to_string().parse(), Ok(mark));
         }
     }

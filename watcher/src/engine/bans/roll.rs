@@ -70,8 +70,25 @@ impl Roll {
 
     /// Every ban, in the order of the slots, which depends on nothing but what was done before.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, &Entry)> {
-        let slots = (0..).map(Slot).zip(&self.slots);
+        self.iter_from(0)
+    }
+
+    fn iter_from(&self, first: usize) -> impl Iterator<Item = (Slot, &Entry)> {
+        let slots = (u32::try_from(first).unwrap_or(u32::MAX)..).map(Slot);
+        let slots = slots.zip(self.slots.get(first..).unwrap_or_default());
         slots.filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)))
+    }
+
+    /// The bans in one of the parts of so many slots each; none behind the last. A ban stays where it is.
+    pub(super) fn part(&self, number: usize, size: usize) -> Option<impl Iterator<Item = (Slot, &Entry)>> {
+        let first = number.checked_mul(size).filter(|first| *first < self.slots.len())?;
+        Some(self.iter_from(first).take_while(move |(slot, _)| (slot.0 as usize) < first + size))
+    }
+
+    /// Some ban of a subject.
+    pub(super) fn first(&self, subject: &Subject) -> Option<&Entry> {
+        let slot = self.of(subject).next().map(|(slot, _)| slot);
+        slot.and_then(|slot| self.get(slot))
     }
 
     /// Writes down a ban; one of the same jail and subject goes, and is given.
