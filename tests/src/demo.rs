@@ -155,7 +155,7 @@ fn paint(picture: &Path, screen: &Screen) -> Result<()> {
     if let Some(directory) = picture.parent() {
         std::fs::create_dir_all(directory)?;
     }
-    let window = Window { width: 1180, height: 1750, dark: false };
+    let window = Window { width: 1180, height: 1400, dark: false };
     let mut page = Browser::open(&format!("http://{WATCHER}/"), window, picture)?;
     page.until("document.body.dataset.ready === 'yes'")?;
     page.until(&format!("document.getElementById('bans-rows').textContent.includes('{GUESSER}')"))?;

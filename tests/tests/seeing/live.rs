@@ -91,6 +91,8 @@ fn every_query_of_every_dashboard_has_an_answer_after_real_attacks() {
         let prometheus = Prometheus::start(&lively.site)?;
         prometheus.await_scrapes(3.0)?;
         lively.live()?;
+        let avoided = "watcher_dnsbl_queries_avoided_total{by=\"cache\",zone=\"list.example\"}";
+        ensure!(http::metric(WATCHER, avoided)? >= 2.0, "what was remembered was not asked");
         prometheus.await_scrapes(prometheus.scrapes()? + 4.0)?;
         let mut faults = Vec::new();
         for board in Board::all()? {

@@ -53,7 +53,9 @@ impl Zones {
         // A line that tells of a query as well makes two events; one that does not tells of both by itself.
         let told = event.field("result").is_some();
         if let Some(zone) = self.zones.get_mut(place) {
-            zone.queries += u64::from(!listed || !told);
+            // What was remembered is no query.
+            let asked = matches!(event.field("source"), None | Some(b"query"));
+            zone.queries += u64::from(asked && (!listed || !told));
             zone.listings += u64::from(listed && !refusal);
             zone.errors += u64::from(event.kind == Kind::DnsblError || refusal && (listed || !told));
         }
