@@ -79,7 +79,7 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Completions {
         /// Which
-        shell: clap_complete::Shell,
+        shell: manual::Shell,
     },
     /// The manual page
     #[command(hide = true)]

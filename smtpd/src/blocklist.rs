@@ -10,6 +10,7 @@ mod desk;
 mod health;
 mod memory;
 mod neighbours;
+mod shared;
 mod verdicts;
 mod zones;
 
@@ -22,6 +23,7 @@ pub use bureau::Bureau;
 pub use desk::{Desk, LookUp, Origin, Plan, VERDICTS_MAX};
 pub use health::{Health, Sign};
 pub use neighbours::Neighbours;
+pub use shared::SharedBooks;
 pub use verdicts::{Client, Said, Verdict, Verdicts};
 
 /// Codes of one answer that are used. No list has as many parts.

@@ -90,6 +90,7 @@
 //! | `[limits] data_timeout` | `5m` | longest wait for a piece of a message |
 //! | `[limits] queue_messages_max` | 100 000 | messages in the queue after which no more are taken |
 //! | `[dns] servers` | those of /etc/resolv.conf | name servers, `ADDRESS` or `ADDRESS:PORT` |
+//! | `virtualdomains` | `[]` | `DOMAIN:NAME` is delivered here; `USER@DOMAIN:NAME` and, for all below, `.DOMAIN:NAME` are NAME's mail, as `NAME-USER` |
 //! | `smtproutes` | `[]` | `DOMAIN:HOST:PORT`: the host that takes a domain's mail; `.DOMAIN` is all below, nothing is all |
 //! | `policy` | `[]` | eMPF's rules of who may write to whom, as in qmail's `control/policy` |
 //! | `spfrules`, `spfguess` | none | mechanisms of SPF that are put before the end of each domain's record, and that stand for a domain without one |
@@ -149,6 +150,7 @@ use crate::karma::KarmaTerms;
 use crate::mailbox::Mailbox;
 use crate::pace::Rates;
 use crate::queue::Program;
+use crate::rules::VirtualUsers;
 use crate::session::Policy;
 use control::Control;
 use network::Address;
@@ -264,8 +266,10 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
     };
     let own = root.get::<Vec<Text<Domain>>>("domains");
     let own = own.map(|domains| domains.into_iter().map(|Text(Domain(name))| name).collect());
-    let domains: Vec<String> =
-        own.or_else(|| rules::domains(control)).unwrap_or_else(|| vec![hostname.clone()]);
+    let virtuals = rules::virtual_lines(root, control);
+    let domains: Vec<String> = own
+        .or_else(|| rules::domains(control, virtuals.as_deref()))
+        .unwrap_or_else(|| vec![hostname.clone()]);
     let domains: Vec<String> = domains.into_iter().map(domain_key).collect();
     let default_domain = rules::domain(root, control, "defaulthost").map(|name| name.to_ascii_lowercase());
     let state = root.path("state").unwrap_or_else(|| STATE.into());
@@ -285,14 +289,20 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
     };
     let limits = root.table_or_empty("limits");
     let rates = root.table_or_empty("rates");
+    let queue = root.path("queue").map(Program);
+    let default_domain =
+        default_domain.or_else(|| domains.first().cloned()).unwrap_or_else(|| hostname.clone());
+    let mut policies = rules::rules(root, control);
+    if queue.is_none() {
+        // Behind qmail-queue is a qmail-send that reads these lines itself.
+        policies.virtual_users = VirtualUsers::new(virtuals.unwrap_or_default(), &default_domain);
+    }
     Config {
         policy: Policy {
-            default_domain: default_domain
-                .or_else(|| domains.first().cloned())
-                .unwrap_or_else(|| hostname.clone()),
+            default_domain,
             domains: domains.into_iter().collect(),
             relay: root.get_or("relay", Vec::new()),
-            rules: rules::rules(root, control),
+            rules: policies,
             blocklists,
             survey_every: root.get_or("survey_every", 0),
             auth,
@@ -317,7 +327,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         load_max: root.table_or_empty("load").get("max"),
         rules: root.path("rules"),
         words: root.path("words"),
-        queue: root.path("queue").map(Program),
+        queue,
         queue_messages_max: limits.get_or("queue_messages_max", QUEUE_MESSAGES_MAX) as usize,
         name_servers: network::name_servers(root),
         remote: network::remote(root, control),

@@ -27,9 +27,6 @@ use crate::words::Words;
 /// What is read at once. A session holds no more than this of what it has not understood yet, and half a line.
 pub const READ_BYTES: usize = 8 * 1024;
 
-/// Longest wait for a client to take a reply.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
-
 /// What new connections share, until the settings are read again.
 #[derive(Debug)]
 pub struct Current(RwLock<Arc<Shared>>);
@@ -209,9 +206,15 @@ impl Connection {
         }
     }
 
+    /// How long the client may still take.
+    fn patience(&self) -> Duration {
+        let limit = self.shared.policy.limits.command_timeout;
+        self.session.deadline().map_or(limit, |deadline| deadline.since(now()))
+    }
+
     /// Waits for the client, for as long as the session has patience.
     async fn listen(&mut self, stop: &mut Stop) -> Heard {
-        let patience = self.session.deadline().map_or(WRITE_TIMEOUT, |deadline| deadline.since(now()));
+        let patience = self.patience();
         tokio::select! {
             read = self.wire.read() => read.map_or_else(Heard::Gone, Heard::Bytes),
             () = tokio::time::sleep(patience) => Heard::Nothing,
@@ -349,7 +352,7 @@ impl Connection {
         let Some(tls) = &self.shared.tls else {
             return Input::TlsFailed;
         };
-        let patience = self.session.deadline().map_or(WRITE_TIMEOUT, |deadline| deadline.since(now()));
+        let patience = self.patience();
         let asked = Instant::now();
         match self.wire.encrypt(&tls.offer(), patience).await {
             Ok(handshake) => {
@@ -375,7 +378,9 @@ impl Connection {
         if self.unsent.is_empty() || self.deaf {
             return;
         }
-        self.deaf = self.wire.write(&self.unsent, WRITE_TIMEOUT).await.is_err();
+        // Who does not take what he is told keeps his place no longer than who says nothing.
+        let patience = self.shared.policy.limits.command_timeout;
+        self.deaf = self.wire.write(&self.unsent, patience).await.is_err();
         self.unsent.clear();
         if let Some(came) = self.came.take() {
             self.took(Stage::Greeting, came);

@@ -24,7 +24,6 @@ pub mod journal;
 pub mod karma;
 pub mod load;
 pub mod mailbox;
-pub mod manual;
 pub mod metrics;
 pub mod names;
 pub mod pace;

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use smtpd::command::{self, Answer, Failure, Look, StdioArguments, Wish};
 use smtpd::config::{Config, ConfigError, FILE};
-use smtpd::manual;
 use smtpd::queue::Order;
 
 use arguments::{Arguments, Command, QueueCommand, UserCommand, print};

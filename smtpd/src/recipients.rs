@@ -10,6 +10,7 @@ mod forward;
 mod list;
 mod sqlite;
 mod tree;
+pub mod vpopmail;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -142,8 +143,11 @@ impl Recipients {
                         return Ok(Some(home));
                     }
                 }
+                Backend::Assign(assign) => match assign.home(mailbox)? {
+                    Some(home) => return Ok(Some(home)),
+                    None => is_known_elsewhere = true,
+                },
                 Backend::List(_)
-                | Backend::Assign(_)
                 | Backend::Sqlite(_)
                 | Backend::Program(_)
                 | Backend::Forward(_)

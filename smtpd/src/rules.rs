@@ -9,6 +9,7 @@ mod pattern;
 mod policy;
 mod spf;
 mod spf_local;
+mod virtual_users;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub use pattern::{Pattern, Patterns};
 pub use policy::{DomainPolicy, MailPolicy};
 pub use spf::{SpfBehavior, SpfFinding, SpfResult, SpfVerdict};
 pub use spf_local::{SpfLocal, SpfSubject};
+
+pub use virtual_users::{VirtualLine, VirtualUsers};
 
 use crate::blocklist::Blocklist;
 use crate::mailbox::Mailbox;
@@ -32,6 +35,8 @@ pub struct Rules {
     pub rcpthosts: Hosts,
     /// The domain of recipients at one of our addresses, `user@[192.0.2.1]` (`localiphost`).
     pub localiphost: Option<String>,
+    /// Whose mail single addresses elsewhere are (`virtualdomains`).
+    pub virtual_users: VirtualUsers,
     /// Addresses that are ours although no interface has them (`moreipme`).
     pub moreipme: Vec<IpAddr>,
     /// How long a client has to wait for the greeting.
@@ -145,8 +150,10 @@ pub fn is_relay_probe(recipient: &Mailbox) -> bool {
 }
 
 impl Rules {
-    /// A recipient at one of our addresses, with the name that it is known by; any other as it is.
+    /// A recipient at one of our addresses, or that is one of ours by another name, with the name that it is known by; any
+    /// other as it is.
     pub fn with_our_name(&self, recipient: Mailbox, local: IpAddr) -> Mailbox {
+        let recipient = self.virtual_users.owned(&recipient).unwrap_or(recipient);
         let Some(host) = &self.localiphost else {
             return recipient;
         };

@@ -23,7 +23,6 @@ pub mod hooks;
 pub mod interpret;
 pub mod jail;
 pub mod journal;
-pub mod manual;
 pub mod messages;
 pub mod metrics;
 pub mod news;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use settings::Mistakes;
 use watcher::config::Config;
-use watcher::{commands, manual, run};
+use watcher::{commands, run};
 
 /// Reads mail logs, counts offences by the rules of its jails, and bans offenders in the kernel.
 #[derive(Parser)]
@@ -42,7 +42,7 @@ enum Command {
     #[command(hide = true)]
     Completions {
         /// Which.
-        shell: clap_complete::Shell,
+        shell: manual::Shell,
     },
     /// The manual page.
     #[command(hide = true)]

@@ -3,6 +3,7 @@
 //! A [`Batch`] is one transaction, so that after a kill the cursor and all that followed from the lines before it agree.
 //! The store has a thread of its own: a slow disk delays no ban.
 
+mod carry;
 mod file;
 mod query;
 mod schema;
@@ -40,6 +41,8 @@ pub struct Batch {
     pub sessions: Vec<(String, SessionId, Option<Session>)>,
     /// How far each source was read.
     pub cursors: Vec<(String, Vec<Position>)>,
+    /// It holds all that is known, for a database that has nothing.
+    pub is_all: bool,
 }
 
 /// What happened to a ban.

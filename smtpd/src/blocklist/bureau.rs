@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::desk::{Desk, LookUp, Origin, Plan};
 use super::health::Sign;
 use super::verdicts::Client;
-use super::{Action, Blocklist, Finding, ZoneAnswer, memory};
+use super::{Action, Blocklist, Finding, SharedBooks, ZoneAnswer, memory};
 use crate::clock::now;
 use crate::metrics::Metrics;
 use crate::names::Names;
@@ -52,7 +52,16 @@ pub struct Bureau {
     /// Look-ups under way: a client that opens many sessions at once is asked about once.
     asking: Mutex<HashMap<Key, Arc<OnceCell<LookUp>>>>,
     names: Names,
-    file: PathBuf,
+    books: Books,
+}
+
+/// Where the books are kept.
+#[derive(Debug)]
+enum Books {
+    /// In this process, and now and then in a file.
+    Own(PathBuf),
+    /// In a database, by many processes.
+    Shared(SharedBooks),
 }
 
 impl Bureau {
@@ -62,12 +71,21 @@ impl Bureau {
         if !lists.is_empty() {
             memory::load(&mut desk, now(), &file);
         }
+        Bureau::with(lists, names, desk, Books::Own(file))
+    }
+
+    /// For one of many processes that share their books.
+    pub fn sharing(lists: &[Blocklist], names: Names, books: SharedBooks) -> Self {
+        Bureau::with(lists, names, Desk::new(lists), Books::Shared(books))
+    }
+
+    fn with(lists: &[Blocklist], names: Names, desk: Desk, books: Books) -> Self {
         for list in lists {
             if let Some(why) = list.dead() {
                 tracing::warn!(zone = list.shown_zone(), "this blocklist is no more: {why}; take it out");
             }
         }
-        Bureau { lists: lists.to_vec(), desk: Mutex::new(desk), asking: Mutex::default(), names, file }
+        Bureau { lists: lists.to_vec(), desk: Mutex::new(desk), asking: Mutex::default(), names, books }
     }
 
     /// What a zone says of a client: from the books, or from the zone.
@@ -75,7 +93,7 @@ impl Bureau {
         let key = (zone, Client::of(address));
         let (cell, is_first) = match lock(&self.asking).entry(key) {
             Entry::Occupied(entry) => (Arc::clone(entry.get()), false),
-            Entry::Vacant(entry) => match self.desk().plan(now(), zone, address) {
+            Entry::Vacant(entry) => match self.on_desk(address, |desk, now| desk.plan(now, zone, address)) {
                 Plan::Answer(look_up) => return look_up,
                 Plan::Ask => (Arc::clone(entry.insert(Arc::default())), true),
             },
@@ -90,7 +108,27 @@ impl Bureau {
 
     /// Mail of this client was accepted.
     pub fn accepted(&self, address: IpAddr) {
-        self.desk().accepted(now(), address);
+        self.on_desk(address, |desk, now| desk.accepted(now, address));
+    }
+
+    /// Works on the books, as far as they are about a client.
+    fn on_desk<T>(&self, client: IpAddr, work: impl FnOnce(&mut Desk, Timestamp) -> T) -> T {
+        let (now, mut desk) = (now(), self.desk());
+        match &self.books {
+            Books::Own(_) => work(&mut desk, now),
+            Books::Shared(books) => books.around(&mut desk, now, Client::of(client), |desk| work(desk, now)),
+        }
+    }
+
+    /// Tests the lists where that is this process's turn, as it is one's of all that share the books in each hour.
+    pub async fn test_in_turn(&self) {
+        let is_turn = match &self.books {
+            Books::Shared(books) if !self.lists.is_empty() => books.takes_test(&self.desk(), now(), TEST),
+            Books::Shared(_) | Books::Own(_) => false,
+        };
+        if is_turn {
+            self.test().await;
+        }
     }
 
     /// The books, to look into.
@@ -101,7 +139,7 @@ impl Bureau {
     async fn ask(&self, zone: usize, address: IpAddr) -> LookUp {
         let Some(list) = self.lists.get(zone) else { return LookUp::Resting };
         let answer = self.names.blocklist(&list.query(address), list.terms().text.is_none()).await;
-        self.desk().answered(now(), zone, address, &answer)
+        self.on_desk(address, |desk, now| desk.answered(now, zone, address, &answer))
     }
 
     /// Tests, publishes and saves until the server stops.
@@ -139,7 +177,7 @@ impl Bureau {
     /// Tests every zone (RFC 5782 §5).
     async fn test(&self) {
         for (index, list) in self.lists.iter().enumerate() {
-            self.desk().spend(now(), index, TEST_QUERIES);
+            self.on_desk(ALWAYS_LISTED, |desk, now| desk.spend(now, index, TEST_QUERIES));
             let ask = async |address| {
                 let answer = self.names.blocklist(&list.query(address), false).await;
                 let silent = answer == ZoneAnswer::Failed;
@@ -147,21 +185,14 @@ impl Bureau {
             };
             let (mut never, always) = (ask(NEVER_LISTED).await, ask(ALWAYS_LISTED).await);
             if let (Finding::Listed(_), _) = never {
-                self.desk().spend(now(), index, 1);
+                self.on_desk(ALWAYS_LISTED, |desk, now| desk.spend(now, index, 1));
                 never = ask(NOBODY).await;
             }
-            self.judge_test(now(), index, list, never, always);
+            self.judge_test(index, list, never, always);
         }
     }
 
-    fn judge_test(
-        &self,
-        now: Timestamp,
-        index: usize,
-        list: &Blocklist,
-        never: (Finding, bool),
-        always: (Finding, bool),
-    ) {
+    fn judge_test(&self, index: usize, list: &Blocklist, never: (Finding, bool), always: (Finding, bool)) {
         let zone = list.shown_zone();
         let sign = match (never, always) {
             ((_, true), _) | (_, (_, true)) => Sign::Silent,
@@ -181,17 +212,18 @@ impl Bureau {
             }
             (_, (Finding::Listed(_), _)) => Sign::Good,
         };
-        if let Some(rest) = self.desk().tested(now, index, sign) {
+        if let Some(rest) = self.on_desk(ALWAYS_LISTED, |desk, now| desk.tested(now, index, sign)) {
             tracing::error!(zone, "it is not asked for {} s", rest.as_secs());
         }
     }
 
     async fn save(self: &Arc<Self>) {
-        let bytes = self.desk().written(now());
-        let file = self.file.clone();
+        let Books::Own(file) = &self.books else { return };
+        let (file, bytes) = (file.clone(), self.desk().written(now()));
+        let path = file.clone();
         let saved = tokio::task::spawn_blocking(move || memory::store(&bytes, &file)).await;
         if let Ok(Err(error)) = saved {
-            tracing::error!(path = %self.file.display(), %error, "cannot keep what blocklists said");
+            tracing::error!(path = %path.display(), %error, "cannot keep what blocklists said");
         }
     }
 }

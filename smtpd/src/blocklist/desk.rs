@@ -65,7 +65,7 @@ pub enum Origin {
 pub struct Desk {
     zones: Vec<Zone>,
     pub(super) verdicts: Verdicts,
-    neighbours: Neighbours,
+    pub(super) neighbours: Neighbours,
 }
 
 #[derive(Debug)]
@@ -200,6 +200,23 @@ impl Desk {
     /// Each zone by its shown name, with what was spent of it, and whether it may be asked.
     pub fn zones(&self, now: Timestamp) -> impl Iterator<Item = (&str, Budget, bool)> {
         self.zones.iter().map(move |zone| (zone.list.shown_zone(), zone.budget, zone.health.is_well(now)))
+    }
+
+    /// The zones by their shown names.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.zones.iter().map(|zone| zone.list.shown_zone().to_owned()).collect()
+    }
+
+    /// How a zone stands.
+    pub(super) fn health(&self, zone: usize) -> Health {
+        self.zones.get(zone).map(|zone| zone.health).unwrap_or_default()
+    }
+
+    /// Puts back how a zone stood.
+    pub(super) fn set_health(&mut self, zone: usize, health: Health) {
+        if let Some(zone) = self.zones.get_mut(zone) {
+            zone.health = health;
+        }
     }
 
     /// Puts back what was spent in the period that began then.

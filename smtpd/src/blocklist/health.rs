@@ -37,6 +37,16 @@ pub enum Sign {
 }
 
 impl Health {
+    /// As it was written down.
+    pub(super) fn restored(silent: u32, rests: u32, until: Option<Timestamp>) -> Self {
+        Health { silent, rests, until }
+    }
+
+    /// To be written down.
+    pub(super) fn parts(&self) -> (u32, u32, Option<Timestamp>) {
+        (self.silent, self.rests, self.until)
+    }
+
     /// Whether it may be asked.
     pub fn is_well(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| until <= now)

@@ -18,11 +18,12 @@ const NETWORKS_MAX: usize = 50_000;
 /// The /24 of an IPv4 client, the /48 of an IPv6 one.
 type Network = IpAddr;
 
+/// What was found in one network.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    listed: u32,
-    clear: u32,
-    until: Timestamp,
+pub(super) struct Counts {
+    pub(super) listed: u32,
+    pub(super) clear: u32,
+    pub(super) until: Timestamp,
 }
 
 /// What was found in each network.
@@ -35,6 +36,15 @@ pub struct Neighbours {
 impl Neighbours {
     /// A client was found on a list that it was not known to be on.
     pub fn listed(&mut self, now: Timestamp, client: Client) {
+        let counts = self.entry(client);
+        if counts.until <= now {
+            *counts = Counts::default();
+        }
+        counts.listed = counts.listed.saturating_add(1);
+        counts.until = now + MEMORY;
+    }
+
+    fn entry(&mut self, client: Client) -> &mut Counts {
         let network = network(client);
         if !self.networks.contains_key(&network) {
             if self.order.len() >= NETWORKS_MAX
@@ -44,12 +54,17 @@ impl Neighbours {
             }
             self.order.push_back(network);
         }
-        let counts = self.networks.entry(network).or_default();
-        if counts.until <= now {
-            *counts = Counts::default();
-        }
-        counts.listed = counts.listed.saturating_add(1);
-        counts.until = now + MEMORY;
+        self.networks.entry(network).or_default()
+    }
+
+    /// What was found in a client's network.
+    pub(super) fn counts(&self, client: Client) -> Option<Counts> {
+        self.networks.get(&network(client)).copied()
+    }
+
+    /// Puts back what was found in a client's network.
+    pub(super) fn restore(&mut self, client: Client, counts: Counts) {
+        *self.entry(client) = counts;
     }
 
     /// A client was found on no list.
@@ -66,7 +81,8 @@ impl Neighbours {
     }
 }
 
-fn network(client: Client) -> Network {
+/// The network that a client counts for.
+pub(super) fn network(client: Client) -> Network {
     match client.address() {
         IpAddr::V4(four) => Ipv4Addr::from_bits(four.to_bits() & !0xff).into(),
         IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() & (u128::MAX << 80)).into(),

@@ -103,10 +103,7 @@ fn word(finding: &Finding) -> Word {
 fn text(line: &Line) -> String {
     let zone = &line.zone;
     match &line.word {
-        Word::Listed { text, codes } => {
-            let codes = codes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-            format!("{zone}: listed ({codes}): {text}\n")
-        }
+        Word::Listed { text, .. } => format!("{zone}: listed: {text}\n"),
         Word::Clear => format!("{zone}: not listed\n"),
         Word::Well => format!("{zone}: works\n"),
         Word::Bad { why } => format!("{zone}: NOT TO BE BELIEVED: {why}\n"),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use logline::{Endpoint, Record, SessionId, Tcpserver, Text};
 
-use crate::blocklist::Bureau;
+use crate::blocklist::{Bureau, SharedBooks};
 use crate::clock::now;
 use crate::command::{Answer, Failure, fingerprint_key, karma};
 use crate::config::{Config, ConfigError, FILE};
@@ -24,6 +24,7 @@ use crate::queue::{
     Courier, Delivering, Dropbox, Program, QueueHandle, Router, Store, StoreError, orders_wait,
 };
 use crate::recipients::Recipients;
+use crate::rules::VirtualUsers;
 use crate::session::{End, Peer, Service, Session};
 use crate::stop;
 use crate::telemetry::Telemetry;
@@ -87,12 +88,15 @@ fn converse(config: Option<&Path>, arguments: &Arguments, is_mute: bool) -> Resu
         Some(_) | None => Telemetry::stderr(&config.log),
     });
     let arrival = Arrival::find().map_err(Failure::Start)?;
-    let end = runtime.block_on(async {
+    let (end, blocklists) = runtime.block_on(async {
         let shared = open(&config, arguments, &telemetry)?;
-        arrival.run(&config, shared).await.map_err(Failure::Start)
+        let blocklists = Arc::clone(&shared.blocklists);
+        let end = arrival.run(&config, shared).await.map_err(Failure::Start)?;
+        Ok::<_, Failure>((end, blocklists))
     })?;
     // The client sees the end now; what is left to do is not its business.
     wire::leave_standard().map_err(Failure::Start)?;
+    runtime.block_on(blocklists.test_in_turn());
     if program(&config).is_none() {
         runtime.block_on(deliver(&config, &telemetry))?;
     }
@@ -116,6 +120,10 @@ fn settings(path: Option<&Path>, arguments: &Arguments) -> Result<Config, Config
         config.policy.hostname.clone_from(host);
     }
     environment::settle(&OfProcess, &mut config.policy);
+    if program(&config).is_some() {
+        // qmail-send behind the program reads virtualdomains itself.
+        config.policy.rules.virtual_users = VirtualUsers::default();
+    }
     Ok(config)
 }
 
@@ -147,11 +155,7 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
     };
     Ok(Arc::new(Shared {
         gate: Arc::new(Mutex::new(Gate::new(&policy.hostname, config.connections))),
-        blocklists: Arc::new(Bureau::open(
-            &policy.blocklists,
-            names.clone(),
-            config.state.join("dnsbl.jsonl"),
-        )),
+        blocklists: Arc::new(bureau(config, &names)),
         telemetry: Arc::clone(telemetry),
         inquirer: Inquirer::new(names, &policy),
         // tcpserver counts its sessions, and does not tell.
@@ -168,6 +172,22 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
         words: config.words.as_ref().map(|path| Words::new(path)),
         tls,
     }))
+}
+
+/// The blocklists, with the books that all sessions share.
+fn bureau(config: &Config, names: &Names) -> Bureau {
+    let lists = &config.policy.blocklists;
+    if lists.is_empty() {
+        return Bureau::open(lists, names.clone(), PathBuf::new());
+    }
+    let path = config.state.join("dnsbl.db");
+    match SharedBooks::open(&path) {
+        Ok(books) => Bureau::sharing(lists, names.clone(), books),
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "what blocklists said is not shared: each session asks for itself");
+            Bureau::open(lists, names.clone(), PathBuf::new())
+        }
+    }
 }
 
 impl Arrival {

@@ -9,7 +9,7 @@ use super::control::Control;
 use crate::cdb::Cdb;
 use crate::rules::{
     BadLists, DomainPolicy, Early, HeloPolicy, Hosts, MailPolicy, Pattern, Patterns, Rules, SpfBehavior,
-    SpfLocal,
+    SpfLocal, VirtualLine, VirtualUsers,
 };
 
 pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
@@ -22,6 +22,7 @@ pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
         greeting: root.get("smtpgreeting").or_else(|| control.line("smtpgreeting")),
         rcpthosts: hosts(root, control),
         localiphost: domain(root, control, "localiphost"),
+        virtual_users: VirtualUsers::default(),
         moreipme: root.get("moreipme").or_else(|| control.entries("moreipme")).unwrap_or_default(),
         greet_delay: greet.get_or("delay", Duration::ZERO),
         early: greet.get_or("early", Early::Reject),
@@ -142,23 +143,25 @@ fn hosts(root: &Table<'_>, control: &Control) -> Hosts {
     Hosts::new(names.unwrap_or_default(), more)
 }
 
+/// The lines of `virtualdomains`.
+pub(super) fn virtual_lines(root: &Table<'_>, control: &Control) -> Option<Vec<VirtualLine>> {
+    let own = root.get::<Vec<Text<VirtualLine>>>("virtualdomains");
+    let own = own.map(|lines| lines.into_iter().map(|Text(line)| line).collect());
+    own.or_else(|| control.entries("virtualdomains"))
+}
+
 /// The domains that are delivered here: `locals`, and whole domains of `virtualdomains`.
-pub(super) fn domains(control: &Control) -> Option<Vec<String>> {
+pub(super) fn domains(control: &Control, virtuals: Option<&[VirtualLine]>) -> Option<Vec<String>> {
     let locals = control.entries::<Domain, _>("locals");
-    let whole = |(_, line): (usize, String)| {
-        let (domain, prefix) = line.split_once(':')?;
-        // A single address, all below a name, or one that is not virtual after all.
-        let is_whole = !domain.contains('@') && !domain.starts_with('.') && !prefix.is_empty();
-        domain.parse::<Domain>().ok().filter(|_| is_whole)
-    };
-    let virtuals = control.lines("virtualdomains").map(|lines| lines.into_iter().filter_map(whole).collect());
-    let found: Vec<Domain> = match (locals, virtuals) {
-        (None, None) => return None,
-        (locals, virtuals) => {
-            locals.into_iter().chain(virtuals).flat_map(|domains: Vec<Domain>| domains).collect()
-        }
-    };
-    Some(found.into_iter().map(|Domain(name)| name).collect())
+    if locals.is_none() && virtuals.is_none() {
+        return None;
+    }
+    let locals = locals.into_iter().flatten().map(|Domain(name)| name);
+    let whole = virtuals.unwrap_or_default().iter().filter_map(|line| match line {
+        VirtualLine::Domain(domain) => Some(domain.clone()),
+        VirtualLine::Users { .. } | VirtualLine::Not => None,
+    });
+    Some(locals.chain(whole).collect())
 }
 
 impl Value for HeloPolicy {

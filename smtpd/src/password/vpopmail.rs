@@ -8,9 +8,10 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use crate::cdb::Cdb;
+use crate::config::ASSIGN;
 use crate::fingerprint::Key;
 use crate::password::hashed::{self, Memory};
+use crate::recipients::vpopmail;
 use crate::session::{PasswordAnswer, Secret};
 use crate::users::Name;
 
@@ -31,6 +32,8 @@ const NOBODY: &str =
 #[derive(Debug)]
 pub struct Vpopmail {
     domains: PathBuf,
+    /// `users/cdb`, for domains that are elsewhere.
+    assign: PathBuf,
     default_domain: String,
     key: Key,
     checks: Semaphore,
@@ -51,6 +54,7 @@ impl Vpopmail {
     pub fn new(domains: &Path, default_domain: &str, key: Key) -> Self {
         Vpopmail {
             domains: domains.to_owned(),
+            assign: ASSIGN.into(),
             default_domain: default_domain.to_owned(),
             key,
             checks: Semaphore::new(CHECKS_MAX),
@@ -113,11 +117,11 @@ impl Vpopmail {
             return Ok(None);
         };
         let domain = name.text().split_once('@').map_or(self.default_domain.as_str(), |(_, domain)| domain);
-        match Cdb::read(&self.domains.join(domain).join("vpasswd.cdb")) {
-            Ok(passwords) => Ok(passwords.get(name.local().as_bytes()).and_then(Entry::parse)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let Some(directory) = vpopmail::domain_directory(Some(&self.domains), &self.assign, domain)? else {
+            return Ok(None);
+        };
+        let passwords = vpopmail::passwords(&directory)?;
+        Ok(passwords.and_then(|passwords| passwords.get(name.local().as_bytes()).and_then(Entry::parse)))
     }
 }
 
@@ -161,6 +165,27 @@ mod tests {
         assert!(make.wait().unwrap().success());
         let key = Key::open(&directory.path().join("key")).unwrap();
         Vpopmail::new(directory.path(), "example.org", key)
+    }
+
+    #[tokio::test]
+    async fn a_domain_that_is_hashed_into_another_directory_is_found_by_users_cdb() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut hashed = vpopmail(&directory);
+        std::fs::create_dir(directory.path().join("A")).unwrap();
+        let home = directory.path().join("A/example.org");
+        std::fs::rename(directory.path().join("example.org"), &home).unwrap();
+        let check = async |vpopmail: &Vpopmail| {
+            vpopmail.check(b"alice@example.org", Secret::new(b"secret".to_vec())).await
+        };
+        assert!(matches!(check(&hashed).await, PasswordAnswer::Wrong(_)));
+        hashed.assign = directory.path().join("cdb");
+        let value = format!("example.org\x0089\x0089\0{}\0-\0\0", home.display());
+        let mut make =
+            Command::new("cdb").arg("-c").arg(&hashed.assign).stdin(Stdio::piped()).spawn().unwrap();
+        let line = format!("+13,{}:!example.org-->{value}\n\n", value.len());
+        make.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+        assert!(make.wait().unwrap().success());
+        assert_eq!(check(&hashed).await, PasswordAnswer::Right);
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cdb::Cdb;
 use crate::mailbox::Mailbox;
 use crate::recipients::tree::{exists, is_directory};
+use crate::recipients::vpopmail;
 use crate::users::Name;
 
 /// The file. It is read at each look-up: `qmail-newu` replaces it, and no server is told.
@@ -42,6 +43,17 @@ impl Assign {
     }
 }
 
+impl Assign {
+    /// The Maildir of a user of vpopmail's; none of whoever has another kind of mailbox.
+    pub(super) fn home(&self, mailbox: &Mailbox) -> io::Result<Option<PathBuf>> {
+        let directory = vpopmail::domain_directory(None, &self.path, &mailbox.domain_key())?;
+        match directory {
+            Some(directory) => vpopmail::mailbox(&directory, &mailbox.local().to_ascii_lowercase()),
+            None => Ok(None),
+        }
+    }
+}
+
 fn leads_to_mailbox(cdb: &Cdb, local: &str) -> io::Result<bool> {
     let exact = [b"!", local.as_bytes(), b"\0"].concat();
     if cdb.get(&exact).is_some() {
@@ -72,9 +84,7 @@ fn wild_has(entry: &[u8], rest: &str) -> io::Result<bool> {
         return is_directory(home);
     }
     let dot_qmail = |extension: &str| home.join(format!(".qmail{dash}{}", extension.replace('.', ":")));
-    if is_directory(&home.join(rest).join("Maildir"))?
-        || exists(&dot_qmail(rest), std::fs::Metadata::is_file)?
-    {
+    if vpopmail::mailbox(home, rest)?.is_some() || exists(&dot_qmail(rest), std::fs::Metadata::is_file)? {
         return Ok(true);
     }
     takes_the_rest(&dot_qmail("default"))

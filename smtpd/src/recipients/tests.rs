@@ -111,6 +111,17 @@ fn users_cdb_leads_to_vpopmails_mailboxes() {
         let catch_all = directory.join("vpopmail/all");
         fs::create_dir_all(&catch_all).unwrap();
         fs::write(catch_all.join(".qmail-default"), "./Maildir/\n").unwrap();
+        // With many users vpopmail puts them into directories of directories.
+        let vpasswd = format!("h:1:0:Dan:{}:NOQUOTA", home.join("0/dan").display());
+        let mut make = Command::new("cdb")
+            .arg("-c")
+            .arg(home.join("vpasswd.cdb"))
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let line = format!("+3,{}:dan->{vpasswd}\n\n", vpasswd.len());
+        std::io::Write::write_all(&mut make.stdin.take().unwrap(), line.as_bytes()).unwrap();
+        assert!(make.wait().unwrap().success());
         // As qmail-newu makes it of the lines of users/assign.
         let entry = |home: &Path| format!("x\x0089\x0089\0{}\0-\0\0", home.display());
         let pairs = [
@@ -129,9 +140,17 @@ fn users_cdb_leads_to_vpopmails_mailboxes() {
         vec![Backend::Assign(Assign::new(path))]
     });
     house.check(
-        &["bob@example.net", "sales@example.net", "root@example.net", "all-any@example.net"],
+        &[
+            "bob@example.net",
+            "Dan@example.net",
+            "sales@example.net",
+            "root@example.net",
+            "all-any@example.net",
+        ],
         &["carol@example.net", "\"../bob\"@example.net", "roo@example.net"],
     );
+    assert_eq!(house.home("bob@example.net").as_deref(), Some("vpopmail/example.net/bob/Maildir"));
+    assert_eq!(house.home("Dan@example.net").as_deref(), Some("vpopmail/example.net/0/dan/Maildir"));
 }
 
 #[test]

@@ -71,7 +71,9 @@ impl Offer {
             Some(clients) => builder.with_client_cert_verifier(Arc::<Clients>::clone(clients)),
             None => builder.with_no_client_auth(),
         };
-        let config = builder.with_cert_resolver(Arc::<Certificates>::clone(&certificates));
+        let mut config = builder.with_cert_resolver(Arc::<Certificates>::clone(&certificates));
+        // The stronger cipher first, whatever a client would rather have.
+        config.ignore_client_order = true;
         Ok(Offer { config: Arc::new(config), certificates, clients })
     }
 

@@ -19,8 +19,9 @@ fn house() -> (House, Server) {
     (house, server)
 }
 
+/// Runs a script of Python to its end, and gives what it printed.
 #[track_caller]
-fn python(server: &Server, service: usize, script: &str) -> String {
+pub(crate) fn python(server: &Server, service: usize, script: &str) -> String {
     let script = format!(
         "import smtplib, ssl\nport = {}\ntls = ssl._create_unverified_context()\nwrong = smtplib.SMTPAuthenticationError\n{script}",
         server.listen[service].port()
@@ -121,6 +122,49 @@ fn swaks_is_served_on_every_port() {
     let wrong = ["--tls", "--auth", "PLAIN", "--auth-user", "alice", "--auth-password", "guess"];
     let (content, said) = client("swaks", &[&common[..], &[ports[1].as_str()], &wrong].concat());
     assert!(!content && said.contains("535 5.7.8 authentication failed (#5.7.1)"), "{said}");
+}
+
+#[test]
+fn swaks_speaks_through_a_balancer_and_hangs_up_where_it_likes() {
+    let house = House::new("[[listen]]\naddress = \"127.0.0.1:0\"\nproxy = [\"127.0.0.1\"]\n");
+    house.add_user("bob", "battery staple");
+    let server = house.start();
+    let port = server.listen[0].port().to_string();
+    let common =
+        ["--server", "127.0.0.1", "--port", &port, "--from", "a@example.net", "--to", "bob@example.org"];
+    let through = |version: &'static str| {
+        let ends = ["--proxy-source", "198.51.100.7", "--proxy-source-port", "4711"];
+        let more = ["--proxy-dest", "203.0.113.25", "--proxy-dest-port", "25", "--proxy-family"];
+        let family = if version == "1" { "TCP4" } else { "AF_INET" };
+        [&["--proxy-version", version][..], &ends, &more, &[family]].concat()
+    };
+    for version in ["1", "2"] {
+        let (content, said) = client("swaks", &[&common[..], &through(version)].concat());
+        assert!(content, "{version}: {said}");
+    }
+    for event in ["EHLO", "MAIL", "RCPT", "DATA"] {
+        for way in ["--drop-after", "--drop-after-send"] {
+            client("swaks", &[&common[..], &through("1"), &[way, event]].concat());
+        }
+    }
+    let log = house.wait_for_log("tcpserver: end 10 status ");
+    assert_eq!(log.matches(" :198.51.100.7::4711\n").count(), 10, "{log}");
+    crate::house::wait_for("two messages", || Some(()).filter(|()| house.mail("bob").len() == 2));
+    assert!(house.run(&["queue", "list"]).1.is_empty());
+}
+
+#[test]
+fn smtp_source_gives_many_messages_at_once() {
+    let (house, server) = house();
+    let address = server.listen[0].to_string();
+    // Eight in one session each, then each in a session of its own.
+    for (count, more) in [("40", &["-d"][..]), ("20", &["-c", "-o"])] {
+        let common =
+            ["-4", "-l", "4096", "-s", "8", "-m", count, "-f", "a@example.net", "-t", "bob@example.org"];
+        let (content, said) = client("/usr/sbin/smtp-source", &[&common[..], more, &[&address]].concat());
+        assert!(content, "{said}");
+    }
+    crate::house::wait_for("all messages", || Some(()).filter(|()| house.mail("bob").len() == 60));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A server with its files in a directory of its own, and a client that speaks plainly.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -192,6 +192,10 @@ impl Client {
         self.stream.write_all(bytes.as_bytes()).unwrap();
     }
 
+    pub(crate) fn send_byte(&mut self, byte: u8) {
+        self.stream.write_all(&[byte]).unwrap();
+    }
+
     /// One reply, all its lines.
     pub(crate) fn hear(&mut self) -> String {
         let mut reply = String::new();
@@ -224,6 +228,37 @@ impl Client {
         }
         self.expect("DATA", "354");
         self.expect(&format!("{text}\r\n."), "250");
+    }
+
+    /// Sends a byte at a time, again and again, until the server will have no more of it; gives what it said.
+    #[track_caller]
+    pub(crate) fn drip(&mut self, byte: u8) -> String {
+        const PAUSE: Duration = Duration::from_millis(20);
+        self.stream.set_read_timeout(Some(PAUSE)).unwrap();
+        let (start, mut said) = (Instant::now(), Vec::new());
+        loop {
+            let sent = self.stream.write_all(&[byte]);
+            let mut room = [0; 1024];
+            match self.reader.read(&mut room) {
+                Ok(0) => break,
+                Ok(length) => said.extend_from_slice(&room[..length]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock && sent.is_ok() => {}
+                Err(_) => break,
+            }
+            assert!(start.elapsed() < PATIENCE, "the server listens for ever: {said:?}");
+        }
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// Sends the same again and again and reads nothing, until the connection is cut.
+    pub(crate) fn flood(&mut self, bytes: &[u8]) {
+        self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let error = loop {
+            if let Err(error) = self.stream.write_all(bytes) {
+                break error;
+            }
+        };
+        assert_ne!(error.kind(), ErrorKind::WouldBlock, "the server waits for ever");
     }
 
     pub(crate) fn is_closed(&mut self) -> bool {

@@ -15,4 +15,5 @@ mod house;
 mod life;
 mod logins;
 mod names;
+mod slow;
 mod stdio;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::house::{Client, House, wait_for};
+use crate::names::NameServer;
 
 /// Debian's tcpserver in front of one program.
 struct Tcpserver {
@@ -355,4 +356,41 @@ fn the_server_gives_its_mail_to_qmail_queue_as_well() {
     client.deliver("", &["alice@example.org"], "Subject: x\r\n\r\nhello");
     assert_eq!(read(&house.path("kept.envelope")), "F\0Talice@example.org\0\0");
     assert!(read(&house.path("kept.message")).ends_with("\nSubject: x\n\nhello\n"));
+}
+
+#[test]
+fn sessions_share_what_blocklists_said() {
+    let names = NameServer::start(
+        &[],
+        &[("7.2.0.192.list.example", [127, 0, 0, 2]), ("2.0.0.127.list.example", [127, 0, 0, 2])],
+        &[("7.2.0.192.list.example", "see http://list.example/")],
+    );
+    let house = house();
+    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    let lists = format!(
+        "[[dnsbl]]\nzone = \"list.example\"\nlimit = 1000\n[dns]\nservers = [\"{}\"]\n",
+        names.address
+    );
+    house.configure(&format!("{settings}{lists}"));
+    let session = |client: &str| {
+        let mut child = house
+            .command(&["stdio"])
+            .env("TCPREMOTEIP", client)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let script = "HELO x\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<alice@example.org>\r\nQUIT\r\n";
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        let lines = log.lines().filter(|line| line.contains(" rbl: "));
+        lines.map(|line| line.split_once(" result=").unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
+    let listed = "delay message='see http://list.example/'";
+    assert_eq!(session("192.0.2.7"), [format!("{listed} answer=127.0.0.2")]);
+    assert_eq!(session("192.0.2.7"), [format!("{listed} source=cache answer=127.0.0.2")]);
+    assert_eq!(session("192.0.2.8"), ["pass message=''"]);
+    assert_eq!(session("192.0.2.8"), ["pass message='' source=cache"]);
 }

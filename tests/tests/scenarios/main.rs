@@ -22,5 +22,4 @@ mod restart;
 mod rights;
 mod sources;
 mod status;
-#[cfg(test)]
 mod words;

@@ -129,7 +129,7 @@ pub enum Command {
     /// What a shell needs to complete these commands: `banctl completions bash > /etc/bash_completion.d/banctl`.
     Completions {
         /// Which shell.
-        shell: clap_complete::Shell,
+        shell: ::manual::Shell,
     },
     /// The manual page: `banctl man | man -l -`.
     Man,

@@ -5,12 +5,11 @@ use std::io;
 use clap::{Command, CommandFactory as _};
 
 use crate::banctl::arguments::Arguments;
-use crate::manual;
 
 const EXIT_STATUS: &str = "0 yes, or done; 1 asked, and the answer is no; 2 it could not be done.";
 
 /// The completions for a shell.
-pub(super) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+pub(super) fn completions(shell: manual::Shell) -> Vec<u8> {
     manual::completions(command(), shell)
 }
 

@@ -1,16 +1,16 @@
 //! Gathers what is to be remembered and hands it to the store, in one transaction with the cursors.
 
+mod lines;
+
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use logline::Timestamp;
-
 use crate::config::{Origin, Source};
 use crate::engine::{Ban, Lease, Output};
-use crate::jail::JailName;
 use crate::store::{BanChange, Batch, Position, SEED, Store};
 use crate::subject::Subject;
 use crate::watch::Watch;
+use lines::{Identity, Lines, identity};
 
 /// So long what happened is gathered before it is written, where there is a ban in it or a source that cannot be read
 /// again: a kill loses no more of those.
@@ -30,6 +30,7 @@ pub(super) struct Saver {
     store: Store,
     seed: u64,
     pending: Batch,
+    lines: Lines,
     due: Option<Instant>,
     gather: Duration,
 }
@@ -37,7 +38,7 @@ pub(super) struct Saver {
 impl Saver {
     pub(super) fn new(store: Store, seed: u64) -> Self {
         let pending = Batch { state: vec![seed_row(seed)], ..Batch::default() };
-        Saver { store, seed, pending, due: None, gather: GATHER_MIN }
+        Saver { store, seed, pending, lines: Lines::default(), due: None, gather: GATHER_MIN }
     }
 
     /// Something happened that is to be remembered.
@@ -55,8 +56,12 @@ impl Saver {
     pub(super) fn note(&mut self, outputs: impl Iterator<Item = Output>) {
         self.hurry();
         let with_lines = self.pending.bans.len() + self.store.waiting() < WITH_LINES_MAX;
-        self.pending.bans.extend(outputs.filter_map(|output| match output {
-            Output::Banned(ban) if with_lines => Some(BanChange::Made(ban)),
+        let Saver { pending, lines, .. } = self;
+        pending.bans.extend(outputs.filter_map(|output| match output {
+            Output::Banned(ban) if with_lines => {
+                lines.keep(&ban);
+                Some(BanChange::Made(ban))
+            }
             Output::Banned(ban) => Some(BanChange::Made(Ban { evidence: Vec::new(), ..ban })),
             Output::Ended { subject, jail, why, at } => Some(BanChange::Ended { subject, jail, why, at }),
             Output::Enforce { .. }
@@ -118,16 +123,19 @@ impl Saver {
     /// The database is a new one, or could not be written for long: it gets all that is known.
     fn tell_all(&mut self, watch: &mut Watch) {
         tracing::info!("the database can be written again, and gets all that is known");
+        let lines = &self.lines;
         let made = |(subject, lease): (&Subject, &Lease)| {
-            BanChange::Made(Ban { subject: subject.clone(), lease: lease.clone(), evidence: Vec::new() })
+            let evidence = lines.behind(subject, lease);
+            BanChange::Made(Ban { subject: subject.clone(), lease: lease.clone(), evidence })
         };
         let bans = std::mem::take(&mut self.pending.bans);
-        let known: HashSet<(Subject, JailName, Timestamp)> = bans.iter().filter_map(identity).collect();
+        let known: HashSet<Identity> = bans.iter().filter_map(identity_of).collect();
         // A ban that was just made comes with its lines.
-        let rest = watch.engine.leases().map(made);
-        self.pending.bans =
-            rest.filter(|ban| identity(ban).is_none_or(|ban| !known.contains(&ban))).collect();
+        let rest =
+            watch.engine.leases().filter(|(subject, lease)| !known.contains(&identity(subject, lease)));
+        self.pending.bans = rest.map(made).collect();
         self.pending.bans.extend(bans);
+        self.pending.is_all = true;
         self.pending.state.push(seed_row(self.seed));
         watch.engine.everything_changed();
         watch.interpreters.iter_mut().for_each(|interpreter| interpreter.connections.everything_changed());
@@ -147,11 +155,9 @@ fn seed_row(seed: u64) -> (String, Option<String>) {
     (SEED.to_owned(), Some(seed.to_string()))
 }
 
-fn identity(change: &BanChange) -> Option<(Subject, JailName, Timestamp)> {
+fn identity_of(change: &BanChange) -> Option<Identity> {
     match change {
-        BanChange::Made(Ban { subject, lease, .. }) => {
-            Some((subject.clone(), lease.jail.clone(), lease.from))
-        }
+        BanChange::Made(ban) => Some(identity(&ban.subject, &ban.lease)),
         BanChange::Ended { .. } => None,
     }
 }

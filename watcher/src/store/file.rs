@@ -73,7 +73,7 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 
 /// Moves the file out of the way, so that a new one can be made.
 pub(super) fn move_aside(path: &Path, error: &rusqlite::Error) {
-    let aside = with(path, ASIDE);
+    let aside = aside(path);
     tracing::error!(
         "the database {} is damaged, and goes on as {}; a new one is made: {error}",
         path.display(),
@@ -111,17 +111,26 @@ fn has_room_beside(path: &Path) -> bool {
 
 /// What can be read of a file that cannot be written or is damaged.
 fn salvage(path: &Path) -> Saved {
+    let mut found = readable(path).map(|connection| query::salvaged(&connection));
+    found.find(|saved| !saved.is_empty()).unwrap_or_default()
+}
+
+/// Ways to read a file that cannot be written or is damaged, the best first.
+pub(super) fn readable(path: &Path) -> impl Iterator<Item = Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let saved = Connection::open_with_flags(path, flags).map(|connection| query::salvaged(&connection));
-    match saved {
-        Ok(saved) if !saved.is_empty() => saved,
-        // The log beside the file, or the memory to read it with, may be what is in the way.
-        Ok(_) | Err(_) => {
-            let uri = format!("file:{}?immutable=1", percent(path));
-            let connection = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI);
-            connection.map(|connection| query::salvaged(&connection)).unwrap_or_default()
-        }
-    }
+    let plain = {
+        let path = path.to_owned();
+        move || Connection::open_with_flags(path, flags)
+    };
+    // The log beside the file, or the memory to read it with, may be what is in the way.
+    let uri = format!("file:{}?immutable=1", percent(path));
+    let alone = move || Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI);
+    std::iter::once_with(plain).chain(std::iter::once_with(alone)).filter_map(Result::ok)
+}
+
+/// Where a damaged file goes.
+pub(super) fn aside(path: &Path) -> PathBuf {
+    with(path, ASIDE)
 }
 
 fn complain(path: &Path, error: &rusqlite::Error) {

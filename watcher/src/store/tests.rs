@@ -64,6 +64,7 @@ fn a_batch_comes_back_whole() {
             state: vec![("known x".into(), Some("{}".into())), ("known y".into(), None)],
             sessions: sessions.iter().map(|(pid, s)| ("x".to_owned(), *pid, s.clone())).collect(),
             cursors: vec![("x".to_owned(), cursors.clone())],
+            ..Batch::default()
         },
     );
     let (_store, saved) = Store::open(&path).unwrap();
@@ -218,6 +219,31 @@ fn of_a_damaged_file_what_can_be_read_comes_back() {
         bytes[half..].fill(0x5a);
     });
     assert!(wants_all && !saved.bans.is_empty() && saved.bans.len() < 2000, "{}", saved.bans.len());
+}
+
+#[test]
+fn bans_that_are_written_again_after_damage_have_the_lines_that_can_still_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("watcher.db");
+    let from = now();
+    let bans = || (0..2000).map(|n| ban(&format!("198.18.{}.{}", n / 256, n % 256), from, HOUR));
+    write(&path, Batch { bans: bans().map(BanChange::Made).collect(), ..Batch::default() });
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Something in its first third that reading all bans comes upon, and the last tenth.
+    let (third, end) = (bytes.len() / 3, bytes.len());
+    bytes[third..third + 8192].fill(0x5a);
+    bytes[end - end / 10..].fill(0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    let (store, _) = Store::open(&path).unwrap();
+    let bare = bans().map(|ban| BanChange::Made(Ban { evidence: Vec::new(), ..ban })).collect();
+    store.write(Batch { bans: bare, is_all: true, ..Batch::default() }).unwrap();
+    drop(store);
+    let reader = Reader::open(&path).unwrap();
+    let subjects: Vec<_> = bans().map(|ban| ban.subject).collect();
+    let found = reader.bans(&subjects, 2000).unwrap();
+    let with_lines = found.iter().filter(|ban| ban.evidence.len() == 1).count();
+    assert!(found.len() == 2000 && with_lines > 100, "{} bans, {with_lines} with lines", found.len());
+    assert!(found.iter().flat_map(|ban| &ban.evidence).all(|evidence| evidence.line == "the line"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use logline::Timestamp;
 use rusqlite::Connection;
 
 use crate::engine::MEMORY;
+use crate::store::carry::carry_lines;
 use crate::store::file::{self, Opened};
 use crate::store::write::{purge, write};
 use crate::store::{Batch, Saved, StoreError};
@@ -77,6 +78,7 @@ impl Store {
             path: path.to_owned(),
             connection,
             is_incomplete: renewed,
+            damaged: renewed.then(|| file::aside(path)),
             wants_all: Arc::clone(&wants_all),
             refused: VecDeque::new(),
             failures: counted,
@@ -165,6 +167,8 @@ struct Worker {
     connection: Option<Connection>,
     /// Whether something that was to be in the file is not: it is asked for once the file is there.
     is_incomplete: bool,
+    /// The file that this one took the place of: what lines it has are carried over once the bans are there.
+    damaged: Option<PathBuf>,
     wants_all: Arc<AtomicBool>,
     refused: VecDeque<Batch>,
     failures: Arc<AtomicU64>,
@@ -217,7 +221,15 @@ impl Worker {
             let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.took.store(took, Ordering::Relaxed);
             match written {
-                Ok(()) => self.done_with_first(),
+                Ok(()) => {
+                    let is_all = batch.is_all;
+                    self.done_with_first();
+                    if is_all
+                        && let (Some(connection), Some(damaged)) = (&mut self.connection, self.damaged.take())
+                    {
+                        carry_lines(connection, &damaged);
+                    }
+                }
                 Err(error) => return self.refuse(&error),
             }
         }
@@ -233,6 +245,7 @@ impl Worker {
             self.is_incomplete = true;
             // Where it cannot be moved, it is tried again as it is.
             file::move_aside(&self.path, error);
+            self.damaged = Some(file::aside(&self.path));
         } else if before.is_multiple_of(60) {
             tracing::error!("the database refuses what is to be saved; bans go on in memory: {error}");
         }

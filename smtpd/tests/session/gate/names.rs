@@ -1,7 +1,7 @@
 //! Names: of the client, of the sender's domain, and of the domains that mail is taken for.
 
 use expect_test::expect;
-use smtpd::rules::{HeloPolicy, Hosts, Rules};
+use smtpd::rules::{HeloPolicy, Hosts, Rules, VirtualUsers};
 
 use super::{CLIENT, check, check_whole};
 
@@ -148,4 +148,22 @@ fn mail_is_taken_for_domains_that_are_delivered_elsewhere() {
             *: close 0
         "#]],
     );
+}
+
+#[test]
+fn a_single_address_elsewhere_may_be_somebodys_here() {
+    let lines = ["sales@example.net:alice", ".lists.example.net:bob"].map(|line| line.parse().unwrap());
+    let (mut owned, script) = (Vec::new(), "C: HELO x\nC: MAIL FROM:<a@b.example>");
+    for (recipient, as_ours) in [
+        ("sales@example.net", Some("alice-sales@example.org")),
+        ("news@a.lists.example.net", Some("bob-news@example.org")),
+        ("info@example.net", None),
+    ] {
+        let rules =
+            Rules { virtual_users: VirtualUsers::new(lines.clone(), "example.org"), ..Rules::default() };
+        let transcript = super::shown(CLIENT, rules, &format!("{script}\nC: RCPT TO:<{recipient}>"));
+        owned.push((transcript.contains(&format!(" rcptto={} ", as_ours.unwrap_or(recipient))), as_ours));
+        assert_eq!(transcript.contains(" detail=notinrcpthosts "), as_ours.is_none(), "{transcript}");
+    }
+    assert!(owned.iter().all(|(is_named, _)| *is_named), "{owned:?}");
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use clap::Command;
-use clap_complete::Shell;
+pub use clap_complete::Shell;
 
 /// The completions of a command for a shell.
 pub fn completions(mut command: Command, shell: Shell) -> Vec<u8> {
