@@ -64,5 +64,6 @@ soak: fuzz walk machine ## make fuzz, walk, machine; 10,000 programs of rotation
 	@scripts/packages test
 	TAIL_MODEL_PROGRAMS=10000 TAIL_LONG_LINE_BYTES=1073741824 cargo test --locked --release -p watcher --test tail
 	cargo build --locked --release -p smtpd -p watcher
+	scripts/testssl target/release/postern-smtpd
 	CHAOS_ROUNDS=500 cargo test --locked --release -p e2e --test scenarios chaos
 	cargo run --locked --release -p bench --bin soak
