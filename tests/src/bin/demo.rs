@@ -1,6 +1,6 @@
 //! `make demo`: shows an attack and its end. Exits 0 only if every step happened.
 //!
-//! usage: demo [PICTURE]: where the picture of the page goes.
+//! Usage: `demo [PICTURE]`: where the picture of the page goes.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
