@@ -61,6 +61,7 @@ pub(super) mod attr {
     pub(in crate::firewall) const SET_KEY_LENGTH: u16 = 5;
     pub(in crate::firewall) const SET_DESCRIPTION: u16 = 9;
     pub(in crate::firewall) const SET_ID: u16 = 10;
+    pub(in crate::firewall) const SET_SWEEP_INTERVAL: u16 = 12;
     pub(in crate::firewall) const DESCRIPTION_SIZE: u16 = 1;
     pub(in crate::firewall) const GENERATION: u16 = 1;
     pub(in crate::firewall) const ELEMENTS: u16 = 3;
