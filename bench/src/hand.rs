@@ -6,7 +6,6 @@
 //! of them took to reach the kernel is how long the engine stood still.
 
 use std::io::{Read as _, Write};
-use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
@@ -20,8 +19,9 @@ use watcher::firewall::{Firewall as _, Nftables, Ports};
 use watcher::subject::Network;
 
 use crate::daemon::Daemon;
+use crate::limit::verdict;
 use crate::restart;
-use crate::storm::offender;
+use crate::storm::{self, line, offender, stamp};
 
 /// So many at once, by hand.
 const MANY: u32 = 100_000;
@@ -41,9 +41,6 @@ const LINE_EVERY: Duration = Duration::from_millis(5);
 const LOOK_EVERY: Duration = Duration::from_micros(100);
 /// A ban that does not come in this time comes never.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// One failure is too many, so that each line is a ban.
-const JAIL: &str = "about = \"first failure\"\non = [\"auth-failed\"]\nthreshold = 1\nwithin = \"10m\"\n[ban]\nfor = \"1h\"\n";
 
 /// Measures and prints.
 ///
@@ -84,7 +81,7 @@ fn many() -> Result<()> {
             ensure!(status.success(), "{name}: {status}");
             Ok(began.elapsed())
         })?;
-        let held = if took <= MANY_IN { "held" } else { "missed" };
+        let held = verdict(took <= MANY_IN);
         writeln!(
             out,
             "  {name:<32}{:>8.3} s {:>7.2} of nft -f   limit {:.0} s: {held}   lines waited {stood}",
@@ -146,7 +143,7 @@ fn all() -> Result<()> {
     ensure!(count.is_some_and(|count| count >= BANS as usize), "{count:?} bans are listed");
     let bare = through_a_socket(&listed)?;
     let rate = f64::from(BANS) / took.as_secs_f64();
-    let held = if rate >= LISTED_PER_SECOND { "held" } else { "missed" };
+    let held = verdict(rate >= LISTED_PER_SECOND);
     writeln!(
         out,
         "  {:<32}{:>8.3} s {rate:>9.0}/s   limit {LISTED_PER_SECOND:.0}/s: {held}   lines waited {stood}",
@@ -175,7 +172,7 @@ fn all() -> Result<()> {
         empty.record(u64::try_from(began.elapsed().as_micros())?)?;
     }
     let (p50, p99) = (times.value_at_quantile(0.5), times.value_at_quantile(0.99));
-    let held = if u128::from(p50) <= WHY_IN.as_micros() { "held" } else { "missed" };
+    let held = verdict(u128::from(p50) <= WHY_IN.as_micros());
     writeln!(
         out,
         "  {:<32}p50 {:.1} ms, p99 {:.1} ms; of it the process alone p50 {:.1} ms   limit {} ms: {held}",
@@ -206,8 +203,7 @@ fn through_a_socket(bytes: &[u8]) -> Result<Duration> {
 fn start(log: &Path, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Daemon> {
     std::fs::write(log, "")?;
     Daemon::start_over(log, "", |directory| {
-        std::fs::create_dir(directory.join("jails"))?;
-        std::fs::write(directory.join("jails/first-failure.toml"), JAIL)?;
+        storm::jail(directory)?;
         prepare(directory)
     })
 }
@@ -256,14 +252,10 @@ impl<'l> Probe<'l> {
     }
 
     fn one(&mut self, kernel: &mut Nftables, log: &mut impl Write) -> Result<u64> {
+        // None of those who are banned by hand or before.
+        let (n, now) = (BANS + self.written, stamp());
         self.written += 1;
-        let pid = self.written;
-        let client = Ipv4Addr::from_bits(Ipv4Addr::new(203, 0, 0, 0).to_bits() + pid);
-        let at = logline::Timestamp::from(std::time::SystemTime::now()).tai64n();
-        let line = format!(
-            "{at} tcpserver: pid {pid} from {client}\n{at} qmail-smtpd[{pid}]: auth: auth-failed type=plain \
-             user=<info@example.org> fingerprint=0001\n"
-        );
+        let (client, line) = (offender(n), line(n, &now));
         let began = Instant::now();
         log.write_all(line.as_bytes())?;
         let network = Network::host(client.into()).net();

@@ -9,6 +9,7 @@ pub mod fail2ban;
 pub mod hand;
 pub mod journal;
 pub mod latency;
+pub mod limit;
 pub mod load;
 pub mod mixed;
 pub mod peer;

@@ -14,6 +14,7 @@ use watcher::tail::{SourceId, Start, Tailer, Target};
 
 use crate::daemon::{Daemon, used};
 use crate::journal::Traffic;
+use crate::limit::verdict;
 use crate::wake;
 use crate::written::Beat;
 
@@ -48,7 +49,7 @@ pub fn measure() -> Result<()> {
     let each = reading(&path("each"), None)?;
     each.show(&mut out, "reading alone, woken for whatever comes", "")?;
     let paced = reading(&path("paced"), Some(Pace::default()))?;
-    let verdict = if paced.rate < RATE_MIN { too_busy() } else { verdict(paced.cpu, READING_MAX) };
+    let verdict = if paced.rate < RATE_MIN { too_busy() } else { judged(paced.cpu, READING_MAX) };
     paced.show(&mut out, "reading alone, at the watcher's pace", &verdict)?;
     let log = path("log");
     let file = File::create(&log)?;
@@ -91,7 +92,7 @@ pub fn measure_idle() -> Result<()> {
     writeln!(
         out,
         "  postern-watcher run{cpu:>12.4} % of a core{switches:>8.1} context switches a second{}",
-        verdict(cpu, IDLE_MAX)
+        judged(cpu, IDLE_MAX)
     )?;
     Ok(())
 }
@@ -117,8 +118,8 @@ fn too_busy() -> String {
     "   the machine is too busy to tell".to_owned()
 }
 
-fn verdict(cpu: f64, max: f64) -> String {
-    format!("   limit {max} %: {}", if cpu <= max { "held" } else { "missed" })
+fn judged(cpu: f64, max: f64) -> String {
+    format!("   limit {max} %: {}", verdict(cpu <= max))
 }
 
 /// What following a log costs a thread that does nothing with the lines.

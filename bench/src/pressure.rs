@@ -13,6 +13,7 @@ use watcher::jail::Ports;
 use watcher::subject::Network;
 
 use crate::daemon::Daemon;
+use crate::limit::verdict;
 use crate::peer::Peer;
 use crate::restart::fill;
 use crate::storm::{SETTINGS, jail, line, offender, stamp};
@@ -57,18 +58,16 @@ pub fn measure() -> Result<()> {
     show(&mut out, &format!("{RATE} other lines a second"), &busy)?;
     drop(daemon);
     // Its bans stand on, and every `nft` would read all of them before it does anything.
-    let removed = std::process::Command::new("nft").args(["delete", "table", "inet", "postern"]).status();
-    ensure!(removed.context("nft")?.success(), "the table is not removed");
+    e2e::process::run("nft", "delete table inet postern")?;
     let peer = peer()?;
     show(&mut out, &format!("fail2ban, nothing else happens, {} bans", PEER.0), &peer)?;
     let p99 = busy.value_at_quantile(0.99) as f64 / 1e6;
-    let held = |holds: bool| if holds { "held" } else { "missed" };
-    writeln!(out, "  p99 while busy {p99:.2} ms   limit {LIMIT_MS} ms: {}", held(p99 <= LIMIT_MS))?;
+    writeln!(out, "  p99 while busy {p99:.2} ms   limit {LIMIT_MS} ms: {}", verdict(p99 <= LIMIT_MS))?;
     let ratio = peer.value_at_quantile(0.5) as f64 / quiet.value_at_quantile(0.5) as f64;
     writeln!(
         out,
         "  fail2ban takes {ratio:.0} times as long   limit {RATIO_MIN}: {}",
-        held(ratio >= RATIO_MIN)
+        verdict(ratio >= RATIO_MIN)
     )?;
     Ok(())
 }

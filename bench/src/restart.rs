@@ -15,6 +15,7 @@ use watcher::store::{BanChange, Batch, Store};
 use watcher::subject::{Network, Subject};
 
 use crate::daemon::Daemon;
+use crate::limit::verdict;
 use crate::peer::Peer;
 use crate::storm::offender;
 
@@ -43,7 +44,7 @@ pub fn measure() -> Result<()> {
     for (bans, limit, memory) in CASES {
         e2e::process::run("nft", "flush ruleset")?;
         let (took, peak) = restart(bans)?;
-        let held = if took <= limit && peak <= memory { "held" } else { "missed" };
+        let held = verdict(took <= limit && peak <= memory);
         let process = each.as_secs_f64() * f64::from(bans);
         writeln!(
             out,

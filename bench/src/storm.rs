@@ -16,6 +16,7 @@ use watcher::store::Reader;
 use watcher::subject::{Network, Subject};
 
 use crate::daemon::Daemon;
+use crate::limit::verdict;
 use crate::peer::Peer;
 
 /// Offenders.
@@ -45,7 +46,7 @@ pub fn measure() -> Result<()> {
     writeln!(out, "a storm: {OFFENDERS} offenders, a line each, {} MB at once", lines.len() / 1_000_000)?;
     let Storm { kernel, disk, busy, peak } = storm(&lines)?;
     let rate = |took: Duration| f64::from(OFFENDERS) / took.as_secs_f64();
-    let held = if rate(kernel) >= RATE_MIN { "held" } else { "missed" };
+    let held = verdict(rate(kernel) >= RATE_MIN);
     writeln!(
         out,
         "  in the kernel  {:>7.2} s {:>9.0} bans/s   limit {RATE_MIN:.0}: {held}",

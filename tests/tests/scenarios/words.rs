@@ -43,3 +43,22 @@ fn a_jail_that_asks_for_a_word_bans_nobody_and_the_server_does_as_asked() {
         Ok(())
     });
 }
+
+#[test]
+fn what_is_asked_about_hundreds_at_once_is_written_and_taken_back() {
+    isolated(|| {
+        let site = Site::new()?;
+        site.change("watcher.toml", "listen", "words = \"words\"\njails = [\"strangers\"]\nlisten")?;
+        site.write("jails/strangers.toml", JAIL)?;
+        let clients: String = (0..1000).map(|n| format!("203.0.{}.{}\n", n / 250, n % 250)).collect();
+        site.write("clients", &clients)?;
+        let _watcher = site.start_watcher()?;
+        let asked = || std::fs::read_to_string(site.path("words")).map_or(0, |text| text.lines().count());
+        let file = site.path("clients");
+        site.banctl(&format!("ban --for 1h --jail strangers --file {}", file.display()))?.yes()?;
+        wait::until_true("the words", || asked() == 1000)?;
+        site.banctl("unban --all")?.yes()?;
+        wait::until_true("the end of the words", || asked() == 0)?;
+        Ok(())
+    });
+}

@@ -126,6 +126,7 @@ impl Acting<'_> {
 
     fn tell(&mut self, outputs: &[Output], cause: Cause, now: Timestamp) {
         outputs.iter().for_each(|output| self.metrics.bans.note(output));
+        self.words.note(outputs);
         let is_number = matches!(cause, Cause::Ordered(Telling::Number) | Cause::Written(Telling::Number));
         if is_number || outputs.len() > AT_ONCE_MAX {
             // A file of a hundred thousand addresses is a line a second in the log.
@@ -139,7 +140,6 @@ impl Acting<'_> {
             items.for_each(|item| tracing::info!("{}", item.news.text));
         }
         self.desk.outputs(outputs, now);
-        self.words.note(outputs);
     }
 }
 
