@@ -203,8 +203,8 @@ impl Session {
         match &self.state {
             State::Greeting => Some(self.since + self.policy.rules.greet_delay),
             State::Command | State::Auth(_) => Some(self.since + limits.command_timeout),
-            State::Data(reception) => Some(reception.deadline(limits)),
-            State::Chunk(chunk) => Some(chunk.deadline(limits)),
+            State::Data(reception) => Some(reception.deadline(limits).0),
+            State::Chunk(chunk) => Some(chunk.deadline(limits).0),
             State::Handshake => Some(self.since + limits.handshake_timeout),
             State::CheckingPassword(_)
             | State::FetchingCredential(_)
@@ -220,6 +220,11 @@ impl Session {
     /// How long the client may take for a reply, or for whatever has no deadline of its own.
     pub fn patience(&self) -> std::time::Duration {
         self.policy.limits.command_timeout
+    }
+
+    /// Who is connected to what.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// The client's address.
@@ -263,7 +268,7 @@ impl Session {
             (_, Input::TlsFailed) => self.give_up(SmtpdEvent::TlsFailed, out),
             (state, Input::Gone(gone)) => self.gone(&state, gone, out),
             (State::Greeting, Input::Timeout) => self.waited(now, out),
-            (_, Input::Timeout) => self.timed_out(out),
+            (state, Input::Timeout) => self.timed_out(&state, out),
             (State::Command, Input::Connected) => self.connected(now, out),
             (state, Input::Bytes(bytes)) => {
                 self.state = state;
@@ -350,7 +355,10 @@ impl Session {
     }
 
     fn command(&mut self, now: Timestamp, line: &[u8], out: &mut Vec<Output>) {
-        let command = Command::parse(line);
+        let command = match self.policy.limits.forbid(line) {
+            true => Err(Refused::plain(Rejection::NotSmtp)),
+            false => Command::parse(line),
+        };
         self.hear(line, command.as_ref(), out);
         self.slow_down(out);
         if self.is_idle_too_long(command.as_ref()) {

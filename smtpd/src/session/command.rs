@@ -59,7 +59,6 @@ impl<'a> Command<'a> {
             b"EXPN" | b"SEND" | b"SOML" | b"SAML" | b"TURN" | b"ETRN" => {
                 Err(Refused::plain(Rejection::Unimplemented))
             }
-            verb if is_another_protocol(verb) => Err(Refused::plain(Rejection::NotSmtp)),
             _ => Err(Refused::plain(Rejection::Unrecognized)),
         }
     }
@@ -81,7 +80,8 @@ pub(super) enum Subject<'a> {
 }
 
 impl<'a> Refused<'a> {
-    fn plain(rejection: Rejection) -> Self {
+    /// A refusal that is about no part of the envelope.
+    pub(super) fn plain(rejection: Rejection) -> Self {
         Refused { rejection, subject: Subject::Nothing }
     }
 }
@@ -128,12 +128,6 @@ fn bdat(arguments: &[u8]) -> Result<Command<'_>, Refused<'_>> {
         }
         _ => Err(Refused::plain(Rejection::ChunkSize)),
     }
-}
-
-/// Verbs of other protocols: a web page or a proxy has a program talk to this port. Nothing good can follow.
-fn is_another_protocol(verb: &[u8]) -> bool {
-    const VERBS: [&[u8]; 7] = [b"CONNECT", b"GET", b"HEAD", b"OPTIONS", b"POST", b"PUT", b"USER-AGENT:"];
-    VERBS.contains(&verb)
 }
 
 /// Takes `FROM:` or `TO:` and the address behind it, with its brackets or, as qmail has it, without.
@@ -285,8 +279,6 @@ mod tests {
         check("BDAT 3 LAST now", "ChunkSize");
         check("BDAT 3 FIRST", "ChunkSize");
         check("BDAT 9999999999999", "ChunkSize");
-        check("GET / HTTP/1.1", "NotSmtp");
-        check("post /", "NotSmtp");
         check("451 forged", "Unrecognized");
         check("", "Unrecognized");
     }

@@ -68,7 +68,8 @@ enum Fate {
 }
 
 impl Reception {
-    pub(super) fn deadline(&self, limits: &Limits) -> Timestamp {
+    /// When the message is given up, and why.
+    pub(super) fn deadline(&self, limits: &Limits) -> (Timestamp, Rejection) {
         limits.data_deadline(self.began, self.last, self.body.size_bytes())
     }
 

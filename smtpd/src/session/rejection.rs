@@ -213,6 +213,8 @@ rejections! {
     QueueRefused = 554, "5.3.0", "qq permanent problem (#5.3.0)", QueueReject, "";
     /// Nothing came for too long.
     Timeout = 451, "4.4.2", "timeout (#4.4.2)", AlarmTimeout, "";
+    /// A message that came too slowly for too long.
+    TooSlow = 451, "4.4.2", "timeout (#4.4.2)", AlarmTimeout, "rate";
     /// More errors than a session may make.
     TooManyErrors = 421, "4.7.0", "too many errors (#4.7.0)", TooManyErrors, "";
     /// More commands without a message than a session may give.

@@ -12,15 +12,22 @@ impl Session {
         }
         let event = match (gone, state) {
             (Gone::TlsBroken, _) => SmtpdEvent::TlsError,
+            (Gone::Deaf, _) => SmtpdEvent::Timeout,
             (Gone::Closed, State::Auth(_)) => SmtpdEvent::AuthReadFailed,
             (Gone::Closed, _) => SmtpdEvent::ClosedBeforeQuit,
         };
         self.give_up(event, out);
     }
 
-    pub(super) fn timed_out(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn timed_out(&mut self, state: &State, out: &mut Vec<Output>) {
+        let limits = &self.policy.limits;
+        let why = match state {
+            State::Data(reception) => reception.deadline(limits).1,
+            State::Chunk(chunk) => chunk.deadline(limits).1,
+            _ => Rejection::Timeout,
+        };
         self.note_event(SmtpdEvent::Timeout, out);
-        self.refuse(Rejection::Timeout, About::Session, out);
+        self.refuse(why, About::Session, out);
         self.close(End::GaveUp, out);
     }
 

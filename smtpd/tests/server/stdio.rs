@@ -322,6 +322,67 @@ fn settings_that_are_wrong_put_the_client_off() {
     assert!(log.contains("smtpd.toml:1:1: unknown key `hostnam`"), "{log}");
 }
 
+/// What one session says under an environment, by pipes.
+fn converse(house: &House, environment: &[(&str, &str)], said: &str) -> String {
+    let mut child = Command::new(PROGRAM)
+        .args(["stdio", "--config", house.path("smtpd.toml").to_str().unwrap()])
+        .envs([("TCPREMOTEIP", "192.0.2.7"), ("TCPREMOTEPORT", "4000"), ("TCPLOCALIP", "192.0.2.25")])
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(said.as_bytes()).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+/// The modes of qmail-smtpd's login patches: which mechanisms, whether a login is required, and what it needs.
+#[test]
+fn smtpauth_forcetls_and_forceauthmailfrom_are_obeyed() {
+    let house = house();
+    let tls = ("SSL_PROTOCOL", "TLSv1.3");
+    for (environment, offered, mail) in [
+        (vec![tls], Some("LOGIN PLAIN"), "250 "),
+        (vec![tls, ("SMTPAUTH", "")], Some("LOGIN PLAIN"), "250 "),
+        (vec![tls, ("SMTPAUTH", "-")], None, "250 "),
+        (vec![tls, ("SMTPAUTH", "!")], Some("LOGIN PLAIN"), "530 5.7.0 authentication required"),
+        (vec![tls, ("SMTPAUTH", "cram")], Some("CRAM-MD5"), "250 "),
+        (vec![tls, ("SMTPAUTH", "+cram")], Some("LOGIN PLAIN CRAM-MD5"), "250 "),
+        (vec![tls, ("SMTPAUTH", "!cram")], Some("CRAM-MD5"), "530 5.7.0 authentication required"),
+        (vec![tls, ("SMTPAUTH", "!+cram")], Some("LOGIN PLAIN CRAM-MD5"), "530 "),
+        (vec![("SMTPAUTH", "!")], None, "530 5.7.0 authentication required"),
+        (vec![("SMTPAUTH", ""), ("FORCETLS", "1")], None, "250 "),
+        (vec![("SMTPAUTH", ""), ("FORCETLS", "0")], Some("LOGIN PLAIN"), "250 "),
+        (vec![("SMTPAUTH", "!"), ("RELAYCLIENT", "")], None, "250 "),
+    ] {
+        let said = converse(&house, &environment, "EHLO x\r\nMAIL FROM:<bob@example.net>\r\nQUIT\r\n");
+        let found = said.lines().find_map(|line| line.strip_prefix("250-AUTH "));
+        assert_eq!(found, offered, "{environment:?}: {said}");
+        let replies: Vec<&str> = said.lines().rev().take(2).collect();
+        assert!(replies[1].starts_with(mail), "{environment:?}: {said}");
+    }
+    let refused = converse(&house, &[], "EHLO x\r\nAUTH PLAIN\r\nQUIT\r\n");
+    assert!(refused.contains("\n538 5.7.11 auth not available without TLS (#5.3.3)\r\n"), "{refused}");
+}
+
+#[test]
+fn a_login_may_have_to_send_as_itself_under_tcpserver() {
+    let house = house();
+    for (force, mail) in [("1", "503 5.7.1 from and auth not the same (#5.5.4)"), ("0", "250 2.1.0 ok")] {
+        let environment = [("SSL_PROTOCOL", "TLSv1.3"), ("FORCEAUTHMAILFROM", force)];
+        let program = stdio(&house);
+        let server = Tcpserver::start(&house, &[], &environment, &words(&program));
+        let mut client = Client::connect(server.address);
+        client.expect("", "220");
+        client.expect("EHLO x", "250");
+        client.expect("AUTH PLAIN AGFsaWNlAHNlY3JldA==", "235");
+        client.expect("MAIL FROM:<bob@example.org>", mail);
+        client.expect("RSET", "250");
+        client.expect("MAIL FROM:<alice@example.org>", "250");
+    }
+}
+
 #[test]
 fn checkpassword_is_asked_for_passwords() {
     let house = house();
