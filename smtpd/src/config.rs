@@ -83,6 +83,7 @@
 //! | `[limits] forbidden_commands` | `CONNECT`, `GET`, … | commands of other protocols, which end the session |
 //! | `[limits] letters_first` | `false` | a command that begins with no letter ends it, too |
 //! | `[limits] line_bytes_max` | 0 | bytes of a line of a message; 0 for any |
+//! | `[limits] deferred_recipients_max` | 1000 | recipients that were put off without a message |
 //! | `[limits] idle_commands_max` | 100 | commands without a message |
 //! | `[limits] hops_max` | 100 | hops of a message |
 //! | `[limits] bare_newline` | `refuse` | `end-line`: a line feed alone ends a line, and never a message |

@@ -92,6 +92,8 @@ pub struct Session {
     errors: u32,
     /// Commands that served no message, since the last one.
     idle_commands: u32,
+    /// Recipients that were put off since then.
+    deferred_recipients: u32,
     leaving: bool,
     /// When the client was last given the word.
     since: Timestamp,
@@ -192,6 +194,7 @@ impl Session {
             conduct: Conduct::default(),
             errors: 0,
             idle_commands: 0,
+            deferred_recipients: 0,
             leaving: false,
             since: now,
         }
@@ -406,6 +409,7 @@ impl Session {
         match command {
             Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Rset)
             | Ok(Command::Noop | Command::Vrfy | Command::Help) => {}
+            Ok(Command::Mail { .. }) if self.transaction.is_some() => {}
             Ok(Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Bdat { .. })
             | Ok(Command::Quit | Command::StartTls | Command::Auth { .. })
             | Err(_) => return false,

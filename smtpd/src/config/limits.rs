@@ -46,6 +46,9 @@ const FORBIDDEN_COMMANDS: [&str; 7] = ["CONNECT", "GET", "HEAD", "OPTIONS", "POS
 const LETTERS_FIRST: bool = false;
 /// `[limits] line_bytes_max`: the RFC's 1,000 would refuse much honest mail.
 const LINE_BYTES_MAX: u64 = 0;
+/// `[limits] deferred_recipients_max`: Postfix's `smtpd_recipient_overshoot_limit`; a list server that gives a thousand
+/// recipients at once hears of each.
+const DEFERRED_RECIPIENTS_MAX: u32 = 1000;
 /// `[limits] idle_commands_max`: Postfix's `smtpd_junk_command_limit`.
 const IDLE_COMMANDS_MAX: u32 = 100;
 /// `[limits] hops_max`: qmail's MAXHOPS.
@@ -80,6 +83,7 @@ impl Default for Limits {
             forbidden_commands: FORBIDDEN_COMMANDS.map(str::to_owned).to_vec(),
             letters_first: LETTERS_FIRST,
             line_bytes_max: LINE_BYTES_MAX,
+            deferred_recipients_max: DEFERRED_RECIPIENTS_MAX,
             idle_commands_max: IDLE_COMMANDS_MAX,
             bare_newline: BareNewline::Refused,
             hops_max: HOPS_MAX,
@@ -130,6 +134,7 @@ pub(super) fn session(limits: &Table<'_>, control: &Control) -> Limits {
             .unwrap_or_else(|| FORBIDDEN_COMMANDS.map(str::to_owned).to_vec()),
         letters_first: limits.get_or("letters_first", LETTERS_FIRST),
         line_bytes_max: limits.get_or("line_bytes_max", LINE_BYTES_MAX),
+        deferred_recipients_max: limits.get_or("deferred_recipients_max", DEFERRED_RECIPIENTS_MAX),
         idle_commands_max: limits.get_or("idle_commands_max", IDLE_COMMANDS_MAX),
         bare_newline: limits.get_or("bare_newline", BareNewline::Refused),
         hops_max: limits.get_or("hops_max", HOPS_MAX),

@@ -213,6 +213,18 @@ mod tests {
         check("MAIL FROM:<a@b> SIZE=1 SIZE=2", "Syntax");
         check("MAIL FROM:<a@b> RET=FULL RET=FULL", "Syntax");
         check("MAIL FROM:<a@b> BODY=BINARYMIME", "Parameter");
+        check("MAIL FROM:<a@b> BODY=7BIT BODY=8BITMIME", "Syntax");
+        check("MAIL FROM:<a@b> SMTPUTF8 SMTPUTF8", "Syntax");
+        check("MAIL FROM:<a@b> AUTH=e+3Dmc2@example.com", "mail a@b");
+        check("MAIL FROM:<a@b> AUTH=", "Syntax");
+        check("MAIL FROM:<a@b> AUTH=a=b", "Syntax");
+        check("MAIL FROM:<a@b> AUTH=<> AUTH=<>", "Syntax");
+        check("MAIL FROM:<a@b> RET=", "Syntax");
+        check("MAIL FROM:<a@b> ENVID=", "Syntax");
+        check("MAIL FROM:<a@b> ENVID=q+2b", "Syntax");
+        check("MAIL FROM:<a@b> ENVID=q+", "Syntax");
+        check(&format!("MAIL FROM:<a@b> ENVID={}", "x".repeat(101)), "Syntax");
+        check("MAIL FROM:<a@b> NOTIFY=NEVER", "Parameter");
         check("MAIL FROM:<a@b", "Syntax");
         check("MAIL FROM:<a@b>x", "Syntax");
         check("MAIL FROM:", "Syntax");
@@ -231,6 +243,15 @@ mod tests {
         check("RCPT TO:<a@b> NOTIFY=SOMETIMES", "Syntax");
         check("RCPT TO:<a@b> NOTIFY=NEVER NOTIFY=DELAY", "Syntax");
         check("RCPT TO:<a@b> ORCPT=x", "Syntax");
+        check("RCPT TO:<a@b> ORCPT=;x", "Syntax");
+        check("RCPT TO:<a@b> ORCPT=rfc822;", "Syntax");
+        check("RCPT TO:<a@b> ORCPT=rfc_822;x", "Syntax");
+        check("RCPT TO:<a@b> ORCPT=rfc822;x ORCPT=rfc822;y", "Syntax");
+        check(&format!("RCPT TO:<a@b> ORCPT=rfc822;{}", "x".repeat(500)), "Syntax");
+        check("RCPT TO:<a@b> NOTIFY=", "Syntax");
+        check("RCPT TO:<a@b> NOTIFY=SUCCESS,", "Syntax");
+        check("RCPT TO:<a@b> NOTIFY=NEVER,SUCCESS", "Syntax");
+        check("RCPT TO:<a@b> RET=FULL", "Parameter");
         check("RCPT TO:<a@b> SIZE=1", "Parameter");
         check("RCPT TO:<>", "rcpt ");
     }

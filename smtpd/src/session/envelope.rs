@@ -146,7 +146,7 @@ impl Session {
     /// `<postmaster>` needs no domain (RFC 5321 §4.5.1).
     fn recipient(&self, address: &Address) -> Result<Mailbox, Rejection> {
         match address {
-            Address::Mailbox(mailbox) => Ok(mailbox.clone()),
+            Address::Mailbox(mailbox) => Ok(mailbox.clone().with_host()),
             Address::NoDomain(local) if local.eq_ignore_ascii_case("postmaster") => {
                 Mailbox::new(local, &self.policy.default_domain).ok_or(Rejection::RcptNoDomain)
             }

@@ -74,7 +74,9 @@ pub struct Limits {
     pub letters_first: bool,
     /// Longest line of a message, its end included; 0 for any.
     pub line_bytes_max: u64,
-    /// Commands that serve no message (NOOP, RSET, VRFY, HELP, HELO) between two messages.
+    /// Recipients that are put off (4xx) between two messages.
+    pub deferred_recipients_max: u32,
+    /// Commands that serve no message (NOOP, RSET, VRFY, HELP, HELO, a MAIL behind a MAIL) between two messages.
     pub idle_commands_max: u32,
     /// What becomes of a line feed that stands alone in a message.
     pub bare_newline: BareNewline,

@@ -125,6 +125,8 @@ rejections! {
     PutOff = 451, "4.7.1", "sorry, we do not know each other yet, please try again in some minutes (#4.7.1)", Greylist, "neighbours";
     /// More recipients than a message may have.
     TooManyRecipients = 452, "4.5.3", "too many recipients (#4.5.3)", MaxRcptExceeded, "";
+    /// More recipients that were put off than a session may give between two messages.
+    TooManyDeferred = 421, "4.5.3", "too many recipients, goodbye (#4.5.3)", MaxRcptExceeded, "deferred";
     /// A client that spoke before it was greeted.
     SpokeEarly = 554, "5.5.1", "SMTP protocol violation", Pregreet, "";
     /// A name that is forbidden. The entry that forbids it stands in the journal.

@@ -61,6 +61,13 @@ impl Session {
         }
         let Answer { code, enhanced, text, .. } = answer;
         self.say(code, enhanced, text, out);
+        if matches!(about, About::Recipient { .. }) && (400..500).contains(&code) && code != 421 {
+            self.deferred_recipients = self.deferred_recipients.saturating_add(1);
+            if self.deferred_recipients >= self.policy.limits.deferred_recipients_max {
+                self.refuse(Rejection::TooManyDeferred, about, out);
+                return self.close(End::GaveUp, out);
+            }
+        }
         if rejection.is_error() && self.errors >= most {
             self.refuse(Rejection::TooManyErrors, About::Session, out);
             self.close(End::GaveUp, out);

@@ -294,6 +294,39 @@ fn a_known_clients_certificate_lets_it_relay() {
     }
 }
 
+/// qmail's files alone: `servercert.pem`, in which certificate and key stand, `clientca.pem` and `tlsclients`; and a
+/// certificate and a key in files of their own.
+#[test]
+fn the_certificates_of_qmail_are_used_where_they_lie() {
+    let house = House::new("");
+    let directory = house.path("control");
+    std::fs::create_dir(&directory).unwrap();
+    certificate(&directory, "servercert", None, "subjectAltName=DNS:mx.example.org");
+    certificate(&directory, "clientca", None, "basicConstraints=critical,CA:TRUE");
+    certificate(&directory, "carol", Some("clientca"), "subjectAltName=email:carol@example.com");
+    let files =
+        [("me", "mx.example.org\n"), ("rcpthosts", "example.org\n"), ("tlsclients", "Carol@example.com\n")];
+    for (name, text) in files {
+        std::fs::write(directory.join(name), text).unwrap();
+    }
+    let common = "state = \"state\"\nusers = \"users\"\nmetrics = \"127.0.0.1:0\"\n[log]\nfile = \"log\"\n\
+        [[listen]]\naddress = \"127.0.0.1:0\"\nservice = \"smtps\"\n";
+    let own = "[tls]\ncertificate = \"control/servercert.crt\"\nkey = \"control/servercert.key\"\n\
+        clients_ca = \"control/clientca.crt\"\nclients = [\"carol@example.com\"]\n";
+    for settings in [format!("control = \"control\"\n{common}"), format!("control = \"off\"\n{common}{own}")]
+    {
+        house.configure(&settings);
+        let server = house.start();
+        let file = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+        let (address, pem, key) = (server.listen[0].to_string(), file("carol.crt"), file("carol.key"));
+        let arguments = ["s_client", "-ign_eof", "-connect", &address, "-cert", &pem, "-key", &key];
+        let (_, said) =
+            client("openssl", &arguments, "MAIL FROM:<a@b>\r\nrcpt TO:<x@example.net>\r\nQUIT\r\n");
+        assert!(said.contains("\nsubject=CN = servercert\n"), "{said}");
+        assert!(said.contains("\n250 ok\r\n250 ok\r\n221 "), "{said}");
+    }
+}
+
 /// A Dovecot of its own, which ends with the test.
 struct Dovecot(Child);
 

@@ -21,3 +21,4 @@ mod proxy;
 mod slow;
 mod stdio;
 mod tls;
+mod utf8;

@@ -131,6 +131,25 @@ fn walk() -> Vec<Limit> {
             ],
         ),
         limit(
+            "idle_commands_max = 2",
+            &"C: MAIL FROM:<>\n".repeat(4),
+            &[
+                "S: 250 ok\n",
+                " code=421 reason=toomanyerrors detail=commands ",
+                "S: 421 too many commands without",
+            ],
+        ),
+        limit(
+            "deferred_recipients_max = 2\nrecipients_max = 1",
+            &format!("{MAIL}{}", "C: RCPT TO:<bob@example.org>\n".repeat(2)),
+            &[
+                "S: 452 too many recipients (#4.5.3)",
+                "S: 452 too many recipients (#4.5.3)",
+                " code=421 reason=max_rcpt_exceeded detail=deferred ",
+                "S: 421 too many recipients, goodbye (#4.5.3)\n*: close 256",
+            ],
+        ),
+        limit(
             "forbidden_commands = [\"debug\"]",
             "C: DEBUG on",
             &[
