@@ -47,7 +47,12 @@ impl Session {
         if let Some(mechanisms) = self.offered_mechanisms() {
             reply.push_str(&format!("250-AUTH {mechanisms}\r\n"));
         }
-        reply.push_str(&format!("250 SIZE {}\r\n", self.policy.limits.message_bytes_max));
+        // RFC 1870 §4: 0 is no limit that could be named.
+        let size = match self.policy.limits.message_bytes_max {
+            u64::MAX => 0,
+            size => size,
+        };
+        reply.push_str(&format!("250 SIZE {size}\r\n"));
         out.push(Output::Reply(reply.into_bytes()));
     }
 

@@ -46,6 +46,30 @@ fn a_header_is_read_wherever_it_is_cut() {
 }
 
 #[test]
+fn a_header_stands_before_the_handshake_too() {
+    let house =
+        House::new("[[listen]]\naddress = \"127.0.0.1:0\"\nproxy = [\"127.0.0.1\"]\nservice = \"smtps\"\n");
+    let server = house.start();
+    crate::clients::python(
+        &server,
+        0,
+        "
+import socket
+for header in [b'PROXY TCP6 2001:db8::7 2001:db8::25 4711 465\\r\\n', b'\\r\\n\\r\\n\\0\\r\\nQUIT\\n\\x21\\x11\\0\\x0c' + bytes([198, 51, 100, 7, 203, 0, 113, 25, 0x12, 0x67, 0, 25])]:
+    s = socket.create_connection(('127.0.0.1', port))
+    s.sendall(header)
+    t = tls.wrap_socket(s)
+    assert t.recv(100).startswith(b'220 ')
+    t.sendall(b'QUIT\\r\\n')
+    assert t.recv(100).startswith(b'221 ')",
+    );
+    let log = house.wait_for_log("tcpserver: end 2 ");
+    for fact in [":2001:db8::25:465 :2001:db8::7::4711\n", ":203.0.113.25:25 :198.51.100.7::4711\n"] {
+        assert!(log.contains(fact), "{fact} in {log}");
+    }
+}
+
+#[test]
 fn what_is_no_header_is_no_session() {
     let (house, server) = house("\"127.0.0.1\"");
     let long = [b"PROXY TCP4 ", &[b'1'; 200][..], b"\r\n"].concat();

@@ -366,6 +366,46 @@ fn smtpauth_forcetls_and_forceauthmailfrom_are_obeyed() {
     assert!(refused.contains("\n538 5.7.11 auth not available without TLS (#5.3.3)\r\n"), "{refused}");
 }
 
+/// TLS from the first byte and by STARTTLS, over the connection itself and over the pipes that recordio puts between.
+#[test]
+fn sessions_under_tcpserver_are_encrypted_too() {
+    let house = house();
+    let (plain, program) = (stdio(&house), stdio(&house));
+    // What recordio writes is no line of ours, and no text.
+    let apart = r#"exec 3>&2; exec recordio sh -c 'exec "$@" 2>&3' - "$@" 2>/dev/null"#;
+    let behind_pipes = [["sh", "-c", apart, "-"].map(str::to_owned).to_vec(), program].concat();
+    for program in [&plain, &behind_pipes] {
+        for (smtps, connect) in [
+            ("0", "smtplib.SMTP('127.0.0.1', port); c.starttls(context=tls)"),
+            ("1", "smtplib.SMTP_SSL('127.0.0.1', port, context=tls)"),
+        ] {
+            let server =
+                Tcpserver::start(&house, &[], &[("SMTPS", smtps), ("DATABYTES", "0")], &words(program));
+            let script = format!(
+                "
+import smtplib, ssl
+port, tls = {}, ssl._create_unverified_context()
+c = {connect}
+c.login('alice', 'secret')
+assert c.esmtp_features['size'] == '0', c.esmtp_features
+c.sendmail('alice@example.org', 'alice@example.org', 'Subject: x\\r\\n\\r\\n' + 'long line ' * 90 + '\\r\\n' * 3000)
+c.quit()",
+                server.address.port()
+            );
+            let output = Command::new("python3").args(["-c", &script]).output().unwrap();
+            assert!(
+                output.status.success(),
+                "{program:?} {smtps}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+    wait_for("four messages", || Some(()).filter(|()| house.mail("alice").len() == 4));
+    let (log, mail) = (house.log(), house.mail("alice").concat());
+    assert_eq!(log.matches(": auth: auth-success type=plain user=<alice>\n").count(), 4, "{log}");
+    assert_eq!(mail.matches("\n tls TLS_AES_256_GCM_SHA384 (TLSv1.3); ").count(), 4);
+}
+
 #[test]
 fn a_login_may_have_to_send_as_itself_under_tcpserver() {
     let house = house();
