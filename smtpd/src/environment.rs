@@ -13,7 +13,7 @@ use crate::session::{BareNewline, Grant, Policy, Verdict};
 /// No client waits longer for a greeting (RFC 5321 §4.5.3.2.1).
 const GREET_DELAY_SECONDS_MAX: u64 = 300;
 
-/// What no limit of recipients means, because each of them is kept in memory: some 12 MB of addresses.
+/// What no limit of recipients means, because each of them is kept in memory: some 10 MB of addresses.
 const RECIPIENTS_UNLIMITED: usize = 50_000;
 
 /// What an environment says: the value of a name.

@@ -325,6 +325,8 @@ impl Session {
             self.close(End::Clean, out);
         }
         let expected = match &self.state {
+            // Where a login is refused anyway, there is no need for the room that it may take.
+            State::Command if self.transaction.is_some() => Expected::CommandButAuth,
             State::Command => Expected::Command,
             State::Auth(_) => Expected::AuthAnswer,
             State::Data(_) => return self.read_message(now, out),

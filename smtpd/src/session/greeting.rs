@@ -81,6 +81,8 @@ impl Session {
         }
         // What came before the handshake may be another's words: CVE-2011-0411.
         self.pending.clear();
+        // It would be forgotten after the handshake; a client that never ends that has no room for both.
+        self.forget_message(out);
         self.say(220, "2.0.0", "ready for tls", out);
         out.push(Output::StartTls);
         self.state = State::Handshake;

@@ -26,14 +26,14 @@ pub(super) enum Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
     Command,
+    CommandButAuth,
     AuthAnswer,
 }
 
 impl Pending {
     pub(super) fn push(&mut self, bytes: &[u8]) {
         // What was consumed goes first: a client that always sends half a command more would grow this otherwise.
-        self.bytes.drain(..self.start.min(self.bytes.len()));
-        self.start = 0;
+        self.compact();
         self.bytes.reserve_exact(bytes.len());
         self.bytes.extend_from_slice(bytes);
     }
@@ -49,6 +49,13 @@ impl Pending {
         const KEPT_BYTES: usize = 1024;
         self.clear();
         self.bytes.shrink_to(KEPT_BYTES);
+    }
+
+    /// Nor does one that waits for the end of a line, but for its beginning.
+    fn compact(&mut self) {
+        self.bytes.drain(..self.start.min(self.bytes.len()));
+        self.start = 0;
+        self.bytes.shrink_to_fit();
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -69,16 +76,15 @@ impl Pending {
         let limit = match expected {
             Expected::AuthAnswer => AUTH_BYTES_MAX,
             Expected::Command if starts_with_auth(unread) => AUTH_BYTES_MAX,
-            Expected::Command => command_bytes_max,
+            Expected::Command | Expected::CommandButAuth => command_bytes_max,
         };
         let Some(end) = memchr::memchr(b'\n', unread) else {
-            if unread.is_empty() {
+            let (is_empty, is_too_long) = (unread.is_empty(), unread.len() > limit);
+            self.skipping |= is_too_long;
+            if is_empty || self.skipping {
                 self.release();
-                return Line::Incomplete;
-            }
-            if self.skipping || unread.len() > limit {
-                self.skipping = true;
-                self.clear();
+            } else {
+                self.compact();
             }
             return Line::Incomplete;
         };

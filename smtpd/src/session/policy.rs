@@ -151,9 +151,9 @@ impl Limits {
     }
 
     /// Bytes that the addresses of one message may have together, so that no session grows with what it is told:
-    /// 240 for each recipient, which is more than anybody's have on average.
+    /// 128 for each recipient, which is more than anybody's have on average.
     pub(super) fn envelope_bytes_max(&self) -> usize {
-        const BYTES_A_RECIPIENT: usize = 240;
+        const BYTES_A_RECIPIENT: usize = 128;
         self.recipients_max.saturating_mul(BYTES_A_RECIPIENT)
     }
 }

@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::wire::Stream;
 
-/// Bytes that may come without a byte for the session: two whole records (RFC 8446 §5.2), or a handshake with a client's
-/// certificate and those of its authorities.
-const UNREADABLE_BYTES_MAX: usize = 36 * 1024;
+/// Bytes that may come without a byte for the session: a whole record and the beginning of another (RFC 8446 §5.2), or a
+/// handshake with a client's certificate and those of its authorities.
+const UNREADABLE_BYTES_MAX: usize = 24 * 1024;
 
 /// A stream that ends in an error where too much came that was nothing.
 #[derive(Debug)]

@@ -328,7 +328,7 @@ fn the_certificates_of_qmail_are_used_where_they_lie() {
 }
 
 /// A Dovecot of its own, which ends with the test.
-struct Dovecot(Child);
+pub(crate) struct Dovecot(Child);
 
 impl Drop for Dovecot {
     fn drop(&mut self) {
@@ -339,7 +339,7 @@ impl Drop for Dovecot {
 }
 
 impl Dovecot {
-    fn start(directory: &Path) -> Self {
+    pub(crate) fn start(directory: &Path) -> Self {
         let place = directory.display();
         let me = client("id", &["-un"], "").1;
         let group = client("id", &["-gn"], "").1;
@@ -361,29 +361,6 @@ impl Dovecot {
         wait_for("dovecot", || Some(()).filter(|()| directory.join("run/auth-client").exists()));
         dovecot
     }
-}
-
-#[test]
-fn dovecot_is_asked_for_passwords() {
-    let house = House::with_services("[auth]\ndovecot = \"run/auth-client\"\n");
-    let _dovecot = Dovecot::start(&house.path(""));
-    let server = house.start();
-    let port = port(&server, 2);
-    for (user, password, content) in [
-        ("alice@example.org", PASSWORD, true),
-        ("alice@example.org", "guess", false),
-        ("nobody", "guess", false),
-    ] {
-        let login = ["--auth", "PLAIN", "--auth-user", user, "--auth-password", password];
-        let to = ["--server", "127.0.0.1", "--port", &port, "--tls-on-connect", "--quit-after", "AUTH"];
-        let (was, said) = client("swaks", &[&to[..], &["--to", "bob@example.org"], &login].concat(), "");
-        assert_eq!(was, content, "{user}: {said}");
-        assert!(was || said.contains("535 5.7.8 "), "{user}: {said}");
-    }
-    let log = house.log();
-    let fingerprints: Vec<&str> = log.lines().filter_map(|line| line.split(" fingerprint=").nth(1)).collect();
-    assert_eq!(fingerprints.len(), 2, "{log}");
-    assert_eq!(fingerprints[0], fingerprints[1], "the same guess");
 }
 
 /// Dovecot takes two seconds for a no: others' right passwords do not wait for it, nor are they put off.

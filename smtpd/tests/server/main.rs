@@ -7,6 +7,7 @@
     reason = "a helper of a test fails with the test"
 )]
 
+mod backends;
 mod clients;
 mod commands;
 mod delivery;

@@ -237,11 +237,11 @@ fn an_address_has_a_length() {
 fn addresses_together_have_a_length_and_the_rest_may_come_in_another_message() {
     let mut limits = policy();
     limits.limits.recipients_max = 2;
-    let long = "x".repeat(250);
+    let long = "x".repeat(130);
     let world = World::under(limits, Service::Smtp, "198.51.100.7:40000");
     let script = format!(
         "C: MAIL FROM:<{long}@a>\nC: RCPT TO:<a@{0}>\nC: RCPT TO:<a@b>\nC: RCPT TO:<c@b>",
-        "y".repeat(240)
+        "y".repeat(125)
     );
     expect![[r#"
         S: 220 mx.example.org ESMTP

@@ -75,6 +75,25 @@ fn no_sequence_of_the_scanners_ends_a_message_in_any_split() {
     }
 }
 
+/// All the ways in which the packets of a sequence can be cut, and not only those with one or two cuts.
+#[test]
+fn no_sequence_of_the_scanners_ends_a_message_however_often_it_is_cut() {
+    for sequence in SEQUENCES {
+        let before = [OUTER, b"DATA\r\ntext"].concat();
+        for cuts in 0..1u32 << (sequence.len() + 1) {
+            let mut pieces = vec![before.clone()];
+            for (at, byte) in sequence.iter().chain(INNER).enumerate() {
+                let is_cut = at <= sequence.len() && cuts & (1 << at) != 0;
+                match pieces.last_mut() {
+                    Some(piece) if !is_cut => piece.push(*byte),
+                    _ => pieces.push(vec![*byte]),
+                }
+            }
+            check(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>(), sequence);
+        }
+    }
+}
+
 #[test]
 fn no_sequence_of_the_scanners_ends_a_chunk() {
     for sequence in SEQUENCES {
