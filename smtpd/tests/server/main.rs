@@ -20,6 +20,7 @@ mod memory;
 mod names;
 mod proxy;
 mod slow;
+mod smuggling;
 mod stdio;
 mod tls;
 mod utf8;
