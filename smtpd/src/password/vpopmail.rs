@@ -70,7 +70,7 @@ impl Vpopmail {
 
     /// Is this the user's password? Waits its turn, unless too many wait.
     pub async fn check(&self, user: &[u8], password: Secret) -> PasswordAnswer {
-        let Ok(_waiting) = self.waiting.try_acquire() else {
+        let Ok(waiting) = self.waiting.try_acquire() else {
             return PasswordAnswer::Unavailable;
         };
         let Ok(turn) = self.checks.acquire().await else {
@@ -91,7 +91,7 @@ impl Vpopmail {
         };
         let verify = move || hashed::verify(&hash, password.bytes(), &mut Memory::new());
         let verified = tokio::task::spawn_blocking(verify).await;
-        drop(turn);
+        drop((turn, waiting));
         let rest = self.even.rest(asked, Instant::now());
         match verified {
             Ok(true) if is_known => PasswordAnswer::Right,

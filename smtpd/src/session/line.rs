@@ -33,7 +33,7 @@ pub(super) enum Expected {
 impl Pending {
     pub(super) fn push(&mut self, bytes: &[u8]) {
         // What was consumed goes first: a client that always sends half a command more would grow this otherwise.
-        self.compact();
+        self.forget_consumed();
         self.bytes.reserve_exact(bytes.len());
         self.bytes.extend_from_slice(bytes);
     }
@@ -53,9 +53,13 @@ impl Pending {
 
     /// Nor does one that waits for the end of a line, but for its beginning.
     fn compact(&mut self) {
+        self.forget_consumed();
+        self.bytes.shrink_to_fit();
+    }
+
+    fn forget_consumed(&mut self) {
         self.bytes.drain(..self.start.min(self.bytes.len()));
         self.start = 0;
-        self.bytes.shrink_to_fit();
     }
 
     pub(super) fn is_empty(&self) -> bool {
