@@ -6,55 +6,34 @@ use std::net::Ipv4Addr;
 /// The parts of one list: the last two bytes of a code, and what it is called.
 type Codes = &'static [((u8, u8), &'static str)];
 
-/// Codes of zones that part their lists by code.
-const KNOWN_CODES: &[(&str, Codes)] = &[
-    (
-        "zen.spamhaus.org",
-        &[
-            ((0, 2), "sbl"),
-            ((0, 3), "css"),
-            ((0, 4), "xbl"),
-            ((0, 5), "xbl"),
-            ((0, 6), "xbl"),
-            ((0, 7), "xbl"),
-            ((0, 9), "drop"),
-            ((0, 10), "pbl"),
-            ((0, 11), "pbl"),
-        ],
-    ),
-    ("sbl.spamhaus.org", &[((0, 2), "sbl"), ((0, 3), "css"), ((0, 9), "drop")]),
-    ("xbl.spamhaus.org", &[((0, 4), "xbl"), ((0, 5), "xbl"), ((0, 6), "xbl"), ((0, 7), "xbl")]),
-    (
-        "sbl-xbl.spamhaus.org",
-        &[
-            ((0, 2), "sbl"),
-            ((0, 3), "css"),
-            ((0, 4), "xbl"),
-            ((0, 5), "xbl"),
-            ((0, 6), "xbl"),
-            ((0, 7), "xbl"),
-            ((0, 9), "drop"),
-        ],
-    ),
-    ("pbl.spamhaus.org", &[((0, 10), "pbl"), ((0, 11), "pbl")]),
-    // Of domains; 127.0.1.255 says that an address was asked about.
-    (
-        "dbl.spamhaus.org",
-        &[
-            ((1, 2), "spam"),
-            ((1, 4), "phish"),
-            ((1, 5), "malware"),
-            ((1, 6), "botnet"),
-            ((1, 102), "abused"),
-            ((1, 103), "abused"),
-            ((1, 104), "abused"),
-            ((1, 105), "abused"),
-            ((1, 106), "abused"),
-        ],
-    ),
-    ("bl.spamcop.net", &[((0, 2), "spamcop")]),
-    ("b.barracudacentral.org", &[((0, 2), "barracuda")]),
-    ("psbl.surriel.com", &[((0, 2), "psbl")]),
+const SBL: Codes = &[((0, 2), "sbl"), ((0, 3), "css"), ((0, 9), "drop")];
+const XBL: Codes = &[((0, 4), "xbl"), ((0, 5), "xbl"), ((0, 6), "xbl"), ((0, 7), "xbl")];
+const PBL: Codes = &[((0, 10), "pbl"), ((0, 11), "pbl")];
+
+/// Of domains; 127.0.1.255 says that an address was asked about.
+const DBL: Codes = &[
+    ((1, 2), "spam"),
+    ((1, 4), "phish"),
+    ((1, 5), "malware"),
+    ((1, 6), "botnet"),
+    ((1, 102), "abused"),
+    ((1, 103), "abused"),
+    ((1, 104), "abused"),
+    ((1, 105), "abused"),
+    ((1, 106), "abused"),
+];
+
+/// Zones that part their lists by code, and the parts of each.
+const KNOWN_CODES: &[(&str, &[Codes])] = &[
+    ("zen.spamhaus.org", &[SBL, XBL, PBL]),
+    ("sbl-xbl.spamhaus.org", &[SBL, XBL]),
+    ("sbl.spamhaus.org", &[SBL]),
+    ("xbl.spamhaus.org", &[XBL]),
+    ("pbl.spamhaus.org", &[PBL]),
+    ("dbl.spamhaus.org", &[DBL]),
+    ("bl.spamcop.net", &[&[((0, 2), "spamcop")]]),
+    ("b.barracudacentral.org", &[&[((0, 2), "barracuda")]]),
+    ("psbl.surriel.com", &[&[((0, 2), "psbl")]]),
 ];
 
 /// A list of the good: the third byte is a trade, the last one how good. 127.0.0.255 and 127.0.10.x are refusals.
@@ -90,8 +69,9 @@ pub(super) fn codes(zone: &str) -> BTreeMap<Ipv4Addr, String> {
             .collect();
     }
     match KNOWN_CODES.iter().find(|(known, _)| *known == public) {
-        Some((_, codes)) => {
-            codes.iter().map(|((third, last), name)| (code(*third, *last), (*name).to_owned())).collect()
+        Some((_, parts)) => {
+            let codes = parts.iter().copied().flatten();
+            codes.map(|((third, last), name)| (code(*third, *last), (*name).to_owned())).collect()
         }
         None => (2..=254).map(|last| (code(0, last), "listed".to_owned())).collect(),
     }
