@@ -7,8 +7,8 @@
 mod budget;
 mod bureau;
 mod desk;
+mod former;
 mod health;
-mod memory;
 mod neighbours;
 mod shared;
 mod verdicts;
@@ -18,12 +18,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-pub use budget::{Budget, Limit, Worth};
-pub use bureau::Bureau;
+pub use budget::{Advance, Budget, Limit, Worth};
+pub use bureau::{Bureau, Life};
 pub use desk::{Desk, LookUp, Origin, Plan, VERDICTS_MAX};
 pub use health::{Health, Sign};
 pub use neighbours::Neighbours;
-pub use shared::SharedBooks;
 pub use verdicts::{Client, Said, Verdict, Verdicts};
 
 /// Codes of one answer that are used. No list has as many parts.
@@ -148,6 +147,11 @@ impl Blocklist {
     /// What follows from a listing.
     pub fn action(&self) -> Action {
         self.action
+    }
+
+    /// Queries that a look-up may take: one, and one for the list's text.
+    fn queries(&self) -> u64 {
+        1 + u64::from(self.terms.text.is_none())
     }
 
     /// The name to ask for, below the zone.

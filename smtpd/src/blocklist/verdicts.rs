@@ -100,14 +100,6 @@ impl Verdicts {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
-
-    /// All that hold after `now`, in the order in which they were remembered.
-    pub fn holding(&self, now: Timestamp) -> impl Iterator<Item = (u16, Client, &Verdict)> {
-        self.order.iter().filter_map(move |(age, key)| {
-            let (newest, verdict) = self.entries.get(key)?;
-            (newest == age && verdict.until > now).then_some((key.0, key.1, verdict))
-        })
-    }
 }
 
 #[cfg(test)]
@@ -145,8 +137,6 @@ mod tests {
         assert_eq!(verdicts.len(), 3);
         assert!(verdicts.get(0, client("192.0.2.2")).is_none());
         assert!(verdicts.get(0, client("192.0.2.1")).is_some());
-        assert_eq!(verdicts.holding(Timestamp::from_seconds(99)).count(), 3);
-        assert_eq!(verdicts.holding(until).count(), 0);
     }
 
     #[test]
