@@ -35,11 +35,8 @@ const KEEP: Duration = Duration::from_secs(1);
 /// How often the metrics are told how the zones stand.
 const PUBLISH: Duration = Duration::from_secs(5);
 
-/// How often each zone is tested, by one of all processes.
+/// How often each zone is tested: by a server, or by one of all sessions where there is none.
 const TEST: Duration = Duration::from_secs(3600);
-
-/// How often a server looks whether it is its turn.
-const TURN: Duration = Duration::from_secs(60);
 
 /// Every working list lists this address (RFC 5782 §5).
 const ALWAYS_LISTED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -190,14 +187,11 @@ impl Bureau {
     }
 
     async fn test_for_ever(&self) {
-        // At the start, whoever has tested before.
-        let mut every = Duration::ZERO;
         loop {
-            if self.takes_test(every) {
-                self.test().await;
-            }
-            every = TEST;
-            tokio::time::sleep(if self.books.is_some() { TURN } else { TEST }).await;
+            // Sessions see that it was done, and leave it.
+            self.takes_test(Duration::ZERO);
+            self.test().await;
+            tokio::time::sleep(TEST).await;
         }
     }
 
@@ -254,6 +248,7 @@ impl Bureau {
             ((_, true), _) | (_, (_, true)) => Sign::Silent,
             ((Finding::Listed(_), _), _) => {
                 tracing::error!(zone, "this blocklist lists 127.0.0.1 and 240.0.0.1, that is everybody");
+                self.forget_listings(index, zone);
                 Sign::Refuses
             }
             // A list of the good may have a code of its own for that, or none.
@@ -270,6 +265,14 @@ impl Bureau {
         };
         if let Some(rest) = self.on_desk(ALWAYS_LISTED, |desk, now| desk.tested(now, index, sign)) {
             tracing::error!(zone, "it is not asked for {} s", rest.as_secs());
+        }
+    }
+
+    /// Whom a zone that lists everybody has listed would be refused for as long as listings are remembered.
+    fn forget_listings(&self, index: usize, zone: &str) {
+        self.desk().forget_listings(index);
+        if let Some(books) = &self.books {
+            books.at_hand.forget_listings(zone);
         }
     }
 

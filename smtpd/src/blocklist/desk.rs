@@ -242,6 +242,13 @@ impl Desk {
         self.zones.get_mut(zone)?.health.saw(now, sign)
     }
 
+    /// A zone was found to list everybody: nobody is listed by what it said.
+    pub fn forget_listings(&mut self, zone: usize) {
+        if let Ok(key) = u16::try_from(zone) {
+            self.verdicts.forget_listings(key);
+        }
+    }
+
     /// How many verdicts are remembered.
     pub fn remembered(&self) -> usize {
         self.verdicts.len()

@@ -149,6 +149,13 @@ impl SharedBooks {
         self.told(chunks.try_for_each(write));
     }
 
+    /// Forgets all listings by one zone.
+    pub(super) fn forget_listings(&self, zone: &str) {
+        self.told(self.change(|database| {
+            database.execute("delete from verdicts where zone = ?1 and said = 'listed'", [zone]).map(drop)
+        }));
+    }
+
     /// Whether this process is the one that tests the lists now, as one does in each such time; who is, tidies up too.
     pub(super) fn takes_test(&self, zones: &[String], now: Timestamp, every: Duration) -> bool {
         let due = now.seconds() - i64::try_from(every.as_secs()).unwrap_or(i64::MAX);

@@ -91,6 +91,13 @@ impl Verdicts {
         }
     }
 
+    /// Forgets all listings by one zone.
+    pub fn forget_listings(&mut self, zone: u16) {
+        let is_other =
+            |key: &Key, verdict: &Verdict| key.0 != zone || !matches!(verdict.said, Said::Listed(_));
+        self.entries.retain(|key, (_, verdict)| is_other(key, verdict));
+    }
+
     /// How many are remembered.
     pub fn len(&self) -> usize {
         self.entries.len()
