@@ -14,6 +14,7 @@ use crate::clock::now;
 use crate::command::{Answer, Failure, fingerprint_key, karma};
 use crate::config::{Config, ConfigError, FILE, RecipientKind, RecipientSource};
 use crate::connection::{Connection, Shared};
+use crate::durable;
 use crate::environment::{self, Environment as _, OfProcess};
 use crate::gate::Gate;
 use crate::inquiry::Inquirer;
@@ -140,6 +141,7 @@ fn program(config: &Config) -> Option<Program> {
 }
 
 fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> Result<Arc<Shared>, Failure> {
+    let _alone = durable::alone_in(&config.state);
     let policy = Arc::new(config.policy.clone());
     let users = Arc::new(UserFile::new(&config.users, &config.state));
     let tls = config.tls.as_ref().map(|tls| Keeper::open(tls, &policy.hostname)).transpose()?.map(Arc::new);
