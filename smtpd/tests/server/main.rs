@@ -17,5 +17,7 @@ mod lists;
 mod logins;
 mod names;
 mod rbldnsd;
+mod secrets;
 mod slow;
 mod stdio;
+mod words;
