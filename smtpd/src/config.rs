@@ -284,7 +284,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         None => tls::of_control(control),
     };
     let blocklists = match root.contains("dnsbl") {
-        true => root.tables("dnsbl").iter().filter_map(dnsbl::blocklist).collect(),
+        true => dnsbl::blocklists(&root.tables("dnsbl")),
         false => dnsbl::of_control(control),
     };
     let limits = root.table_or_empty("limits");
