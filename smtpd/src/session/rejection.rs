@@ -125,6 +125,8 @@ rejections! {
     PutOff = 451, "4.7.1", "sorry, we do not know each other yet, please try again in some minutes (#4.7.1)", Greylist, "neighbours";
     /// More recipients than a message may have.
     TooManyRecipients = 452, "4.5.3", "too many recipients (#4.5.3)", MaxRcptExceeded, "";
+    /// More recipients that were put off than a session may give between two messages.
+    TooManyDeferred = 421, "4.5.3", "too many recipients, goodbye (#4.5.3)", MaxRcptExceeded, "deferred";
     /// A client that spoke before it was greeted.
     SpokeEarly = 554, "5.5.1", "SMTP protocol violation", Pregreet, "";
     /// A name that is forbidden. The entry that forbids it stands in the journal.
@@ -213,6 +215,8 @@ rejections! {
     QueueRefused = 554, "5.3.0", "qq permanent problem (#5.3.0)", QueueReject, "";
     /// Nothing came for too long.
     Timeout = 451, "4.4.2", "timeout (#4.4.2)", AlarmTimeout, "";
+    /// A message that came too slowly for too long.
+    TooSlow = 451, "4.4.2", "timeout (#4.4.2)", AlarmTimeout, "rate";
     /// More errors than a session may make.
     TooManyErrors = 421, "4.7.0", "too many errors (#4.7.0)", TooManyErrors, "";
     /// More commands without a message than a session may give.
