@@ -19,7 +19,10 @@ fn house(backend: impl FnOnce(&Path) -> Vec<Backend>) -> House {
     users.change(|users| users.set("alice".parse().unwrap(), "h".into())).unwrap();
     let domains = || Hosts::new(["example.net".to_owned()], None);
     let sources = backend(directory.path());
-    let sources = sources.into_iter().map(|backend| Source { domains: Some(domains()), backend }).collect();
+    let sources = sources
+        .into_iter()
+        .map(|backend| Source { domains: Some(domains()), backend, relayed: false })
+        .collect();
     let locals = Hosts::new(["example.org".to_owned(), "example.net".to_owned()], None);
     let recipients = Recipients::new(users, locals, sources, directory.path().join("mail"));
     House { directory, recipients }
@@ -28,7 +31,8 @@ fn house(backend: impl FnOnce(&Path) -> Vec<Backend>) -> House {
 impl House {
     fn look_up(&self, address: &str) -> RecipientAnswer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let context = Context { sender: "s@example.com".into(), helo: b"he\0lo".to_vec() };
+        let context =
+            Context { sender: "s@example.com".into(), helo: b"he\0lo".to_vec(), ..Context::default() };
         runtime.block_on(self.recipients.look_up(&address.parse().unwrap(), &context))
     }
 

@@ -70,6 +70,8 @@ pub struct Limits {
     pub line_bytes_max: u64,
     /// Commands that serve no message (NOOP, RSET, VRFY, HELP, HELO) between two messages.
     pub idle_commands_max: u32,
+    /// Unknown commands after which a session is closed (qpsmtpd's `count_unrecognized_commands`); 0 for no limit.
+    pub unrecognized_max: u32,
     /// What becomes of a line feed that stands alone in a message.
     pub bare_newline: BareNewline,
     /// Hops after which a message is taken to go round in circles.
