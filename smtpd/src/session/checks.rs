@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use logline::{ChkuserOutcome, Found, Guard, Record, Text, Timestamp};
+use logline::{ChkuserOutcome, Found, Guard, PolicyCheck, PolicySaid, Record, Side, Text, Timestamp};
 
 use crate::mailbox::Mailbox;
 use crate::rules::{Early, HeloFault, KarmaRefuses, Trust, is_relay_probe};
@@ -204,12 +204,40 @@ impl Session {
             let has_domain = user.contains('@');
             user.parse().ok().or_else(|| Mailbox::new(&user, &policy.default_domain).filter(|_| !has_domain))
         });
-        let sender = || self.transaction.as_ref().and_then(|transaction| transaction.sender.clone());
-        if !policy.rules.mail_policy.forbids(login.or_else(sender).as_ref(), recipient) {
+        if policy.rules.mail_policy.is_empty() {
             return false;
         }
-        self.refuse(Rejection::PolicyForbids, about, out);
-        true
+        let is_authenticated = login.is_some();
+        let sender = || self.transaction.as_ref().and_then(|transaction| transaction.sender.clone());
+        let sender = login.or_else(sender);
+        let forbids = policy.rules.mail_policy.forbids(sender.as_ref(), recipient);
+        self.note_policy(sender.as_ref(), recipient, is_authenticated, out);
+        let pid = self.peer.session;
+        let said = if forbids { PolicySaid::Forbids } else { PolicySaid::Allows };
+        out.push(Output::Fact(Record::Policy(PolicyCheck { pid, said })));
+        if forbids {
+            self.refuse(Rejection::PolicyForbids, about, out);
+        }
+        forbids
+    }
+
+    /// eMPF's line of who writes to whom.
+    fn note_policy(
+        &self,
+        sender: Option<&Mailbox>,
+        recipient: &Mailbox,
+        is_authenticated: bool,
+        out: &mut Vec<Output>,
+    ) {
+        let side = |mailbox: &Mailbox| if self.is_ours(mailbox) { Side::Local } else { Side::Remote };
+        let said = PolicySaid::Mail {
+            from: sender.map_or(Side::Remote, side),
+            sender: Text::from(sender.map(ToString::to_string).unwrap_or_default()),
+            to: side(recipient),
+            recipient: Text::from(recipient.to_string()),
+            is_authenticated,
+        };
+        out.push(Output::Fact(Record::Policy(PolicyCheck { pid: self.peer.session, said })));
     }
 
     /// The list's entry stands in the journal, as qmail's does.
