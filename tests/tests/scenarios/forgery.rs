@@ -131,6 +131,7 @@ impl World {
             Ask::Credential { .. } => Input::Credential(CredentialAnswer::Unavailable),
             Ask::Recipient(mailbox) if mailbox.local() == "alice" => Input::Recipient(RecipientAnswer::Known),
             Ask::Recipient(_) => Input::Recipient(RecipientAnswer::Unknown),
+            Ask::Relayed(_) => Input::Recipient(RecipientAnswer::AnyOfDomain),
             Ask::Blocklist { .. } => Input::Blocklist(LookUp::Found {
                 finding: Finding::Listed(Listing {
                     text: self.listed_because.clone(),
