@@ -160,7 +160,7 @@ fn look(prometheus: &Prometheus, panel: &Panel<'_>, target: &Value, choice: &Cho
         Err(error) => return Some(format!("{error:#} in {query}")),
     };
     let is_empty = found.iter().all(|(_, values)| values.iter().all(|value| value.is_nan()));
-    let may_be_empty = panel.description.contains("May be empty: ");
+    let may_be_empty = panel.description.contains("may be empty: ");
     if is_empty {
         return (!may_be_empty).then(|| format!("nothing is found by {query}"));
     }

@@ -12,4 +12,5 @@ mod painted;
 mod prometheus;
 mod reference;
 mod rules;
+mod service;
 mod units;
