@@ -14,3 +14,4 @@ mod reference;
 mod rules;
 mod service;
 mod units;
+mod wrong;
