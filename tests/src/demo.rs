@@ -66,10 +66,9 @@ pub fn play(picture: Option<&Path>, beside: Beside<'_>) -> Result<bool> {
     });
     screen.step("The tenth unknown name was one too many", |screen| why(&site, HARVESTER, screen));
     if list.is_some() {
-        screen.step(
-            "One client is on a blocklist, whose queries are counted",
-            |screen| ask_the_list(&site, screen),
-        );
+        screen.step("One client is on a blocklist, whose queries are counted", |screen| {
+            ask_the_list(&site, screen)
+        });
     }
     screen.step("Bob, from the first attacker's network, notices nothing", |screen| {
         deliver(&site, "Still there?", screen)
