@@ -167,7 +167,7 @@ impl Arrival {
         let Some((mut policy, grant)) = self.door(remote.ip()) else {
             let mut gate = self.shared.gate();
             gate.deny(local, remote, &mut facts);
-            facts.iter().for_each(|fact| self.shared.telemetry.note(fact));
+            self.shared.telemetry.note_all(&facts);
             return;
         };
         let admission = {
@@ -187,9 +187,7 @@ impl Arrival {
             if gate.is_crowded() {
                 policy = self.hurried(&policy);
             }
-            for fact in &facts {
-                self.shared.telemetry.note(fact);
-            }
+            self.shared.telemetry.note_all(&facts);
             admission
         };
         let Admission::Admitted(number) = admission else {
