@@ -7,6 +7,7 @@ mod docs;
 mod examples;
 mod lints;
 mod live;
+mod manuals;
 mod page;
 mod painted;
 mod prometheus;
