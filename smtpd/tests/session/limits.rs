@@ -138,10 +138,7 @@ fn walk() -> Vec<Limit> {
         limit(
             "unrecognized_max = 2",
             "C: x\nC: y",
-            &[
-                " code=421 reason=toomanyerrors detail=unrecognized ",
-                "S: 421 too many unrecognized commands",
-            ],
+            &[" code=421 reason=toomanyerrors detail=unrecognized ", "S: 421 too many unrecognized commands"],
         ),
         limit(
             "idle_commands_max = 2",
