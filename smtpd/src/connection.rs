@@ -204,6 +204,11 @@ impl Connection {
                 let answer = self.shared.recipients.look_up(&mailbox, &context).await;
                 (Stage::Recipient, Input::Recipient(answer))
             }
+            Ask::Relayed(mailbox) => {
+                let context = self.session.context();
+                let answer = self.shared.recipients.look_up_relayed(&mailbox, &context).await;
+                (Stage::Recipient, Input::Recipient(answer))
+            }
             Ask::Open(envelope) => return Next::Answer(Input::Opened(self.open(envelope))),
             Ask::Store => (Stage::Store, Input::Stored(self.store().await)),
         };

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
+use crate::recipients::QuotaPercent;
 use crate::rules::{Early, Patterns, SpfBehavior};
 use crate::session::{BareNewline, Grant, Policy, Verdict};
 
@@ -77,6 +78,7 @@ pub fn grant(environment: &(impl Environment + ?Sized)) -> Grant {
         host: known("TCPREMOTEHOST"),
         info: known("TCPREMOTEINFO"),
         identify: known("CHKUSER_IDENTIFY"),
+        relays_by_sender: environment.value("RELAYMAILFROM").is_some(),
         word: None,
         is_naughty: false,
         is_busy: false,
@@ -117,6 +119,18 @@ pub fn settle(environment: &(impl Environment + ?Sized), policy: &mut Policy) ->
     if environment.value("DISABLE_BADMAILFROM").is_some() {
         rules.bad.sender = Patterns::default();
         rules.bad.sender_norelay = Patterns::default();
+        changed = true;
+    }
+    if let Some(percent) = environment.number("CHKUSER_MBXQUOTA") {
+        rules.quota = QuotaPercent(u32::try_from(percent).unwrap_or(u32::MAX));
+        changed = true;
+    }
+    if environment.value("CHKUSER_MUSTAUTH").is_some() {
+        policy.auth.required = true;
+        changed = true;
+    }
+    if environment.is_on("RCPTCHECKRELAYCLIENT") {
+        rules.checks_relayed = true;
         changed = true;
     }
     if environment.value("DISABLE_MAXRCPT").is_some() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use settings::{DeValue, Table, Value, one_of};
 
 use super::control::Control;
-use crate::karma::KarmaTerms;
+use crate::karma::{Deed, KarmaTerms, Points};
 use crate::session::{BareNewline, Limits};
 
 /// `[limits] message_bytes_max`: what most large hosts take.
@@ -51,6 +51,8 @@ const LINE_BYTES_MAX: u64 = 0;
 const DEFERRED_RECIPIENTS_MAX: u32 = 1000;
 /// `[limits] idle_commands_max`: Postfix's `smtpd_junk_command_limit`.
 const IDLE_COMMANDS_MAX: u32 = 100;
+/// `[karma] points`: a thousand slips are more than any session has.
+const POINTS_MAX: u32 = 1000;
 /// `[limits] hops_max`: qmail's MAXHOPS.
 const HOPS_MAX: u32 = 100;
 
@@ -61,6 +63,8 @@ pub struct Connections {
     pub max: u32,
     /// From one client.
     pub per_address_max: u32,
+    /// From one network, an IPv4 /24 or IPv6 /48; 0 for any number.
+    pub per_network_max: u32,
 }
 
 impl Default for Limits {
@@ -85,6 +89,7 @@ impl Default for Limits {
             line_bytes_max: LINE_BYTES_MAX,
             deferred_recipients_max: DEFERRED_RECIPIENTS_MAX,
             idle_commands_max: IDLE_COMMANDS_MAX,
+            unrecognized_max: 0,
             bare_newline: BareNewline::Refused,
             hops_max: HOPS_MAX,
         }
@@ -101,11 +106,25 @@ pub(super) fn karma(table: &Table<'_>) -> KarmaTerms {
     }
 }
 
+/// `[karma] points`
+pub(super) fn points(karma: &Table<'_>) -> Points {
+    let points = karma.table_or_empty("points");
+    let changed = Deed::ALL.iter().filter_map(|(deed, name, _)| {
+        let worth = points.get::<i64>(name)?;
+        if worth.unsigned_abs() > u64::from(POINTS_MAX) {
+            points.mistake(name, format!("expected a number from -{POINTS_MAX} to {POINTS_MAX}"));
+        }
+        Some((*deed, i32::try_from(worth).unwrap_or(0)))
+    });
+    Points::new(changed.collect())
+}
+
 pub(super) fn connections(limits: &Table<'_>, control: &Control) -> Connections {
     let max = limits.get("connections_max").or_else(|| control.number_as("concurrencyincoming"));
     Connections {
         max: max.unwrap_or(CONNECTIONS_MAX),
         per_address_max: limits.get_or("connections_per_address_max", CONNECTIONS_PER_ADDRESS_MAX),
+        per_network_max: limits.get_or("connections_per_network_max", 0),
     }
 }
 
@@ -136,6 +155,7 @@ pub(super) fn session(limits: &Table<'_>, control: &Control) -> Limits {
         line_bytes_max: limits.get_or("line_bytes_max", LINE_BYTES_MAX),
         deferred_recipients_max: limits.get_or("deferred_recipients_max", DEFERRED_RECIPIENTS_MAX),
         idle_commands_max: limits.get_or("idle_commands_max", IDLE_COMMANDS_MAX),
+        unrecognized_max: limits.get_or("unrecognized_max", 0),
         bare_newline: limits.get_or("bare_newline", BareNewline::Refused),
         hops_max: limits.get_or("hops_max", HOPS_MAX),
     }

@@ -22,7 +22,8 @@ impl Session {
     }
 
     pub(super) fn greet(&self, out: &mut Vec<Output>) {
-        self.say(220, "2.0.0", &format!("{} ESMTP", self.policy.greeting()), out);
+        let note = self.slowness();
+        self.say(220, "2.0.0", &format!("{} ESMTP{note}", self.policy.greeting()), out);
     }
 
     pub(super) fn helo(&mut self, name: &[u8], out: &mut Vec<Output>) {

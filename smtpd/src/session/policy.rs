@@ -78,6 +78,8 @@ pub struct Limits {
     pub deferred_recipients_max: u32,
     /// Commands that serve no message (NOOP, RSET, VRFY, HELP, HELO, a MAIL behind a MAIL) between two messages.
     pub idle_commands_max: u32,
+    /// Unknown commands after which a session is closed (qpsmtpd's `count_unrecognized_commands`); 0 for no limit.
+    pub unrecognized_max: u32,
     /// What becomes of a line feed that stands alone in a message.
     pub bare_newline: BareNewline,
     /// Hops after which a message is taken to go round in circles.

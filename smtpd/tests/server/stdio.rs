@@ -240,6 +240,95 @@ fn under_inetd_the_client_reads_replies_and_nothing_else() {
     }
 }
 
+/// Debian's programs that wait for connections and run one program for each, with no more than a socket.
+fn super_server(house: &House, which: &str, address: SocketAddr) -> Command {
+    let program = stdio(house);
+    let mut command;
+    match which {
+        "inetd" => {
+            let name = Path::new(PROGRAM).file_name().unwrap().to_str().unwrap();
+            let service =
+                format!("{address} stream tcp nowait root {PROGRAM} {name} {}\n", program[1..].join(" "));
+            fs::write(house.path("inetd.conf"), service).unwrap();
+            // It runs as root, who it is in a namespace of its own.
+            command = Command::new("unshare");
+            command.args(["--user", "--map-root-user", "--kill-child", "--fork", "/usr/sbin/inetd", "-i"]);
+            command.arg(house.path("inetd.conf"));
+        }
+        "systemd" => {
+            command = Command::new("systemd-socket-activate");
+            command.args(["--accept", "--inetd", &format!("--listen={address}")]).args(program);
+        }
+        _ => {
+            command = Command::new("tcpsvd");
+            command
+                .args(["-v", "-l", "mx.example.org", "127.0.0.1", &address.port().to_string()])
+                .args(program);
+        }
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(fs::File::create(house.path("errors")).unwrap());
+    command
+}
+
+#[test]
+fn sessions_that_are_the_first_all_at_once_agree_on_what_they_make() {
+    let house = house();
+    let mut children: Vec<Child> = (0..8)
+        .map(|_| {
+            let mut command = house.command(&["stdio"]);
+            command.env("TCPREMOTEIP", "192.0.2.7").stdin(Stdio::piped());
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in &mut children {
+        child.stdin.take().unwrap().write_all(b"EHLO x\r\nQUIT\r\n").unwrap();
+    }
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(said.starts_with("220 ") && said.contains("250-STARTTLS\r\n"), "{said}{log}");
+        assert!(output.status.success() && !log.contains("WARN") && !log.contains("ERROR"), "{said}{log}");
+    }
+    let (code, said, complained) = house.run(&["check"]);
+    assert_eq!(code, Some(0), "key and certificate belong together: {said}{complained}");
+}
+
+#[test]
+fn whoever_has_a_connection_can_run_a_session() {
+    for which in ["inetd", "systemd", "tcpsvd"] {
+        let house = house();
+        // A port that was free a moment ago; whoever took it since is found out by the greeting.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = super_server(&house, which, address).spawn().unwrap();
+        let _server = Tcpserver { child, address };
+        wait_for(which, || TcpStream::connect(address).ok());
+        let mut client = Client::connect(address);
+        client.expect("", "220 mx.example.org ESMTP");
+        client.expect("EHLO client.example.net", "250-mx.example.org\r\n250-STARTTLS\r\n");
+        client.expect("MAIL FROM:<bob@example.net>", "250");
+        client.expect(
+            "RCPT TO:<nobody@example.org>",
+            "550 5.1.1 sorry, no mailbox here by that name. (#5.1.1)",
+        );
+        client.deliver(
+            "bob@example.net",
+            &["alice@example.org"],
+            "Subject: through a super-server\r\n\r\nhello",
+        );
+        client.expect("QUIT", "221");
+        assert!(client.is_closed(), "{which}");
+        assert!(house.wait_for_mail("alice").contains("hello"), "{which}");
+        let log = if which == "inetd" { house.log() } else { read(&house.path("errors")) };
+        assert!(
+            log.contains(&format!(" remoteip=127.0.0.1 remoteport={} ", client.port())),
+            "{which}: {log}"
+        );
+        // tcpsvd has told of the connection itself, in words of its own.
+        assert_eq!(log.contains("tcpserver: ok "), which != "tcpsvd", "{which}: {log}");
+    }
+}
+
 /// A program in qmail-queue's place that keeps what it gets, and ends as it is told.
 fn queue(house: &House, exit: u8) -> String {
     let path = house.path(format!("queue-{exit}"));

@@ -9,8 +9,13 @@ use smtpd::session::{Policy, Service};
 use crate::world::{World, converse};
 
 /// Limits that no session sees, and that are held to the same in `server/limits.rs` or `server/slow.rs`.
-const OUTSIDE: [&str; 4] =
-    ["connections_max", "connections_per_address_max", "handshake_timeout", "queue_messages_max"];
+const OUTSIDE: [&str; 5] = [
+    "connections_max",
+    "connections_per_address_max",
+    "connections_per_network_max",
+    "handshake_timeout",
+    "queue_messages_max",
+];
 
 /// A limit, as it stands in the settings; what the client does; and what must follow, in this order.
 struct Limit {
@@ -129,6 +134,11 @@ fn walk() -> Vec<Limit> {
                 " code=421 reason=toomanyerrors detail=commands ",
                 "S: 421 too many commands without a message",
             ],
+        ),
+        limit(
+            "unrecognized_max = 2",
+            "C: x\nC: y",
+            &[" code=421 reason=toomanyerrors detail=unrecognized ", "S: 421 too many unrecognized commands"],
         ),
         limit(
             "idle_commands_max = 2",

@@ -200,6 +200,10 @@ impl World {
                 "full" => RecipientAnswer::Said(OwnWords { code: 452, text: "come on Monday".into() }),
                 _ => RecipientAnswer::Unknown,
             }),
+            Ask::Relayed(mailbox) => Input::Recipient(match mailbox.local() {
+                "over" => RecipientAnswer::Overlimit,
+                _ => RecipientAnswer::AnyOfDomain,
+            }),
             Ask::Blocklist { zone, address } => Input::Blocklist(self.look_up(zone, address)),
             Ask::Inquire(inquiry) => Input::Inquired(inquired(&inquiry)),
             Ask::Open(envelope) if envelope.sender.as_ref().is_some_and(|s| s.local() == "closed") => {

@@ -33,7 +33,7 @@ pub(super) fn mail(text: &[u8]) -> Result<MailParameters, Rejection> {
                 once(&mut body, Some(()))?;
             }
             // RFC 4954 §5: a server that believes no other server's word about a login drops it.
-            b"AUTH" => once(&mut auth, dsn::xtext(value).map(drop))?,
+            b"AUTH" => once(&mut auth, (value == b"<>" || dsn::is_xtext(value)).then_some(()))?,
             _ => return Err(Rejection::Parameter),
         }
     }
