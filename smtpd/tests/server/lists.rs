@@ -113,6 +113,24 @@ fn nobody_is_asked_about_a_client_that_a_check_of_our_own_refuses_or_lets_in() {
 }
 
 #[test]
+fn of_several_name_servers_one_is_asked_about_a_client() {
+    let (house, other) = (house(""), House::new(""));
+    let servers = [&house, &other].map(|house| Rbldnsd::start(house, &[("list.example", LIST)]));
+    let [first, second] = servers.each_ref().map(|server| server.address);
+    let settings = servers[0].settings(&[("list.example", "")]);
+    let settings = settings.replace(&format!("\"{first}\""), &format!("\"{first}\", \"{second}\""));
+    house.configure(&format!("{}{settings}", fs::read_to_string(house.path("smtpd.toml")).unwrap()));
+    let server = house.start();
+    for last in 40..50 {
+        let client = format!("198.51.100.{last}");
+        converse(&server, &client, &asks_for_alice("250"));
+        let [(of_first, _), (of_second, _)] =
+            [&house, &other].map(|house| asked(house, &client, "list.example"));
+        assert_eq!(of_first + of_second, 1, "{client}");
+    }
+}
+
+#[test]
 fn a_client_that_logs_in_is_not_asked_about() {
     let house = house("");
     let rbldnsd = Rbldnsd::start(&house, &[("list.example", LIST)]);

@@ -14,7 +14,7 @@ pub(crate) const EVERYBODY: &str = ":127.0.0.2:Bought\n0.0.0.0/1\n128.0.0.0/1\n"
 
 pub(crate) struct Rbldnsd {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Rbldnsd {
