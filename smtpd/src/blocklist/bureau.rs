@@ -179,19 +179,19 @@ impl Bureau {
         }
         tokio::select! {
             () = stop.requested() => {}
-            () = self.test_for_ever() => {}
+            () = self.test_for_ever(TEST) => {}
             () = self.publish_for_ever(telemetry.metrics()) => {}
             () = self.keep_for_ever() => {}
         }
         self.close().await;
     }
 
-    async fn test_for_ever(&self) {
+    async fn test_for_ever(&self, every: Duration) {
         loop {
             // Sessions see that it was done, and leave it.
             self.takes_test(Duration::ZERO);
             self.test().await;
-            tokio::time::sleep(TEST).await;
+            tokio::time::sleep(every).await;
         }
     }
 
@@ -249,7 +249,7 @@ impl Bureau {
             ((Finding::Listed(_), _), _) => {
                 tracing::error!(zone, "this blocklist lists 127.0.0.1 and 240.0.0.1, that is everybody");
                 self.forget_listings(index, zone);
-                Sign::Refuses
+                Sign::ListsAll
             }
             // A list of the good may have a code of its own for that, or none.
             (_, (Finding::Error(_) | Finding::Clear, _)) if list.action() == Action::Accept => Sign::Good,
@@ -346,4 +346,69 @@ impl Drop for UnderWay<'_> {
 /// A panic elsewhere cannot have left it half changed: it changes only under its own methods.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::blocklist::{Limit, Terms};
+
+    /// A name server that knows no name, and counts the questions for 127.0.0.2.
+    fn name_server() -> (SocketAddr, Arc<AtomicUsize>) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (address, count) = (socket.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&count);
+        std::thread::spawn(move || {
+            let mut packet = [0; 512];
+            while let Ok((length, asker)) = socket.recv_from(&mut packet) {
+                let mut reply = packet[..length].to_vec();
+                (reply[2], reply[3]) = (0x81, 0x83);
+                if reply[12..].starts_with(b"\x012\x010\x010\x03127") {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+                socket.send_to(&reply, asker).unwrap();
+            }
+        });
+        (address, count)
+    }
+
+    fn bureau(state: &Path, server: SocketAddr, queries: u64) -> Bureau {
+        let limit = Some(Limit { queries, period: TEST, reset: Duration::ZERO });
+        let list = |zone, limit| {
+            Blocklist::new(zone, Action::Delay, None).with_terms(Terms { limit, ..Terms::default() })
+        };
+        let lists = [list("dnsbl.sorbs.net", None), list("list.example", limit)];
+        Bureau::open(&lists, Names::new(&[server]).unwrap(), state, Life::Server)
+    }
+
+    #[tokio::test]
+    async fn a_server_tests_its_lists_at_the_start_and_again_and_again() {
+        let (directory, (server, count)) = (tempfile::tempdir().unwrap(), name_server());
+        let bureau = bureau(directory.path(), server, 1_000_000);
+        let tested_thrice = async {
+            while count.load(Ordering::Relaxed) < 3 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            () = bureau.test_for_ever(Duration::from_millis(1)) => {}
+            () = tested_thrice => {}
+        }
+        // The list that is no more was not asked, and no session has a test to make.
+        let zones: Vec<u64> = bureau.desk().zones(now()).map(|(_, budget, _)| budget.used().1).collect();
+        assert!(zones[0] == 0 && zones[1] >= 6, "{zones:?}");
+        assert!(!bureau.takes_test(TEST));
+    }
+
+    #[tokio::test]
+    async fn a_test_takes_no_query_that_the_limit_does_not_have() {
+        let (directory, (server, count)) = (tempfile::tempdir().unwrap(), name_server());
+        let bureau = bureau(directory.path(), server, 4);
+        bureau.test().await;
+        bureau.test().await;
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
 }

@@ -168,6 +168,10 @@ impl Desk {
             entry.budget.give_back(now, entry.list.queries() - 1);
         }
         let finding = entry.list.judge(address, answer);
+        if !entry.health.is_well(now) {
+            // It was under way when the zone was found not to be relied on; an error is no listing anyway.
+            return LookUp::Resting;
+        }
         let sign = match (&finding, answer) {
             (Finding::Clear | Finding::Listed(_), _) => Sign::Good,
             (Finding::Error(_), ZoneAnswer::Failed) => Sign::Silent,
@@ -461,6 +465,22 @@ mod tests {
         assert!(matches!(look_up, LookUp::Found { finding: Finding::Error(_), origin: Origin::Query }));
         assert_eq!(desk.plan(START, 0, address(1)), Plan::Answer(LookUp::Resting));
         assert_eq!(desk.plan(START + Duration::from_secs(60), 0, address(1)), Plan::Ask);
+    }
+
+    #[test]
+    fn what_a_zone_said_that_lists_everybody_is_not_believed() {
+        let mut desk = desk(None);
+        desk.plan(START, 0, address(1));
+        desk.answered(START, 0, address(1), &listed());
+        desk.plan(START, 0, address(2));
+        desk.tested(START, 0, Sign::ListsAll);
+        desk.forget_listings(0);
+        assert_eq!(desk.answered(START, 0, address(2), &listed()), LookUp::Resting, "it was under way");
+        for last in 1..=3 {
+            assert_eq!(desk.plan(START + HOUR, 0, address(last)), Plan::Answer(LookUp::Resting));
+        }
+        desk.tested(START + HOUR, 0, Sign::Good);
+        assert_eq!(desk.plan(START + HOUR, 0, address(1)), Plan::Ask);
     }
 
     #[test]
