@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use logline::Timestamp;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
+use tokio::time::{Instant, timeout_at};
 
 use super::budget::Advance;
 use super::desk::{Desk, LookUp, Origin, Plan};
@@ -70,6 +71,8 @@ pub struct Bureau {
     asking: Mutex<HashMap<Key, Arc<OnceCell<LookUp>>>>,
     names: Names,
     books: Option<Books>,
+    /// Told when a zone should be tested at once.
+    doubt: Notify,
 }
 
 /// The books on disk, and how they are used.
@@ -96,7 +99,14 @@ impl Bureau {
         }
         let mut desk = Desk::new(lists);
         let books = (!lists.is_empty()).then(|| Books::open(&mut desk, state, life)).flatten();
-        Bureau { lists: lists.to_vec(), desk: Mutex::new(desk), asking: Mutex::default(), names, books }
+        Bureau {
+            lists: lists.to_vec(),
+            desk: Mutex::new(desk),
+            asking: Mutex::default(),
+            names,
+            books,
+            doubt: Notify::new(),
+        }
     }
 
     /// What a zone says of a client: from the books, or from the zone.
@@ -169,7 +179,13 @@ impl Bureau {
     async fn ask(&self, zone: usize, address: IpAddr) -> LookUp {
         let Some(list) = self.lists.get(zone) else { return LookUp::Resting };
         let answer = self.names.blocklist(&list.query(address), list.terms().text.is_none()).await;
-        self.on_desk(address, |desk, now| desk.answered(now, zone, address, &answer))
+        let (look_up, is_in_doubt) = self.on_desk(address, |desk, now| {
+            (desk.answered(now, zone, address, &answer), desk.is_in_doubt(now))
+        });
+        if is_in_doubt {
+            self.doubt.notify_one();
+        }
+        look_up
     }
 
     /// Tests, publishes and writes until the server stops.
@@ -191,7 +207,11 @@ impl Bureau {
             // Sessions see that it was done, and leave it.
             self.takes_test(Duration::ZERO);
             self.test().await;
-            tokio::time::sleep(every).await;
+            let next = Instant::now() + every;
+            while timeout_at(next, self.doubt.notified()).await.is_ok() {
+                let doubts = self.desk().take_doubts(now());
+                self.test_those(|index| doubts.contains(&index)).await;
+            }
         }
     }
 
@@ -222,7 +242,12 @@ impl Bureau {
 
     /// Tests every zone (RFC 5782 §5).
     async fn test(&self) {
-        for (index, list) in self.lists.iter().enumerate().filter(|(_, list)| list.dead().is_none()) {
+        self.test_those(|_| true).await;
+    }
+
+    async fn test_those(&self, is_meant: impl Fn(usize) -> bool) {
+        let lists = self.lists.iter().enumerate();
+        for (index, list) in lists.filter(|(index, list)| is_meant(*index) && list.dead().is_none()) {
             let spend = |desk: &mut Desk, now| desk.spend_for_test(now, index, TEST_QUERIES);
             if !self.on_desk(ALWAYS_LISTED, spend) {
                 tracing::info!(zone = list.shown_zone(), "its limit has no query left for a test");

@@ -27,6 +27,13 @@ const AWAITED: Duration = Duration::from_secs(86_400);
 /// after a restart.
 const CHANGED_MAX: usize = 50_000;
 
+/// So many clients in a row that a zone lists, and it is tested whether it lists everybody: its owner may have sold the name
+/// since the last test. A botnet looks the same, and costs a test.
+const DOUBTFUL: u32 = 20;
+
+/// How long it is not tested again for that reason.
+const DOUBT_PAUSE: Duration = Duration::from_secs(600);
+
 /// What the books say of a client, before anybody is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
@@ -82,6 +89,10 @@ struct Zone {
     health: Health,
     /// How it stood when the books on disk were open last.
     booked_health: Health,
+    /// Clients in a row that it was asked about and lists.
+    row: u32,
+    /// When it was doubted last.
+    doubted: Option<Timestamp>,
 }
 
 /// What stands in the books on disk about one zone.
@@ -112,6 +123,8 @@ impl Desk {
             budget: Budget::new(list.terms.limit),
             health: Health::default(),
             booked_health: Health::default(),
+            row: 0,
+            doubted: None,
         };
         Desk {
             zones: lists.iter().map(zone).collect(),
@@ -176,6 +189,11 @@ impl Desk {
             (Finding::Clear | Finding::Listed(_), _) => Sign::Good,
             (Finding::Error(_), ZoneAnswer::Failed) => Sign::Silent,
             (Finding::Error(_), _) => Sign::Refuses,
+        };
+        entry.row = match &finding {
+            Finding::Listed(_) => entry.row.saturating_add(1),
+            Finding::Clear => 0,
+            Finding::Error(_) => entry.row,
         };
         if let Some(rest) = entry.health.saw(now, sign) {
             let zone = entry.list.shown_zone();
@@ -244,6 +262,21 @@ impl Desk {
     /// What a zone's own test showed; tells for how long it is left alone.
     pub fn tested(&mut self, now: Timestamp, zone: usize, sign: Sign) -> Option<Duration> {
         self.zones.get_mut(zone)?.health.saw(now, sign)
+    }
+
+    /// Whether some zone may have begun to list everybody.
+    pub fn is_in_doubt(&self, now: Timestamp) -> bool {
+        self.zones.iter().any(|zone| zone.is_doubtful(now))
+    }
+
+    /// The zones that may have, which are to be tested now.
+    pub fn take_doubts(&mut self, now: Timestamp) -> Vec<usize> {
+        let mut doubts = Vec::new();
+        for (index, zone) in self.zones.iter_mut().enumerate().filter(|(_, zone)| zone.is_doubtful(now)) {
+            (zone.row, zone.doubted) = (0, Some(now));
+            doubts.push(index);
+        }
+        doubts
     }
 
     /// A zone was found to list everybody: nobody is listed by what it said.
@@ -336,6 +369,12 @@ impl Desk {
         };
         let verdicts = (0_u16..).zip(&self.zones).filter_map(verdict).collect();
         Page { client, verdicts, neighbours: self.neighbours.counts(client) }
+    }
+}
+
+impl Zone {
+    fn is_doubtful(&self, now: Timestamp) -> bool {
+        self.row >= DOUBTFUL && self.doubted.is_none_or(|before| now.since(before) >= DOUBT_PAUSE)
     }
 }
 
@@ -481,6 +520,24 @@ mod tests {
         }
         desk.tested(START + HOUR, 0, Sign::Good);
         assert_eq!(desk.plan(START + HOUR, 0, address(1)), Plan::Ask);
+    }
+
+    #[test]
+    fn a_zone_that_lists_one_client_after_another_is_doubted() {
+        let mut desk = desk(None);
+        let find = |desk: &mut Desk, now, answers: &[ZoneAnswer]| {
+            for (last, answer) in (0..).zip(answers) {
+                desk.answered(now, 0, address(last), answer);
+            }
+            desk.is_in_doubt(now)
+        };
+        let (many, few) = (vec![listed(); 20], [vec![listed(); 19], vec![ZoneAnswer::NotListed]].concat());
+        assert!(!find(&mut desk, START, &few));
+        assert!(!find(&mut desk, START, &few));
+        assert!(find(&mut desk, START, &many));
+        assert_eq!((desk.take_doubts(START), desk.take_doubts(START)), (vec![0], vec![]));
+        assert!(!find(&mut desk, START, &many), "it was tested just now");
+        assert!(desk.is_in_doubt(START + DOUBT_PAUSE));
     }
 
     #[test]

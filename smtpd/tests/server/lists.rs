@@ -250,6 +250,28 @@ fn a_list_that_has_everybody_is_found_out_and_what_it_said_is_forgotten() {
 }
 
 #[test]
+fn a_list_that_begins_to_have_everybody_is_found_out_before_its_next_test() {
+    let house = house("");
+    let rbldnsd = Rbldnsd::start(&house, &[("list.example", LIST)]);
+    ask_lists(&house, &rbldnsd, &[("list.example", "")]);
+    let server = house.start();
+    wait_for("the first test", || Some(()).filter(|()| asked(&house, "127.0.0.2", "list.example").0 == 1));
+    // rbldnsd looks each second whether its files have changed.
+    fs::write(house.path("zone.new"), EVERYBODY).unwrap();
+    fs::rename(house.path("zone.new"), house.path("zone0")).unwrap();
+    wait_for("the new list", || Some(()).filter(|()| house.run(&["dnsbl", "192.0.2.99"]).0 == Some(0)));
+    for last in 1..=20 {
+        converse(&server, &format!("203.0.113.{last}"), &asks_for_alice("451"));
+    }
+    wait_for("the list's rest", || {
+        metric(&server, "smtpd_blocklist_resting{zone=\"list.example\"}").filter(|resting| *resting == 1)
+    });
+    for last in 20..=21 {
+        converse(&server, &format!("203.0.113.{last}"), &asks_for_alice("250"));
+    }
+}
+
+#[test]
 fn a_survey_tells_what_each_list_has_and_the_first_one_decides() {
     let house = house("survey_every = 2");
     let other = ":127.0.0.4:Also here\n127.0.0.2\n198.51.100.30\n";

@@ -30,7 +30,7 @@ impl Rbldnsd {
             // It does not run as root.
             let mut command = Command::new("unshare");
             command.args(["--user", "--map-user=1000", "--map-group=1000", "--kill-child", "--fork"]);
-            command.args(["rbldnsd", "-n", "-b", &format!("127.0.0.1/{}", free.port())]);
+            command.args(["rbldnsd", "-n", "-c", "1", "-b", &format!("127.0.0.1/{}", free.port())]);
             command
                 .arg("-w")
                 .arg(house.path(""))
