@@ -12,7 +12,7 @@ use logline::{Endpoint, Record, SessionId, Tcpserver, Text};
 use crate::blocklist::{Bureau, Life};
 use crate::clock::now;
 use crate::command::{Answer, Failure, fingerprint_key, karma};
-use crate::config::{Config, ConfigError, FILE, RecipientKind, RecipientSource};
+use crate::config::{Config, ConfigError, FILE, RecipientKind, RecipientSource, valid_of};
 use crate::connection::{Connection, Shared};
 use crate::durable;
 use crate::environment::{self, Environment as _, OfProcess};
@@ -122,10 +122,20 @@ fn settings(path: Option<&Path>, arguments: &Arguments) -> Result<Config, Config
         config.policy.hostname.clone_from(host);
     }
     environment::settle(&OfProcess, &mut config.policy);
+    let path = |name| OfProcess.value(name).map(|path| PathBuf::from(OsString::from_vec(path)));
+    let (valid, more) = (path("VALIDRCPTTO"), path("MOREVALIDRCPTTO_CDB"));
+    if valid.is_some() || more.is_some() {
+        let control = |name| Some(config.control.as_ref()?.join(name));
+        let list = valid.or_else(|| control("validrcptto"));
+        let more = more.or_else(|| control("morevalidrcptto.cdb"));
+        config.recipients = valid_of(list.as_deref(), more.as_deref())
+            .map_err(|cause| ConfigError::Unreadable { path: list.or(more).unwrap_or_default(), cause })?;
+    }
     if let Some(check) = OfProcess.value("RCPTCHECK").filter(|path| path.starts_with(b"/")) {
         let program = PathBuf::from(OsString::from_vec(check));
         let kind = RecipientKind::Command { program, arguments: Vec::new() };
-        config.recipients.insert(0, RecipientSource { domains: None, kind });
+        let relayed = OfProcess.is_on("RCPTCHECKRELAYCLIENT");
+        config.recipients.insert(0, RecipientSource { domains: None, kind, relayed });
     }
     if program(&config).is_some() {
         // qmail-send behind the program reads virtualdomains itself.

@@ -1,3 +1,5 @@
+mod qmail;
+
 use std::time::Duration;
 
 use super::*;

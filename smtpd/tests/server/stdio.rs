@@ -411,6 +411,107 @@ fn settings_that_are_wrong_put_the_client_off() {
     assert!(log.contains("smtpd.toml:1:1: unknown key `hostnam`"), "{log}");
 }
 
+/// What one session says under an environment, by pipes.
+fn converse(house: &House, environment: &[(&str, &str)], said: &str) -> String {
+    let mut child = Command::new(PROGRAM)
+        .args(["stdio", "--config", house.path("smtpd.toml").to_str().unwrap()])
+        .envs([("TCPREMOTEIP", "192.0.2.7"), ("TCPREMOTEPORT", "4000"), ("TCPLOCALIP", "192.0.2.25")])
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(said.as_bytes()).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+/// The modes of qmail-smtpd's login patches: which mechanisms, whether a login is required, and what it needs.
+#[test]
+fn smtpauth_forcetls_and_forceauthmailfrom_are_obeyed() {
+    let house = house();
+    let tls = ("SSL_PROTOCOL", "TLSv1.3");
+    for (environment, offered, mail) in [
+        (vec![tls], Some("LOGIN PLAIN"), "250 "),
+        (vec![tls, ("SMTPAUTH", "")], Some("LOGIN PLAIN"), "250 "),
+        (vec![tls, ("SMTPAUTH", "-")], None, "250 "),
+        (vec![tls, ("SMTPAUTH", "!")], Some("LOGIN PLAIN"), "530 5.7.0 authentication required"),
+        (vec![tls, ("SMTPAUTH", "cram")], Some("CRAM-MD5"), "250 "),
+        (vec![tls, ("SMTPAUTH", "+cram")], Some("LOGIN PLAIN CRAM-MD5"), "250 "),
+        (vec![tls, ("SMTPAUTH", "!cram")], Some("CRAM-MD5"), "530 5.7.0 authentication required"),
+        (vec![tls, ("SMTPAUTH", "!+cram")], Some("LOGIN PLAIN CRAM-MD5"), "530 "),
+        (vec![("SMTPAUTH", "!")], None, "530 5.7.0 authentication required"),
+        (vec![("SMTPAUTH", ""), ("FORCETLS", "1")], None, "250 "),
+        (vec![("SMTPAUTH", ""), ("FORCETLS", "0")], Some("LOGIN PLAIN"), "250 "),
+        (vec![("SMTPAUTH", "!"), ("RELAYCLIENT", "")], None, "250 "),
+    ] {
+        let said = converse(&house, &environment, "EHLO x\r\nMAIL FROM:<bob@example.net>\r\nQUIT\r\n");
+        let found = said.lines().find_map(|line| line.strip_prefix("250-AUTH "));
+        assert_eq!(found, offered, "{environment:?}: {said}");
+        let replies: Vec<&str> = said.lines().rev().take(2).collect();
+        assert!(replies[1].starts_with(mail), "{environment:?}: {said}");
+    }
+    let refused = converse(&house, &[], "EHLO x\r\nAUTH PLAIN\r\nQUIT\r\n");
+    assert!(refused.contains("\n538 5.7.11 auth not available without TLS (#5.3.3)\r\n"), "{refused}");
+}
+
+/// TLS from the first byte and by STARTTLS, over the connection itself and over the pipes that recordio puts between.
+#[test]
+fn sessions_under_tcpserver_are_encrypted_too() {
+    let house = house();
+    let (plain, program) = (stdio(&house), stdio(&house));
+    // What recordio writes is no line of ours, and no text.
+    let apart = r#"exec 3>&2; exec recordio sh -c 'exec "$@" 2>&3' - "$@" 2>/dev/null"#;
+    let behind_pipes = [["sh", "-c", apart, "-"].map(str::to_owned).to_vec(), program].concat();
+    for program in [&plain, &behind_pipes] {
+        for (smtps, connect) in [
+            ("0", "smtplib.SMTP('127.0.0.1', port); c.starttls(context=tls)"),
+            ("1", "smtplib.SMTP_SSL('127.0.0.1', port, context=tls)"),
+        ] {
+            let server =
+                Tcpserver::start(&house, &[], &[("SMTPS", smtps), ("DATABYTES", "0")], &words(program));
+            let script = format!(
+                "
+import smtplib, ssl
+port, tls = {}, ssl._create_unverified_context()
+c = {connect}
+c.login('alice', 'secret')
+assert c.esmtp_features['size'] == '0', c.esmtp_features
+c.sendmail('alice@example.org', 'alice@example.org', 'Subject: x\\r\\n\\r\\n' + 'long line ' * 90 + '\\r\\n' * 3000)
+c.quit()",
+                server.address.port()
+            );
+            let output = Command::new("python3").args(["-c", &script]).output().unwrap();
+            assert!(
+                output.status.success(),
+                "{program:?} {smtps}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+    wait_for("four messages", || Some(()).filter(|()| house.mail("alice").len() == 4));
+    let (log, mail) = (house.log(), house.mail("alice").concat());
+    assert_eq!(log.matches(": auth: auth-success type=plain user=<alice>\n").count(), 4, "{log}");
+    assert_eq!(mail.matches("\n tls TLS_AES_256_GCM_SHA384 (TLSv1.3); ").count(), 4);
+}
+
+#[test]
+fn a_login_may_have_to_send_as_itself_under_tcpserver() {
+    let house = house();
+    for (force, mail) in [("1", "503 5.7.1 from and auth not the same (#5.5.4)"), ("0", "250 2.1.0 ok")] {
+        let environment = [("SSL_PROTOCOL", "TLSv1.3"), ("FORCEAUTHMAILFROM", force)];
+        let program = stdio(&house);
+        let server = Tcpserver::start(&house, &[], &environment, &words(&program));
+        let mut client = Client::connect(server.address);
+        client.expect("", "220");
+        client.expect("EHLO x", "250");
+        client.expect("AUTH PLAIN AGFsaWNlAHNlY3JldA==", "235");
+        client.expect("MAIL FROM:<bob@example.org>", mail);
+        client.expect("RSET", "250");
+        client.expect("MAIL FROM:<alice@example.org>", "250");
+    }
+}
+
 #[test]
 fn checkpassword_is_asked_for_passwords() {
     let house = house();
