@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use crate::clients::client;
 use crate::house::{Client, House, Server, page, wait_for};
+use crate::names::NameServer;
 use crate::rbldnsd::{EVERYBODY, LIST, Rbldnsd, asked};
 
 const LISTED: &str = "198.51.100.30";
@@ -269,6 +270,32 @@ fn a_list_that_begins_to_have_everybody_is_found_out_before_its_next_test() {
     for last in 20..=21 {
         converse(&server, &format!("203.0.113.{last}"), &asks_for_alice("250"));
     }
+}
+
+#[test]
+fn a_list_of_domains_that_has_everything_or_is_no_more_refuses_nobody() {
+    let listed = [127, 0, 0, 2];
+    let names = NameServer::start(
+        &[],
+        &[
+            ("spam.example.list.example", listed),
+            ("spam.example.sold.example", listed),
+            ("invalid.sold.example", listed),
+            ("good.example.sold.example", listed),
+            ("good.example.rhsbl.ahbl.org", listed),
+        ],
+        &[],
+    );
+    let house = house("");
+    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    let lists = ["rhsbl.ahbl.org", "sold.example", "list.example"]
+        .map(|zone| format!("[[rhsbl]]\nzone = \"{zone}\"\naction = \"reject\"\ntext = \"no\"\n"));
+    house.configure(&format!("{settings}{}[dns]\nservers = [\"{}\"]\n", lists.concat(), names.address));
+    let server = house.start();
+    let script = |sender: &'static str, reply| [(sender, "250"), ("RCPT TO:<alice@example.org>", reply)];
+    converse(&server, LISTED, &script("MAIL FROM:<a@good.example>", "250"));
+    converse(&server, LISTED, &script("MAIL FROM:<a@spam.example>", "553 no"));
+    assert!(house.log().contains(" reason=rhsbl detail=list.example "), "{}", house.log());
 }
 
 #[test]
