@@ -225,6 +225,34 @@ fn a_server_and_sessions_under_tcpserver_ask_once_for_all() {
 }
 
 #[test]
+fn however_often_a_server_is_killed_no_more_is_asked_than_the_limit_allows() {
+    let house = house("");
+    let rbldnsd = Rbldnsd::start(&house, &[("list.example", LIST)]);
+    // Of such a period more than half is over, and of its limit as much is open.
+    ask_lists(&house, &rbldnsd, &[("list.example", "limit = 120\nperiod = \"36500d\"\ntext = \"no\"")]);
+    for round in 0..4 {
+        let server = house.start();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for last in 0..30 {
+                    converse(&server, &format!("203.0.{round}.{last}"), &asks_for_alice("250"));
+                }
+            });
+            for last in 100..110 {
+                let (reply, log) = stdio_session(&house, &format!("203.0.{round}.{last}"));
+                assert!(reply.starts_with("250"), "{reply} {log}");
+            }
+        });
+        server.kill();
+    }
+    let questions = fs::read_to_string(house.path("asked")).unwrap();
+    let asked = questions.matches(".list.example A ").count();
+    // A crash may lose what was taken in advance: here one query each time.
+    assert!((60..=120).contains(&asked), "{asked}");
+    assert!(house.log().contains(" result=quota "), "{}", house.log());
+}
+
+#[test]
 fn a_list_that_has_everybody_is_found_out_and_what_it_said_is_forgotten() {
     let house = house("");
     let rbldnsd = Rbldnsd::start(&house, &[("list.example", LIST)]);
