@@ -1,6 +1,7 @@
 //! Blocklists that a real rbldnsd serves: who is asked about, how often, and what is believed.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::process::Stdio;
 
 use rusqlite::Connection;
@@ -119,7 +120,10 @@ fn of_several_name_servers_one_is_asked_about_a_client() {
     let servers = [&house, &other].map(|house| Rbldnsd::start(house, &[("list.example", LIST)]));
     let [first, second] = servers.each_ref().map(|server| server.address);
     let settings = servers[0].settings(&[("list.example", "")]);
-    let settings = settings.replace(&format!("\"{first}\""), &format!("\"{first}\", \"{second}\""));
+    // At a third address nobody answers, which keeps nobody from an answer.
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let all = format!("\"{nobody}\", \"{first}\", \"{second}\"");
+    let settings = settings.replace(&format!("\"{first}\""), &all);
     house.configure(&format!("{}{settings}", fs::read_to_string(house.path("smtpd.toml")).unwrap()));
     let server = house.start();
     for last in 40..50 {
