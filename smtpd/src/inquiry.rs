@@ -40,6 +40,12 @@ impl Inquirer {
     /// One that asks these name servers, for the lists of a policy.
     pub fn new(names: Names, policy: &Policy) -> Self {
         let (lists, spf_local) = (policy.rules.domain_lists.clone(), policy.rules.spf_local.clone());
+        for (list, why) in lists.iter().filter_map(|list| Some((list, list.dead()?))) {
+            tracing::warn!(
+                zone = list.shown_zone(),
+                "this list is no more, and is not asked: {why}; take it out"
+            );
+        }
         Inquirer { names, lists, spf_local, hostname: policy.hostname.clone() }
     }
 
@@ -52,16 +58,34 @@ impl Inquirer {
                 Finding::Helo(HeloNames { forward: found(forward), reverse: found(reverse) })
             }
             Inquiry::Listed { list, domain } => {
-                let Some(list) = self.lists.get(list) else {
+                let Some(list) = self.lists.get(list).filter(|list| list.dead().is_none()) else {
                     return Finding::Listed(blocklist::Finding::Clear);
                 };
-                let with_text = list.terms().text.is_none();
-                let answer = self.names.blocklist(&list.domain_query(&domain), with_text).await;
-                Finding::Listed(list.judge(IpAddr::V4(Ipv4Addr::UNSPECIFIED), &answer))
+                Finding::Listed(self.listed(list, &domain).await)
             }
             Inquiry::Spf { client, helo, sender } => Finding::Spf(self.spf(client, &helo, sender).await),
             Inquiry::Domain(domain) => Finding::Domain(self.mail_domain(&domain).await),
         }
+    }
+
+    /// What a list says of a domain. One that lists `invalid` as well lists everything (RFC 5782 §5), as a list does whose
+    /// own name was sold.
+    async fn listed(&self, list: &Blocklist, domain: &str) -> blocklist::Finding {
+        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let with_text = list.terms().text.is_none();
+        let answer = self.names.blocklist(&list.domain_query(domain), with_text).await;
+        let finding = list.judge(nobody, &answer);
+        if let blocklist::Finding::Listed(_) = finding {
+            let answer = self.names.blocklist(&list.domain_query("invalid"), false).await;
+            if let blocklist::Finding::Listed(_) = list.judge(nobody, &answer) {
+                tracing::warn!(
+                    zone = list.shown_zone(),
+                    "this list of domains lists all: it is not believed"
+                );
+                return blocklist::Finding::Error("it lists everything".to_owned());
+            }
+        }
+        finding
     }
 
     async fn spf(&self, client: IpAddr, helo: &str, sender: Option<String>) -> SpfFinding {

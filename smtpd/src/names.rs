@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::blocklist::ZoneAnswer;
@@ -18,7 +18,12 @@ const BLOCKLIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks name servers.
 #[derive(Clone, Debug)]
-pub struct Names(TokioResolver);
+pub struct Names {
+    /// It asks two of them at once, and takes the answer that comes first.
+    hasty: TokioResolver,
+    /// It asks one after the other: what two of them ask a blocklist for, the list counts twice.
+    frugal: TokioResolver,
+}
 
 /// A host that takes a domain's mail.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,13 +51,11 @@ impl Names {
     /// # Errors
     /// Where the system's cannot be read.
     pub fn new(servers: &[SocketAddr]) -> Result<Self, NetError> {
-        let builder = if servers.is_empty() {
-            TokioResolver::builder_tokio()?
-        } else {
-            let config = ResolverConfig::from_name_servers(servers.iter().map(server).collect());
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        builder.with_tls_config(no_tls()?).build().map(Names)
+        let hasty = builder(servers)?.with_tls_config(no_tls()?).build()?;
+        let mut frugal = builder(servers)?;
+        frugal.options_mut().num_concurrent_reqs = 1;
+        let frugal = frugal.with_tls_config(no_tls()?).build()?;
+        Ok(Names { hasty, frugal })
     }
 
     /// The hosts that take a domain's mail, unordered.
@@ -61,7 +64,7 @@ impl Names {
     /// [`NoAnswer`].
     pub async fn exchangers(&self, domain: &str) -> Result<Vec<Exchanger>, NoAnswer> {
         let found = self
-            .0
+            .hasty
             .lookup(absolute(domain), RecordType::MX)
             .await
             .map_err(|error| no_answer(domain, &error))?;
@@ -80,8 +83,11 @@ impl Names {
     /// # Errors
     /// [`NoAnswer`].
     pub async fn texts(&self, name: &str) -> Result<Vec<Vec<u8>>, NoAnswer> {
-        let found =
-            self.0.lookup(absolute(name), RecordType::TXT).await.map_err(|error| no_answer(name, &error))?;
+        let found = self
+            .hasty
+            .lookup(absolute(name), RecordType::TXT)
+            .await
+            .map_err(|error| no_answer(name, &error))?;
         let texts = found.answers().iter().filter_map(|record| match &record.data {
             RData::TXT(text) => Some(text.txt_data.concat()),
             _ => None,
@@ -94,13 +100,13 @@ impl Names {
     /// # Errors
     /// [`NoAnswer`].
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, NoAnswer> {
-        let found = self.0.lookup_ip(absolute(host)).await.map_err(|error| no_answer(host, &error))?;
+        let found = self.hasty.lookup_ip(absolute(host)).await.map_err(|error| no_answer(host, &error))?;
         Ok(found.iter().collect())
     }
 
     /// The same name servers, for what mail-auth asks.
     pub fn authenticator(&self) -> mail_auth::MessageAuthenticator {
-        mail_auth::MessageAuthenticator(self.0.clone())
+        mail_auth::MessageAuthenticator(self.hasty.clone())
     }
 
     /// The names of an address.
@@ -108,8 +114,11 @@ impl Names {
     /// # Errors
     /// [`NoAnswer`].
     pub async fn hosts(&self, address: IpAddr) -> Result<Vec<String>, NoAnswer> {
-        let found =
-            self.0.reverse_lookup(address).await.map_err(|error| no_answer(&address.to_string(), &error))?;
+        let found = self
+            .hasty
+            .reverse_lookup(address)
+            .await
+            .map_err(|error| no_answer(&address.to_string(), &error))?;
         let names = found.answers().iter().filter_map(|record| match &record.data {
             RData::PTR(name) => Some(name.0.to_ascii().trim_end_matches('.').to_owned()),
             _ => None,
@@ -121,7 +130,7 @@ impl Names {
     /// its own.
     pub async fn blocklist(&self, query: &str, with_text: bool) -> ZoneAnswer {
         let asked =
-            tokio::time::timeout(BLOCKLIST_TIMEOUT, self.0.lookup(absolute(query), RecordType::A)).await;
+            tokio::time::timeout(BLOCKLIST_TIMEOUT, self.frugal.lookup(absolute(query), RecordType::A)).await;
         let codes = match asked {
             Ok(Ok(found)) => found
                 .answers()
@@ -138,7 +147,8 @@ impl Names {
             return ZoneAnswer::Addresses { codes, text: None };
         }
         let asked =
-            tokio::time::timeout(BLOCKLIST_TIMEOUT, self.0.lookup(absolute(query), RecordType::TXT)).await;
+            tokio::time::timeout(BLOCKLIST_TIMEOUT, self.frugal.lookup(absolute(query), RecordType::TXT))
+                .await;
         let text = asked.ok().and_then(Result::ok).and_then(|found| {
             found.answers().iter().find_map(|record| match &record.data {
                 RData::TXT(text) => Some(text.txt_data.concat()),
@@ -147,6 +157,14 @@ impl Names {
         });
         ZoneAnswer::Addresses { codes, text }
     }
+}
+
+fn builder(servers: &[SocketAddr]) -> Result<ResolverBuilder<TokioRuntimeProvider>, NetError> {
+    if servers.is_empty() {
+        return TokioResolver::builder_tokio();
+    }
+    let config = ResolverConfig::from_name_servers(servers.iter().map(server).collect());
+    Ok(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
 }
 
 /// Name servers are asked in clear, whatever the resolver could do besides. By itself it would load the certificates of this

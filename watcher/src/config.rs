@@ -21,6 +21,7 @@ pub use source::{Origin, Source};
 use crate::filter::Filters;
 use crate::hooks::Hook;
 use crate::jail::Jails;
+use crate::quota::answer::without_key;
 use crate::quota::{Counted, Quota};
 use crate::subject::Network;
 
@@ -226,7 +227,9 @@ fn quota(zone: &str, table: &Table<'_>) -> Option<Quota> {
     }
     let reset = table.get::<TimeOfDay>("reset").map_or(Duration::ZERO, |TimeOfDay(reset)| reset);
     let counted = table.get_or("count", Counted::Queries);
-    Some(Quota { zone: zone.to_ascii_lowercase(), limit: limit?, period, reset, counted })
+    // Who writes the customer's key that he asks by means the list, and does not want the key in metrics.
+    let zone = without_key(&zone.to_ascii_lowercase()).to_owned();
+    Some(Quota { zone, limit: limit?, period, reset, counted })
 }
 
 impl Value for Counted {

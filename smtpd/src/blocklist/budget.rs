@@ -141,7 +141,7 @@ impl Budget {
             Advance::Taken => {
                 let part = self.limit.map_or(ADVANCE_MAX, |limit| limit.queries / ADVANCE_PARTS);
                 let max = part.clamp(1, ADVANCE_MAX);
-                (2 * self.made()).clamp(ADVANCE_MIN.min(max), max)
+                self.made().saturating_mul(2).clamp(ADVANCE_MIN.min(max), max)
             }
         };
         self.left = i64::try_from(self.taken).unwrap_or(i64::MAX);

@@ -1,22 +1,23 @@
-//! The loop around the books: it asks the name servers, tests the zones, and keeps the books on disk.
+//! The loop around the books: it asks the name servers, has the zones tested, and keeps the books on disk.
+
+mod trial;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use logline::Timestamp;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 
+use super::Blocklist;
 use super::budget::Advance;
 use super::desk::{Desk, LookUp, Origin, Plan};
-use super::health::Sign;
 use super::shared::SharedBooks;
 use super::verdicts::Client;
-use super::{Action, Blocklist, Finding, ZoneAnswer};
 use crate::clock::now;
 use crate::metrics::Metrics;
 use crate::names::Names;
@@ -34,21 +35,6 @@ const KEEP: Duration = Duration::from_secs(1);
 
 /// How often the metrics are told how the zones stand.
 const PUBLISH: Duration = Duration::from_secs(5);
-
-/// How often each zone is tested: by a server, or by one of all sessions where there is none.
-const TEST: Duration = Duration::from_secs(3600);
-
-/// Every working list lists this address (RFC 5782 §5).
-const ALWAYS_LISTED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-
-/// No working list lists this one.
-const NEVER_LISTED: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-/// Nor this, which is nobody's address: a private list may have the one above, and who has both lists the world.
-const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1));
-
-/// Queries that a test makes at most.
-const TEST_QUERIES: u64 = 3;
 
 type Key = (usize, Client);
 
@@ -70,6 +56,8 @@ pub struct Bureau {
     asking: Mutex<HashMap<Key, Arc<OnceCell<LookUp>>>>,
     names: Names,
     books: Option<Books>,
+    /// Told when a zone should be tested at once.
+    doubt: Notify,
 }
 
 /// The books on disk, and how they are used.
@@ -96,7 +84,14 @@ impl Bureau {
         }
         let mut desk = Desk::new(lists);
         let books = (!lists.is_empty()).then(|| Books::open(&mut desk, state, life)).flatten();
-        Bureau { lists: lists.to_vec(), desk: Mutex::new(desk), asking: Mutex::default(), names, books }
+        Bureau {
+            lists: lists.to_vec(),
+            desk: Mutex::new(desk),
+            asking: Mutex::default(),
+            names,
+            books,
+            doubt: Notify::new(),
+        }
     }
 
     /// What a zone says of a client: from the books, or from the zone.
@@ -148,19 +143,6 @@ impl Bureau {
         }
     }
 
-    /// Tests the lists where that is this process's turn, as it is one's of all that share the books in each hour.
-    pub async fn test_in_turn(&self) {
-        if self.books.is_some() && self.takes_test(TEST) {
-            self.test().await;
-        }
-    }
-
-    /// Whether it is for this process to test the lists, where nobody did so for that time.
-    fn takes_test(&self, every: Duration) -> bool {
-        let zones: Vec<String> = self.lists.iter().map(|list| list.shown_zone().to_owned()).collect();
-        self.books.as_ref().is_none_or(|books| books.at_hand.takes_test(&zones, now(), every))
-    }
-
     /// The books, to look into.
     pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
         lock(&self.desk)
@@ -169,7 +151,13 @@ impl Bureau {
     async fn ask(&self, zone: usize, address: IpAddr) -> LookUp {
         let Some(list) = self.lists.get(zone) else { return LookUp::Resting };
         let answer = self.names.blocklist(&list.query(address), list.terms().text.is_none()).await;
-        self.on_desk(address, |desk, now| desk.answered(now, zone, address, &answer))
+        let (look_up, is_in_doubt) = self.on_desk(address, |desk, now| {
+            (desk.answered(now, zone, address, &answer), desk.is_in_doubt(now))
+        });
+        if is_in_doubt {
+            self.doubt.notify_one();
+        }
+        look_up
     }
 
     /// Tests, publishes and writes until the server stops.
@@ -179,20 +167,11 @@ impl Bureau {
         }
         tokio::select! {
             () = stop.requested() => {}
-            () = self.test_for_ever() => {}
+            () = self.test_for_ever(trial::TEST) => {}
             () = self.publish_for_ever(telemetry.metrics()) => {}
             () = self.keep_for_ever() => {}
         }
         self.close().await;
-    }
-
-    async fn test_for_ever(&self) {
-        loop {
-            // Sessions see that it was done, and leave it.
-            self.takes_test(Duration::ZERO);
-            self.test().await;
-            tokio::time::sleep(TEST).await;
-        }
     }
 
     async fn publish_for_ever(&self, metrics: &Metrics) {
@@ -218,62 +197,6 @@ impl Bureau {
             metrics.blocklist(zone, budget.used().1, budget.limit().map(|limit| limit.queries), is_well);
         }
         metrics.blocklist_verdicts(desk.remembered());
-    }
-
-    /// Tests every zone (RFC 5782 §5).
-    async fn test(&self) {
-        for (index, list) in self.lists.iter().enumerate().filter(|(_, list)| list.dead().is_none()) {
-            let spend = |desk: &mut Desk, now| desk.spend_for_test(now, index, TEST_QUERIES);
-            if !self.on_desk(ALWAYS_LISTED, spend) {
-                tracing::info!(zone = list.shown_zone(), "its limit has no query left for a test");
-                continue;
-            }
-            let ask = async |address| {
-                let answer = self.names.blocklist(&list.query(address), false).await;
-                let silent = answer == ZoneAnswer::Failed;
-                (list.judge(address, &answer), silent)
-            };
-            let (mut never, always) = (ask(NEVER_LISTED).await, ask(ALWAYS_LISTED).await);
-            match never {
-                (Finding::Listed(_), _) => never = ask(NOBODY).await,
-                _ => self.on_desk(ALWAYS_LISTED, |desk, now| desk.give_back(now, index, 1)),
-            }
-            self.judge_test(index, list, never, always);
-        }
-    }
-
-    fn judge_test(&self, index: usize, list: &Blocklist, never: (Finding, bool), always: (Finding, bool)) {
-        let zone = list.shown_zone();
-        let sign = match (never, always) {
-            ((_, true), _) | (_, (_, true)) => Sign::Silent,
-            ((Finding::Listed(_), _), _) => {
-                tracing::error!(zone, "this blocklist lists 127.0.0.1 and 240.0.0.1, that is everybody");
-                self.forget_listings(index, zone);
-                Sign::Refuses
-            }
-            // A list of the good may have a code of its own for that, or none.
-            (_, (Finding::Error(_) | Finding::Clear, _)) if list.action() == Action::Accept => Sign::Good,
-            ((Finding::Error(what), _), _) | (_, (Finding::Error(what), _)) => {
-                tracing::error!(zone, %what, "this blocklist answers with an error");
-                Sign::Refuses
-            }
-            (_, (Finding::Clear, _)) => {
-                tracing::warn!(zone, "this blocklist does not list 127.0.0.2, which every working one does");
-                Sign::Good
-            }
-            (_, (Finding::Listed(_), _)) => Sign::Good,
-        };
-        if let Some(rest) = self.on_desk(ALWAYS_LISTED, |desk, now| desk.tested(now, index, sign)) {
-            tracing::error!(zone, "it is not asked for {} s", rest.as_secs());
-        }
-    }
-
-    /// Whom a zone that lists everybody has listed would be refused for as long as listings are remembered.
-    fn forget_listings(&self, index: usize, zone: &str) {
-        self.desk().forget_listings(index);
-        if let Some(books) = &self.books {
-            books.at_hand.forget_listings(zone);
-        }
     }
 
     /// Gives back what was taken in advance and writes all down. From then on each look-up is written at once: sessions

@@ -27,6 +27,13 @@ const AWAITED: Duration = Duration::from_secs(86_400);
 /// after a restart.
 const CHANGED_MAX: usize = 50_000;
 
+/// So many clients in a row that a zone lists, and it is tested whether it lists everybody: its owner may have sold the name
+/// since the last test. A botnet looks the same, and costs a test.
+const DOUBTFUL: u32 = 20;
+
+/// How long it is not tested again for that reason.
+const DOUBT_PAUSE: Duration = Duration::from_secs(600);
+
 /// What the books say of a client, before anybody is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
@@ -82,6 +89,10 @@ struct Zone {
     health: Health,
     /// How it stood when the books on disk were open last.
     booked_health: Health,
+    /// Clients in a row that it was asked about and lists.
+    row: u32,
+    /// When it was doubted last.
+    doubted: Option<Timestamp>,
 }
 
 /// What stands in the books on disk about one zone.
@@ -112,6 +123,8 @@ impl Desk {
             budget: Budget::new(list.terms.limit),
             health: Health::default(),
             booked_health: Health::default(),
+            row: 0,
+            doubted: None,
         };
         Desk {
             zones: lists.iter().map(zone).collect(),
@@ -168,10 +181,19 @@ impl Desk {
             entry.budget.give_back(now, entry.list.queries() - 1);
         }
         let finding = entry.list.judge(address, answer);
+        if !entry.health.is_well(now) {
+            // It was under way when the zone was found not to be relied on; an error is no listing anyway.
+            return LookUp::Resting;
+        }
         let sign = match (&finding, answer) {
             (Finding::Clear | Finding::Listed(_), _) => Sign::Good,
             (Finding::Error(_), ZoneAnswer::Failed) => Sign::Silent,
             (Finding::Error(_), _) => Sign::Refuses,
+        };
+        entry.row = match &finding {
+            Finding::Listed(_) => entry.row.saturating_add(1),
+            Finding::Clear => 0,
+            Finding::Error(_) => entry.row,
         };
         if let Some(rest) = entry.health.saw(now, sign) {
             let zone = entry.list.shown_zone();
@@ -240,6 +262,21 @@ impl Desk {
     /// What a zone's own test showed; tells for how long it is left alone.
     pub fn tested(&mut self, now: Timestamp, zone: usize, sign: Sign) -> Option<Duration> {
         self.zones.get_mut(zone)?.health.saw(now, sign)
+    }
+
+    /// Whether some zone may have begun to list everybody.
+    pub fn is_in_doubt(&self, now: Timestamp) -> bool {
+        self.zones.iter().any(|zone| zone.is_doubtful(now))
+    }
+
+    /// The zones that may have, which are to be tested now.
+    pub fn take_doubts(&mut self, now: Timestamp) -> Vec<usize> {
+        let mut doubts = Vec::new();
+        for (index, zone) in self.zones.iter_mut().enumerate().filter(|(_, zone)| zone.is_doubtful(now)) {
+            (zone.row, zone.doubted) = (0, Some(now));
+            doubts.push(index);
+        }
+        doubts
     }
 
     /// A zone was found to list everybody: nobody is listed by what it said.
@@ -335,6 +372,12 @@ impl Desk {
     }
 }
 
+impl Zone {
+    fn is_doubtful(&self, now: Timestamp) -> bool {
+        self.row >= DOUBTFUL && self.doubted.is_none_or(|before| now.since(before) >= DOUBT_PAUSE)
+    }
+}
+
 impl Terms {
     /// How long it is remembered that a client is not listed, which was known so before: who was clean for long mostly
     /// stays so.
@@ -358,125 +401,4 @@ impl Verdict {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::blocklist::{Action, Limit, Listing};
-
-    const HOUR: Duration = Duration::from_secs(3600);
-    /// 2026-11-21 00:00 UTC.
-    const START: Timestamp = Timestamp::from_seconds(1_795_219_200);
-
-    fn desk(limit: Option<u64>) -> Desk {
-        let limit = limit.map(|queries| Limit { queries, period: 24 * HOUR, reset: Duration::ZERO });
-        let terms = Terms { limit, ..Terms::default() };
-        Desk::new(&[Blocklist::new("list.example", Action::Delay, None).with_terms(terms)])
-    }
-
-    fn address(last: u8) -> IpAddr {
-        [192, 0, 2, last].into()
-    }
-
-    fn listed() -> ZoneAnswer {
-        ZoneAnswer::Addresses { codes: vec![[127, 0, 0, 2].into()], text: Some(b"spam".to_vec()) }
-    }
-
-    fn listing() -> Finding {
-        Finding::Listed(Listing { text: b"spam".to_vec(), codes: vec![[127, 0, 0, 2].into()] })
-    }
-
-    fn found(finding: Finding, origin: Origin) -> Plan {
-        Plan::Answer(LookUp::Found { finding, origin })
-    }
-
-    #[test]
-    fn a_verdict_is_asked_for_once_while_it_holds() {
-        let mut desk = desk(None);
-        assert_eq!(desk.plan(START, 0, address(1)), Plan::Ask);
-        desk.answered(START, 0, address(1), &listed());
-        let cached = found(listing(), Origin::Cache);
-        assert_eq!(desk.plan(START + 23 * HOUR, 0, address(1)), cached);
-        assert_eq!(desk.plan(START + 24 * HOUR, 0, address(1)), Plan::Ask);
-        desk.plan(START, 0, address(2));
-        desk.answered(START, 0, address(2), &ZoneAnswer::NotListed);
-        assert_eq!(desk.plan(START + HOUR / 2, 0, address(2)), found(Finding::Clear, Origin::Cache));
-        assert_eq!(desk.plan(START + HOUR, 0, address(2)), Plan::Ask);
-    }
-
-    #[test]
-    fn a_client_whose_mail_was_accepted_is_not_asked_about_for_a_day() {
-        let mut desk = desk(None);
-        desk.plan(START, 0, address(1));
-        desk.answered(START, 0, address(1), &ZoneAnswer::NotListed);
-        desk.accepted(START + HOUR / 2, address(1));
-        assert_eq!(desk.plan(START + 24 * HOUR, 0, address(1)), found(Finding::Clear, Origin::Known));
-        assert_eq!(desk.plan(START + 25 * HOUR, 0, address(1)), Plan::Ask);
-        // Nobody becomes known by being listed, or by never having been asked about.
-        desk.answered(START, 0, address(2), &listed());
-        desk.accepted(START, address(2));
-        desk.accepted(START, address(3));
-        assert!(matches!(
-            desk.plan(START, 0, address(2)),
-            Plan::Answer(LookUp::Found { finding: Finding::Listed(_), .. })
-        ));
-        assert_eq!(desk.plan(START, 0, address(3)), Plan::Ask);
-    }
-
-    #[test]
-    fn who_stays_clean_is_asked_about_less_and_less() {
-        let (mut desk, mut now, mut hours) = (desk(None), START, Vec::new());
-        for _ in 0..6 {
-            assert_eq!(desk.plan(now, 0, address(1)), Plan::Ask);
-            desk.answered(now, 0, address(1), &ZoneAnswer::NotListed);
-            let held = (1..).find(|n| desk.plan(now + *n * HOUR, 0, address(1)) == Plan::Ask).unwrap();
-            hours.push(held);
-            now = now + held * HOUR;
-        }
-        assert_eq!(hours, [1, 2, 4, 8, 16, 24]);
-    }
-
-    #[test]
-    fn a_newcomer_among_listed_neighbours_is_asked_about_when_it_comes_again() {
-        let terms = Terms { neighbours: 2, ..Terms::default() };
-        let mut desk = Desk::new(&[Blocklist::new("list.example", Action::Delay, None).with_terms(terms)]);
-        for last in 1..=2 {
-            desk.plan(START, 0, address(last));
-            desk.answered(START, 0, address(last), &listed());
-        }
-        let minute = Duration::from_secs(60);
-        assert_eq!(desk.plan(START, 0, address(3)), Plan::Answer(LookUp::PutOff));
-        assert_eq!(desk.plan(START + minute, 0, address(3)), Plan::Answer(LookUp::PutOff), "too soon");
-        assert_eq!(desk.plan(START + 5 * minute, 0, address(3)), Plan::Ask);
-        desk.answered(START + 5 * minute, 0, address(3), &ZoneAnswer::NotListed);
-        assert_eq!(desk.plan(START + 6 * minute, 0, address(3)), found(Finding::Clear, Origin::Cache));
-        // A client that was known before the neighbours were is no newcomer.
-        assert_eq!(desk.plan(START + 24 * HOUR, 0, address(3)), Plan::Ask);
-    }
-
-    #[test]
-    fn an_error_is_no_verdict_and_the_zone_rests() {
-        let mut desk = desk(None);
-        let refused = ZoneAnswer::Addresses { codes: vec![[127, 255, 255, 255].into()], text: None };
-        desk.plan(START, 0, address(1));
-        let look_up = desk.answered(START, 0, address(1), &refused);
-        assert!(matches!(look_up, LookUp::Found { finding: Finding::Error(_), origin: Origin::Query }));
-        assert_eq!(desk.plan(START, 0, address(1)), Plan::Answer(LookUp::Resting));
-        assert_eq!(desk.plan(START + Duration::from_secs(60), 0, address(1)), Plan::Ask);
-    }
-
-    #[test]
-    fn where_the_budget_is_spent_nobody_new_is_listed_and_old_verdicts_hold_on() {
-        let mut desk = desk(Some(40));
-        desk.plan(START, 0, address(1));
-        desk.answered(START, 0, address(1), &listed());
-        // Four at once; the listing took one for its text, and the others gave theirs back.
-        for last in 2..=3 {
-            assert_eq!(desk.plan(START, 0, address(last)), Plan::Ask);
-            desk.answered(START, 0, address(last), &ZoneAnswer::NotListed);
-        }
-        assert_eq!(desk.plan(START, 0, address(4)), Plan::Answer(LookUp::NoBudget));
-        assert!(desk.spend_for_test(START + 25 * HOUR, 0, 40));
-        assert!(!desk.spend_for_test(START + 25 * HOUR, 0, 1), "a test is no reason to ask too much");
-        let old = desk.plan(START + 25 * HOUR, 0, address(1));
-        assert_eq!(old, found(listing(), Origin::Cache));
-    }
-}
+mod tests;

@@ -11,6 +11,9 @@ const REST: Duration = Duration::from_secs(60);
 /// But no longer than this.
 const REST_MAX: Duration = Duration::from_secs(3600);
 
+/// How long a zone that lists everybody is left alone: over the next test, which alone can tell that it does so no more.
+const DISBELIEF: Duration = Duration::from_secs(2 * 3600);
+
 /// So many look-ups in a row without an answer, and the zone is left alone.
 const SILENT_MAX: u32 = 5;
 
@@ -32,8 +35,10 @@ pub enum Sign {
     Good,
     /// It did not answer.
     Silent,
-    /// It answered with what is no listing, or listed whom no list may list.
+    /// It answered with what is no listing.
     Refuses,
+    /// It listed whom no list may list.
+    ListsAll,
 }
 
 impl Health {
@@ -66,6 +71,10 @@ impl Health {
                 }
             }
             Sign::Refuses => {}
+            Sign::ListsAll => {
+                (self.silent, self.until) = (0, Some(now + DISBELIEF));
+                return Some(DISBELIEF);
+            }
         }
         // Look-ups that were under way when it was left alone say nothing new.
         if !self.is_well(now) {
@@ -96,6 +105,18 @@ mod tests {
         assert_eq!(rests, [1, 2, 4, 8, 16, 32, 60, 60]);
         health.saw(now, Sign::Good);
         assert_eq!(health.saw(now, Sign::Refuses), Some(REST), "it begins anew");
+    }
+
+    #[test]
+    fn a_zone_that_lists_everybody_is_left_alone_until_a_test_finds_it_well() {
+        let (mut health, now, hour) =
+            (Health::default(), Timestamp::from_seconds(0), Duration::from_secs(3600));
+        for n in 0..3 {
+            assert_eq!(health.saw(now + n * hour, Sign::ListsAll), Some(DISBELIEF));
+        }
+        assert!(!health.is_well(now + 3 * hour));
+        health.saw(now + 3 * hour, Sign::Good);
+        assert!(health.is_well(now + 3 * hour));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Blocklists that a real rbldnsd serves: who is asked about, how often, and what is believed.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::process::Stdio;
 
 use rusqlite::Connection;
 
 use crate::clients::client;
 use crate::house::{Client, House, Server, page, wait_for};
+use crate::names::NameServer;
 use crate::rbldnsd::{EVERYBODY, LIST, Rbldnsd, asked};
 
 const LISTED: &str = "198.51.100.30";
@@ -113,6 +115,27 @@ fn nobody_is_asked_about_a_client_that_a_check_of_our_own_refuses_or_lets_in() {
 }
 
 #[test]
+fn of_several_name_servers_one_is_asked_about_a_client() {
+    let (house, other) = (house(""), House::new(""));
+    let servers = [&house, &other].map(|house| Rbldnsd::start(house, &[("list.example", LIST)]));
+    let [first, second] = servers.each_ref().map(|server| server.address);
+    let settings = servers[0].settings(&[("list.example", "")]);
+    // At a third address nobody answers, which keeps nobody from an answer.
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let all = format!("\"{nobody}\", \"{first}\", \"{second}\"");
+    let settings = settings.replace(&format!("\"{first}\""), &all);
+    house.configure(&format!("{}{settings}", fs::read_to_string(house.path("smtpd.toml")).unwrap()));
+    let server = house.start();
+    for last in 40..50 {
+        let client = format!("198.51.100.{last}");
+        converse(&server, &client, &asks_for_alice("250"));
+        let [(of_first, _), (of_second, _)] =
+            [&house, &other].map(|house| asked(house, &client, "list.example"));
+        assert_eq!(of_first + of_second, 1, "{client}");
+    }
+}
+
+#[test]
 fn a_client_that_logs_in_is_not_asked_about() {
     let house = house("");
     let rbldnsd = Rbldnsd::start(&house, &[("list.example", LIST)]);
@@ -206,6 +229,34 @@ fn a_server_and_sessions_under_tcpserver_ask_once_for_all() {
 }
 
 #[test]
+fn however_often_a_server_is_killed_no_more_is_asked_than_the_limit_allows() {
+    let house = house("");
+    let rbldnsd = Rbldnsd::start(&house, &[("list.example", LIST)]);
+    // Of such a period more than half is over, and of its limit as much is open.
+    ask_lists(&house, &rbldnsd, &[("list.example", "limit = 120\nperiod = \"36500d\"\ntext = \"no\"")]);
+    for round in 0..4 {
+        let server = house.start();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for last in 0..30 {
+                    converse(&server, &format!("203.0.{round}.{last}"), &asks_for_alice("250"));
+                }
+            });
+            for last in 100..110 {
+                let (reply, log) = stdio_session(&house, &format!("203.0.{round}.{last}"));
+                assert!(reply.starts_with("250"), "{reply} {log}");
+            }
+        });
+        server.kill();
+    }
+    let questions = fs::read_to_string(house.path("asked")).unwrap();
+    let asked = questions.matches(".list.example A ").count();
+    // A crash may lose what was taken in advance: here one query each time.
+    assert!((60..=120).contains(&asked), "{asked}");
+    assert!(house.log().contains(" result=quota "), "{}", house.log());
+}
+
+#[test]
 fn a_list_that_has_everybody_is_found_out_and_what_it_said_is_forgotten() {
     let house = house("");
     let rbldnsd = Rbldnsd::start(&house, &[("list.example", LIST)]);
@@ -229,6 +280,54 @@ fn a_list_that_has_everybody_is_found_out_and_what_it_said_is_forgotten() {
     let (code, said, _) = house.run(&["dnsbl"]);
     assert_eq!(code, Some(1));
     assert!(said.contains("list.example: NOT TO BE BELIEVED: it lists 127.0.0.1"), "{said}");
+}
+
+#[test]
+fn a_list_that_begins_to_have_everybody_is_found_out_before_its_next_test() {
+    let house = house("");
+    let rbldnsd = Rbldnsd::start(&house, &[("list.example", LIST)]);
+    ask_lists(&house, &rbldnsd, &[("list.example", "")]);
+    let server = house.start();
+    wait_for("the first test", || Some(()).filter(|()| asked(&house, "127.0.0.2", "list.example").0 == 1));
+    // rbldnsd looks each second whether its files have changed.
+    fs::write(house.path("zone.new"), EVERYBODY).unwrap();
+    fs::rename(house.path("zone.new"), house.path("zone0")).unwrap();
+    wait_for("the new list", || Some(()).filter(|()| house.run(&["dnsbl", "192.0.2.99"]).0 == Some(0)));
+    for last in 1..=20 {
+        converse(&server, &format!("203.0.113.{last}"), &asks_for_alice("451"));
+    }
+    wait_for("the list's rest", || {
+        metric(&server, "smtpd_blocklist_resting{zone=\"list.example\"}").filter(|resting| *resting == 1)
+    });
+    for last in 20..=21 {
+        converse(&server, &format!("203.0.113.{last}"), &asks_for_alice("250"));
+    }
+}
+
+#[test]
+fn a_list_of_domains_that_has_everything_or_is_no_more_refuses_nobody() {
+    let listed = [127, 0, 0, 2];
+    let names = NameServer::start(
+        &[],
+        &[
+            ("spam.example.list.example", listed),
+            ("spam.example.sold.example", listed),
+            ("invalid.sold.example", listed),
+            ("good.example.sold.example", listed),
+            ("good.example.rhsbl.ahbl.org", listed),
+        ],
+        &[],
+    );
+    let house = house("");
+    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    let lists = ["rhsbl.ahbl.org", "sold.example", "list.example"]
+        .map(|zone| format!("[[rhsbl]]\nzone = \"{zone}\"\naction = \"reject\"\ntext = \"no\"\n"));
+    house.configure(&format!("{settings}{}[dns]\nservers = [\"{}\"]\n", lists.concat(), names.address));
+    let server = house.start();
+    let script = |sender: &'static str, reply| [(sender, "250"), ("RCPT TO:<alice@example.org>", reply)];
+    converse(&server, LISTED, &script("MAIL FROM:<a@good.example>", "250"));
+    converse(&server, LISTED, &script("MAIL FROM:<a@spam.example>", "553 no"));
+    assert!(house.log().contains(" reason=rhsbl detail=list.example "), "{}", house.log());
 }
 
 #[test]

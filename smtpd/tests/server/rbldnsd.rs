@@ -14,7 +14,7 @@ pub(crate) const EVERYBODY: &str = ":127.0.0.2:Bought\n0.0.0.0/1\n128.0.0.0/1\n"
 
 pub(crate) struct Rbldnsd {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Rbldnsd {
@@ -30,7 +30,7 @@ impl Rbldnsd {
             // It does not run as root.
             let mut command = Command::new("unshare");
             command.args(["--user", "--map-user=1000", "--map-group=1000", "--kill-child", "--fork"]);
-            command.args(["rbldnsd", "-n", "-b", &format!("127.0.0.1/{}", free.port())]);
+            command.args(["rbldnsd", "-n", "-c", "1", "-b", &format!("127.0.0.1/{}", free.port())]);
             command
                 .arg("-w")
                 .arg(house.path(""))

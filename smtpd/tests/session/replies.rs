@@ -29,6 +29,8 @@ fn every_refusal_is_said_logged_read_back_and_documented() {
         assert_eq!(String::from_utf8(said.reply).unwrap(), format!("{code} {text}\r\n"), "{rejection:?}");
         let line = said.fact.to_string();
         assert_eq!(Record::parse(line.as_bytes()), Some(said.fact.clone()), "{rejection:?}: {line}");
+        let json = serde_json::to_string(&said.fact).unwrap();
+        assert_eq!(serde_json::from_str::<Record<'_>>(&json).unwrap(), said.fact, "{rejection:?}: {json}");
         let Record::Qlog(qlog) = &said.fact else { unreachable!("{rejection:?} is no answer: {line}") };
         assert_eq!(
             (qlog.verdict, qlog.code, qlog.reason),

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use e2e::client::Client;
 use e2e::namespace::isolated;
-use e2e::process::{Running, bound};
+use e2e::process::{Running, bound, ours};
 use e2e::site::Site;
 use e2e::wait;
 
@@ -17,6 +17,19 @@ const LIST: &str = ":127.0.0.2:Listed, see http://list.example/?$\n127.0.0.2\n19
 /// A list that tells everybody that he asks too much.
 const REFUSING: &str = ":127.255.255.255:Excessive queries\n198.0.0.0/8\n127.0.0.0/8\n";
 
+/// Serves a list on that port of this host.
+fn serve(site: &Site, zone: &str, port: u16) -> Result<Running> {
+    site.write("zone", zone)?;
+    // rbldnsd does not run as root; in the namespace there is nobody else.
+    let mut rbldnsd = bound("unshare");
+    rbldnsd.args(["--user", "--map-user=1000", "--map-group=1000", "rbldnsd", "-n"]);
+    rbldnsd.args(["-b", &format!("127.0.0.1/{port}"), "-w"]).arg(site.directory());
+    rbldnsd.arg("-l").arg(format!("+{}", site.path("asked").display())).arg("list.example:ip4set:zone");
+    let list = Running::start(&mut rbldnsd, &site.path("rbldnsd.err"))?;
+    wait::until_true("rbldnsd", || list.said().contains("started"))?;
+    Ok(list)
+}
+
 /// A host whose mail server asks a list that rbldnsd serves.
 struct Asking {
     site: Site,
@@ -26,22 +39,7 @@ struct Asking {
 impl Asking {
     fn new(zone: &str, terms: &str) -> Result<Self> {
         let site = Site::new()?;
-        site.write("zone", zone)?;
-        // rbldnsd does not run as root; in the namespace there is nobody else.
-        let mut rbldnsd = bound("unshare");
-        rbldnsd.args([
-            "--user",
-            "--map-user=1000",
-            "--map-group=1000",
-            "rbldnsd",
-            "-n",
-            "-b",
-            "127.0.0.1/5300",
-        ]);
-        rbldnsd.arg("-w").arg(site.directory()).arg("-l").arg(format!("+{}", site.path("asked").display()));
-        rbldnsd.arg("list.example:ip4set:zone");
-        let list = Running::start(&mut rbldnsd, &site.path("rbldnsd.err"))?;
-        wait::until_true("rbldnsd", || list.said().contains("started"))?;
+        let list = serve(&site, zone, 5300)?;
         let dnsbl =
             format!("\n[[dnsbl]]\nzone = \"list.example\"\n{terms}\n[dns]\nservers = [\"127.0.0.1:5300\"]\n");
         site.change("smtpd.toml", "[log]", &format!("{dnsbl}[log]"))?;
@@ -129,6 +127,50 @@ fn no_more_is_asked_than_the_limit_allows_and_mail_goes_on() {
         let log = std::fs::read_to_string(asking.site.path("asked"))?;
         let asked = log.matches(".list.example A ").count();
         assert!(asked <= 60, "{asked}");
+        Ok(())
+    });
+}
+
+#[test]
+fn tcpserver_and_rblsmtpd_stand_in_front_as_in_front_of_qmail() {
+    isolated(|| {
+        let site = Site::new()?;
+        // rblsmtpd asks port 53, which is then anybody's.
+        std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "53")?;
+        let _list = serve(&site, LIST, 53)?;
+        site.add_users()?;
+        let mut tcpserver = bound("tcpserver");
+        tcpserver.args([
+            "-v",
+            "-H",
+            "-R",
+            "-l",
+            "mx.example.org",
+            "0",
+            "25",
+            "rblsmtpd",
+            "-t5",
+            "-rlist.example",
+        ]);
+        tcpserver.arg(ours("postern-smtpd")?).args(["stdio", "--config"]).arg(site.path("smtpd.toml"));
+        let tcpserver = Running::start(tcpserver.env("DNSCACHEIP", "127.0.0.1"), &site.path("front.log"))?;
+        wait::until_true("tcpserver", || tcpserver.said().contains("tcpserver: status: 0/40\n"))?;
+        let ask = |client| Client::of(&site.network, client).ask_for(&["alice@example.org"]);
+        assert_eq!(ask(LISTED)?, ["451"]);
+        assert_eq!(ask(CLEAR)?, ["250"]);
+        wait::until_true("both ends", || tcpserver.said().matches("tcpserver: end ").count() == 2)?;
+        let said = tcpserver.said();
+        assert!(said.contains(&format!("rblsmtpd: {LISTED} pid ")), "{said}");
+        assert!(said.contains(&format!(": 451 Listed, see http://list.example/?{LISTED}\n")), "{said}");
+        assert!(said.contains(&format!(" remoteip={CLEAR} ")) && said.contains(" reason=rcptto "), "{said}");
+        // And the watcher reads both in one log.
+        let file = site.path("front.log");
+        let matched = site.watcher(&format!("match --json {}", file.display()))?.said;
+        let has = |kind: &str, client: &str| {
+            let (kind, client) = (format!("\"kind\":\"{kind}\""), format!("\"address\":\"{client}\""));
+            matched.lines().any(|line| line.contains(&kind) && line.contains(&client))
+        };
+        assert!(has("dnsbl-listed", LISTED) && has("rcpt-ok", CLEAR), "{matched}");
         Ok(())
     });
 }

@@ -48,11 +48,15 @@ syslog   = "/run/postern/log.sock"
 limit = 300_000
 period = "24h"
 reset = "00:00Z"
+[quota."Abcdefghijklmnopqrstuvwxyz.zen.dq.spamhaus.net"]
+limit = 10_000
 "#,
     )
     .unwrap();
     assert_eq!(config.sources.len(), 3);
     assert_eq!(config.sources[0].filters.len(), 2);
+    let zones: Vec<&str> = config.quotas.iter().map(|quota| quota.zone.as_str()).collect();
+    assert_eq!(zones, ["zen.spamhaus.org", "zen.dq.spamhaus.net"], "without a customer's key");
     assert_eq!(config.quotas[0].limit, 300_000);
     assert_eq!(config.jails.iter().count(), 1);
 }

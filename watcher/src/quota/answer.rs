@@ -34,7 +34,7 @@ pub(crate) fn zone(event: &Event<'_>) -> Option<String> {
 }
 
 /// A data query service has the customer's key before its zone.
-fn without_key(zone: &str) -> &str {
+pub(crate) fn without_key(zone: &str) -> &str {
     match zone.split_once('.') {
         Some((key, rest)) if key.len() >= KEY_LABEL && rest.contains('.') => rest,
         Some(_) | None => zone,
