@@ -27,6 +27,7 @@ fn answer(ask: Ask) -> Input<'static> {
         Ask::Credential { .. } => Input::Credential(CredentialAnswer::Unavailable),
         Ask::Recipient(_) | Ask::Relayed(_) => Input::Recipient(RecipientAnswer::Known),
         Ask::Blocklist { .. } => Input::Blocklist(smtpd::blocklist::LookUp::Resting),
+        Ask::Plugins(_) => Input::Plugins(smtpd::rules::PluginOpinion::default()),
         Ask::Inquire(_) => Input::Inquired(Finding::Domain(MailDomain::Takes)),
         Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 1 }),
         Ask::Store => Input::Stored(StoreAnswer::Stored),

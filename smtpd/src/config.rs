@@ -49,6 +49,7 @@
 //! | `[recipient] quota_percent_max` | 100 | how full a mailbox may be to take mail, in hundredths of its quota; 0: any |
 //! | `[received] hide_clients` | `false` | Received says nothing of the address and names of who has logged in or may relay |
 //! | `[received] local_time` | `false` | its date is of the system's zone, else UTC |
+//! | `[plugins] connection`, `helo`, `mail`, `rcpt`, `data`, `auth` | `[]` | programs that are asked then, as in qmail-spp: a path and arguments each |
 //! | `[bounces] one_recipient` | `false` | a bounce has one recipient |
 //! | `[limits] bad_recipients_max` | 0 | bad recipients after which a session is closed (421); 0: none |
 //! | `[limits] session_recipients_max` | 0 | recipients of a session; 0: any number |

@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod names;
 pub mod pace;
 pub mod password;
+mod plugins;
 pub mod proxy;
 pub mod queue;
 pub mod recipients;

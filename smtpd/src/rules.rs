@@ -7,6 +7,7 @@ mod helo;
 mod hosts;
 mod pairs;
 mod pattern;
+mod plugins;
 mod policy;
 mod spf;
 mod spf_local;
@@ -20,6 +21,7 @@ pub use helo::{HeloFault, HeloNames, HeloPolicy};
 pub use hosts::Hosts;
 pub use pairs::{Pair, Pairs};
 pub use pattern::{Pattern, Patterns};
+pub use plugins::{PluginOpinion, PluginProgram, PluginVerdict, Plugins, Stage};
 pub use policy::{DomainPolicy, MailPolicy};
 pub use spf::{SpfBehavior, SpfFinding, SpfResult, SpfVerdict};
 pub use spf_local::{SpfLocal, SpfSubject};
@@ -96,6 +98,8 @@ pub struct Rules {
     pub naughty: Naughty,
     /// What the Received field says.
     pub trace: Trace,
+    /// Programs that are asked at each step (`smtpplugins`).
+    pub plugins: Plugins,
 }
 
 /// When a client is refused of which something bad is known: that it spoke early, its karma, its name, its sender, a list

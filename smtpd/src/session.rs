@@ -22,6 +22,7 @@ mod inquest;
 mod line;
 mod login;
 mod message;
+mod plugins;
 mod policy;
 mod rejection;
 mod relay;
@@ -48,6 +49,7 @@ use inquest::{Inquest, Step};
 use line::{Expected, Line, Pending};
 use login::{Dialogue, Fetching, Login};
 use message::{Opening, Reception};
+use plugins::{Consulted, PluginMemory};
 
 pub use body::BareNewline;
 pub use grant::{Grant, Verdict};
@@ -57,6 +59,7 @@ pub use line::AUTH_BYTES_MAX;
 pub use login::{AuthRules, CredentialAnswer, NonceKey, Secret};
 pub use message::Envelope;
 pub(crate) use message::date;
+pub use plugins::Consultation;
 pub use policy::{Limits, Peer, Policy, Service};
 pub use rejection::{Answer, Rejection};
 pub use traffic::{
@@ -93,6 +96,8 @@ pub struct Session {
     /// AUTH came, and no known command since.
     secrets_may_follow: bool,
     conduct: Conduct,
+    /// What the administrator's programs said; nothing where there are none.
+    plugins: Option<Box<PluginMemory>>,
     errors: u32,
     /// Commands that served no message, since the last one.
     idle_commands: u32,
@@ -136,6 +141,8 @@ enum Waiting {
     Blocklist { mailbox: Mailbox, zone: usize },
     /// What is known of the client or the sender, for this recipient.
     Inquiry { mailbox: Mailbox, step: Step },
+    /// What the administrator's programs say.
+    Plugins(Consulted),
     /// To open a message.
     Open(Opening),
     /// To store the message.
@@ -205,6 +212,7 @@ impl Session {
             standing: Standing::Unasked(Vec::new()),
             secrets_may_follow: false,
             conduct: Conduct::default(),
+            plugins: None,
             errors: 0,
             idle_commands: 0,
             leaving: false,
@@ -273,6 +281,10 @@ impl Session {
             (State::Waiting(Waiting::Inquiry { mailbox, step }), Input::Inquired(finding)) => {
                 self.inquired(now, (mailbox, step), &finding, out);
             }
+            (State::Waiting(Waiting::Plugins(step)), Input::Plugins(opinion)) => {
+                self.since = now;
+                self.consulted(step, opinion, out);
+            }
             (State::Waiting(Waiting::Open(opening)), Input::Opened(answer)) => {
                 self.opened(now, opening, answer, out);
             }
@@ -294,7 +306,9 @@ impl Session {
                 self.leaving = true;
             }
             // An answer that nobody asked for changes nothing.
-            (state, Input::Inquired(_) | Input::Recipient(_) | Input::Resume) => self.state = state,
+            (state, Input::Inquired(_) | Input::Recipient(_) | Input::Plugins(_) | Input::Resume) => {
+                self.state = state;
+            }
             (state, Input::Connected | Input::TlsDone(_) | Input::Password(_) | Input::Credential(_))
             | (state, Input::Blocklist(_) | Input::Opened(_) | Input::Stored(_)) => self.state = state,
         }
@@ -366,7 +380,7 @@ impl Session {
             Ok(Command::Ehlo(name)) => self.ehlo(name, out),
             Ok(Command::Mail { path, parameters }) => self.mail(&path, parameters, out),
             Ok(Command::Rcpt { path, wish }) => self.rcpt(&path, wish, out),
-            Ok(Command::Data) => self.data(now, out),
+            Ok(Command::Data) => self.data(out),
             Ok(Command::Bdat { size_bytes, last }) => self.bdat(now, size_bytes, last, out),
             Ok(Command::Rset) => {
                 self.forget_message(out);

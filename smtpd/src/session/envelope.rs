@@ -6,7 +6,7 @@ use crate::dsn::{Wish, Wishes};
 use crate::mailbox::{Address, Mailbox};
 use crate::session::command::{MailParameters, Path};
 use crate::session::{
-    About, Answer, Ask, End, Inquest, Output, RecipientAnswer, Rejection, Service, Session, State,
+    About, Answer, Ask, Consulted, End, Inquest, Output, RecipientAnswer, Rejection, Service, Session, State,
     Transaction, Waiting,
 };
 
@@ -64,7 +64,10 @@ impl Session {
             smtputf8,
             envelope_bytes: path.given.len(),
         });
-        self.say(250, "2.1.0", "ok", out);
+        if let Some(memory) = &mut self.plugins {
+            memory.begin_message();
+        }
+        self.consult(Consulted::Mail, out);
     }
 
     fn not_allowed_to_mail(&self) -> Option<Rejection> {
@@ -158,6 +161,11 @@ impl Session {
         if self.is_refused_unasked(&mailbox, out) {
             return;
         }
+        self.consult(Consulted::Rcpt(mailbox), out);
+    }
+
+    /// A recipient that nothing speaks against, as far as it is known here.
+    pub(super) fn look_for_recipient(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
         if self.is_ours(&mailbox) {
             out.push(Output::Ask(Ask::Recipient(mailbox.clone())));
             self.state = State::Waiting(Waiting::Recipient(mailbox));

@@ -161,6 +161,12 @@ rejections! {
     CheckSaidLater = 450, "4.7.1", "sorry, that recipient is put off (#4.7.1)", Rcptcheck, "customlater";
     /// A recipient that this sender may not write to, or that may not be written to by this sender.
     PolicyForbids = 550, "5.7.1", "sorry, the policy of this server forbids this message (#5.7.1)", Empf, "";
+    /// What the administrator's own program refuses. Its words are said.
+    PluginRefuses = 550, "5.7.1", "sorry, the policy of this server forbids this (#5.7.1)", Spp, "";
+    /// What that program puts off. Its words are said.
+    PluginDelays = 450, "4.7.1", "sorry, please try again later (#4.7.1)", Spp, "later";
+    /// That program could not be run: our trouble, no offence.
+    PluginFailed = 451, "4.3.0", "qmail-spp failure (#4.3.0)", Spp, "failure";
     /// A sender that sends too much, by the word of that program.
     Overlimit = 421, "4.7.1", "you have exceeded your messaging limits (#4.3.0)", Rcptcheck, "overlimit";
     /// That program could not find out: our trouble, no offence.

@@ -79,6 +79,47 @@ fn control_files_alone_are_a_configuration() {
 }
 
 #[test]
+fn plugins_of_qmail_spp_are_asked() {
+    let house = House::new("");
+    let control = house.path("qmail/control");
+    fs::create_dir_all(&control).unwrap();
+    let plugins = house.path("qmail/plugins");
+    fs::create_dir(&plugins).unwrap();
+    let plugin = plugins.join("night");
+    fs::write(&plugin, "#!/bin/sh\n[ \"$SMTPMAILFROM $TCPREMOTEIP $1\" = 'a@b.example 192.0.2.7 7' ] && echo \"E550 asleep\"\n")
+        .unwrap();
+    fs::set_permissions(&plugin, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for (name, text) in [
+        ("me", "mx.example.org\n"),
+        ("locals", "example.org\n"),
+        ("smtpplugins", "[mail]\n:plugins/night 7\n[pass]\nplugins/none\n"),
+    ] {
+        fs::write(control.join(name), text).unwrap();
+    }
+    house.configure("control = \"qmail/control\"\nstate = \"state\"\nusers = \"users\"\n");
+    for (variable, codes) in
+        [("ENABLE_SPP", ["220", "250", "550", "250", "221"]), ("X", ["220", "250", "250", "250", "221"])]
+    {
+        let mut child = house
+            .command(&["stdio"])
+            .env("TCPREMOTEIP", "192.0.2.7")
+            .env(variable, "")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let script = "HELO x\r\nMAIL FROM:<a@b.example>\r\nMAIL FROM:<b@b.example>\r\nQUIT\r\n";
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said.lines().map(|line| &line[..3]).collect::<Vec<_>>(), codes, "{said}");
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(log.contains(" code=550 reason=spp "), variable == "ENABLE_SPP", "{log}");
+    }
+}
+
+#[test]
 fn name_servers_are_asked_about_names_and_senders() {
     let names = NameServer::start(
         &[("good.example", "mx.good.example"), ("nullmx.example", ".")],
