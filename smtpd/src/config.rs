@@ -44,6 +44,7 @@
 //! | `[greet] delay` | `0s` | how long a client on port 25 waits for its greeting |
 //! | `[greet] early` | `reject` | what becomes of one that does not: `reject` (554), or `ignore` |
 //! | `[helo] policy` | `off` | what a client may call itself: `off`, `lenient`, `rfc`, `strict` |
+//! | `[client] name` | `off` | what name a client's address must have: `off`, `exists`, `confirmed`, `own` |
 //! | `[sender] domain` | `false` | the sender's domain must take mail |
 //! | `[recipient] domain` | `false` | the domain of a recipient elsewhere must take mail |
 //! | `[recipient] quota_percent_max` | 100 | how full a mailbox may be to take mail, in hundredths of its quota; 0: any |

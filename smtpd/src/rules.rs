@@ -3,6 +3,7 @@
 //! Nothing here asks anybody or remembers anything. A session calls these functions with what it knows; where a name
 //! server has to be asked, the session asks (`session::checks`) and a function here judges the answer.
 
+mod client;
 mod helo;
 mod hosts;
 mod pairs;
@@ -17,6 +18,7 @@ mod virtual_users;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use client::{ClientFault, ClientNames, ClientPolicy};
 pub use helo::{HeloFault, HeloNames, HeloPolicy};
 pub use hosts::Hosts;
 pub use pairs::{Pair, Pairs};
@@ -52,6 +54,8 @@ pub struct Rules {
     pub early: Early,
     /// What a client may call itself.
     pub helo: HeloPolicy,
+    /// What name its address must have.
+    pub client: ClientPolicy,
     /// Forbidden names, senders and recipients.
     pub bad: BadLists,
     /// Recipients with `!`, `%` or `@` in the local part are refused (`rejectrelaytest`).

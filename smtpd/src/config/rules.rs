@@ -10,9 +10,9 @@ use super::control::Control;
 use crate::cdb::Cdb;
 use crate::recipients::QuotaPercent;
 use crate::rules::{
-    BadLists, DomainPolicy, Early, HeloPolicy, Hosts, KarmaRefuses, MailPolicy, Naughty, Pair, Pairs,
-    Pattern, Patterns, PluginProgram, Plugins, Rules, SpfBehavior, SpfLocal, Stage, Trace, VirtualLine,
-    VirtualUsers,
+    BadLists, ClientPolicy, DomainPolicy, Early, HeloPolicy, Hosts, KarmaRefuses, MailPolicy, Naughty, Pair,
+    Pairs, Pattern, Patterns, PluginProgram, Plugins, Rules, SpfBehavior, SpfLocal, Stage, Trace,
+    VirtualLine, VirtualUsers,
 };
 
 pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
@@ -33,6 +33,7 @@ pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
         greet_delay: greet.get_or("delay", Duration::ZERO),
         early: greet.get_or("early", Early::Reject),
         helo: helo.get_or("policy", HeloPolicy::Off),
+        client: root.table_or_empty("client").get_or("name", ClientPolicy::Off),
         bad: BadLists {
             helo: patterns(root, control, "badhelo"),
             helo_norelay: patterns(root, control, "badhelonorelay"),
@@ -252,6 +253,22 @@ impl Value for HeloPolicy {
                 ("lenient", HeloPolicy::Lenient),
                 ("rfc", HeloPolicy::Rfc),
                 ("strict", HeloPolicy::Strict),
+            ],
+        )
+    }
+}
+
+impl Value for ClientPolicy {
+    const EXPECTED: &'static str = "\"off\", \"exists\", \"confirmed\" or \"own\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(
+            value,
+            &[
+                ("off", ClientPolicy::Off),
+                ("exists", ClientPolicy::Named),
+                ("confirmed", ClientPolicy::Confirmed),
+                ("own", ClientPolicy::Own),
             ],
         )
     }

@@ -10,6 +10,9 @@ use crate::session::{
     Transaction, Waiting,
 };
 
+/// The sender of a bounce that qmail could not deliver either; no address, and nobody's.
+const DOUBLE_BOUNCE: &[u8] = b"#@[]";
+
 impl Session {
     pub(super) fn mail(&mut self, path: &Path<'_>, parameters: MailParameters, out: &mut Vec<Output>) {
         let about = About::Sender(path.given);
@@ -27,6 +30,7 @@ impl Session {
         }
         let sender = match &path.address {
             Address::Null => None,
+            _ if path.given == DOUBLE_BOUNCE => None,
             Address::Mailbox(mailbox) => Some(mailbox.clone()),
             Address::NoDomain(_) | Address::Malformed => {
                 self.note_chkuser(ChkuserOutcome::RejectedSenderFormat, about, out);
@@ -48,6 +52,7 @@ impl Session {
             return self.refuse(Rejection::TooBig, about, out);
         }
         let outcome = match &sender {
+            None if path.given == DOUBLE_BOUNCE => ChkuserOutcome::AcceptedDoubleBounce,
             Some(_) => ChkuserOutcome::AcceptedSender,
             None => ChkuserOutcome::AcceptedNullSender,
         };

@@ -109,7 +109,9 @@ impl Session {
         let address = match step {
             Consulted::Mail => Some("SMTPMAILFROM"),
             Consulted::Rcpt(_) => Some("SMTPRCPTTO"),
-            _ => None,
+            Consulted::Connection | Consulted::Helo { .. } | Consulted::Message(_) | Consulted::Auth(_) => {
+                None
+            }
         };
         out.push(Output::Ask(Ask::Plugins(Consultation { stage, programs, variables, address })));
         self.state = State::Waiting(Waiting::Plugins(step));

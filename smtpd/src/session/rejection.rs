@@ -213,6 +213,12 @@ rejections! {
     HeloNoReverse = 550, "5.7.25", "sorry, your address has no name (#5.7.25)", Helo, "noreverse";
     /// A client whose name is another's.
     HeloNoMatch = 550, "5.7.1", "sorry, your HELO name is not yours (#5.7.1)", Helo, "nomatch";
+    /// A client whose address has no name.
+    ClientNoName = 550, "5.7.25", "sorry, your address has no name (#5.7.25)", Helo, "clientnoname";
+    /// A client whose address has a name that is another's.
+    ClientUnconfirmed = 550, "5.7.25", "sorry, the name of your address does not lead back to it (#5.7.25)", Helo, "clientunconfirmed";
+    /// A client whose address has a name that says nothing but the address.
+    ClientGeneric = 550, "5.7.25", "sorry, your address has no name of its own (#5.7.25)", Helo, "clientgeneric";
     /// A message larger than allowed, announced or found.
     TooBig = 552, "5.3.4", "sorry, that message size exceeds my databytes limit (#5.3.4)", DatabytesLimitExceeded, "";
     /// A message with a line longer than allowed.
@@ -260,6 +266,8 @@ impl Rejection {
             Rejection::HeloPlainAddress | Rejection::HeloForgedLiteral => Some(Deed::Helo),
             Rejection::HeloNotFull | Rejection::HeloNoForward => Some(Deed::Helo),
             Rejection::HeloNoReverse | Rejection::HeloNoMatch => Some(Deed::Helo),
+            Rejection::ClientNoName | Rejection::ClientUnconfirmed => Some(Deed::Helo),
+            Rejection::ClientGeneric => Some(Deed::Helo),
             Rejection::BadSender | Rejection::BadPair => Some(Deed::Sender),
             Rejection::SenderFormat | Rejection::SenderDomain => Some(Deed::Sender),
             Rejection::SpfRefused => Some(Deed::SpfFail),

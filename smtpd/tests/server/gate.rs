@@ -122,8 +122,16 @@ fn plugins_of_qmail_spp_are_asked() {
 #[test]
 fn name_servers_are_asked_about_names_and_senders() {
     let names = NameServer::start(
-        &[("good.example", "mx.good.example"), ("nullmx.example", ".")],
-        &[("mail.good.example", [127, 0, 0, 1]), ("listed.example.rhsbl.example", [127, 0, 0, 2])],
+        &[
+            ("good.example", "mx.good.example"),
+            ("nullmx.example", "."),
+            ("looped.example", "mx.looped.example"),
+        ],
+        &[
+            ("mail.good.example", [127, 0, 0, 1]),
+            ("listed.example.rhsbl.example", [127, 0, 0, 2]),
+            ("mx.looped.example", [127, 0, 0, 1]),
+        ],
         &[
             ("good.example", "v=spf1 ip4:127.0.0.0/8 -all"),
             ("strict.example", "v=spf1 -all exp=why.strict.example"),
@@ -155,6 +163,7 @@ fn name_servers_are_asked_about_names_and_senders() {
             ("x", "a@strict.example", "550 127.0.0.1 may not send for strict.example (#5.7.1)"),
             ("x", "a@nullmx.example", "550 sorry, can't find a valid MX for sender domain"),
             ("x", "a@none.example", "550 sorry, can't find a valid MX for sender domain"),
+            ("x", "a@looped.example", "550 sorry, can't find a valid MX for sender domain"),
             ("x", "a@good.example", "250"),
             ("x", "", "250"),
         ],

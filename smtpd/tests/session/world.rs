@@ -7,7 +7,7 @@ use expect_test::Expect;
 use hmac::{Hmac, Mac as _};
 use logline::{Fingerprint, Record, SessionId, Timestamp};
 use smtpd::blocklist::{Blocklist, Desk, Listing, LookUp, Plan, ZoneAnswer};
-use smtpd::rules::{HeloNames, PluginOpinion, Rules, SpfFinding, SpfResult};
+use smtpd::rules::{ClientNames, HeloNames, PluginOpinion, Rules, SpfFinding, SpfResult};
 use smtpd::scram::Credential;
 use smtpd::session::{
     Ask, AuthRules, Consultation, CredentialAnswer, Envelope, Finding, Gone, Grant, Handshake, Input,
@@ -261,6 +261,12 @@ fn inquired(inquiry: &Inquiry) -> Finding {
             },
             reverse: Some(vec!["host.example.net".into()]),
         }),
+        // A name that a provider gives to its customers.
+        Inquiry::Client(client) if client.to_string() == "203.0.113.7" => Finding::Client(ClientNames {
+            names: Some(vec!["113-7.pool.example".into()]),
+            confirmed: Some(Some("113-7.pool.example".into())),
+        }),
+        Inquiry::Client(_) => Finding::Client(ClientNames { names: Some(Vec::new()), confirmed: Some(None) }),
         Inquiry::Spf { sender, .. } => Finding::Spf(match sender.as_deref() {
             Some("forged@example.net") => {
                 SpfFinding { result: SpfResult::Fail, explanation: Some("ask example.net".into()) }

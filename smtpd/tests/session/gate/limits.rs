@@ -195,3 +195,20 @@ fn unknown_commands_have_a_limit() {
         ]
     );
 }
+
+#[test]
+fn what_qmail_could_not_bounce_is_a_bounce() {
+    check(
+        Rules::default(),
+        "C: HELO x\nC: MAIL FROM:<#@[]>\nC: RCPT TO:<alice@example.org>",
+        &expect![[r#"
+            C: MAIL FROM:<#@[]>
+            L: CHKUSER accepted doublebounce: from <#@[]|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <> : accepted qmail doublebounce #@[] pid=7
+            S: 250 ok
+            C: RCPT TO:<alice@example.org>
+            L: CHKUSER accepted rcpt: from <|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+            L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom= rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 250 ok
+        "#]],
+    );
+}

@@ -1,7 +1,7 @@
 //! The order of all checks: what costs nothing comes first, then what asks ourselves, then what asks others.
 
 use smtpd::blocklist::{Action, Blocklist};
-use smtpd::rules::{BadLists, HeloPolicy, KarmaRefuses, MailPolicy, Pairs, Rules};
+use smtpd::rules::{BadLists, ClientPolicy, HeloPolicy, KarmaRefuses, MailPolicy, Pairs, Rules};
 use smtpd::session::{Grant, Policy};
 use smtpd::words::{Asked, Word};
 
@@ -34,6 +34,7 @@ fn everything() -> Wrong {
         reject_relay_probes: true,
         bad,
         helo: HeloPolicy::Rfc,
+        client: ClientPolicy::Own,
         bad_recipients_max: 1,
         session_bad_recipients_max: 1,
         spf: smtpd::rules::SpfBehavior::new(3).unwrap(),
@@ -119,6 +120,7 @@ const AT_RCPT: &[Step] = &[
 
 const ASKING_OTHERS: &[Step] = &[
     ("rblreject listed.example", |wrong| wrong.policy.blocklists.clear()),
+    ("helo clientgeneric", |wrong| wrong.policy.rules.client = ClientPolicy::Off),
     ("helo noforward", |wrong| wrong.helo = "mail.example.net"),
     ("spf fail", |wrong| wrong.mail = "<a@listed.example>"),
     ("chkusersender sendermxinvalid", |wrong| wrong.policy.rules.sender_domain = false),
