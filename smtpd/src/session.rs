@@ -27,6 +27,7 @@ mod policy;
 mod rejection;
 mod relay;
 mod reply;
+mod state;
 mod traffic;
 
 use std::net::IpAddr;
@@ -34,22 +35,19 @@ use std::sync::Arc;
 
 use logline::{Encryption, Record, SmtpdEvent, Timestamp};
 
-use crate::dsn::{Wish, Wishes};
-use crate::mailbox::Mailbox;
 use crate::recipients::Context;
 
-use blame::Blame;
 use blocked::Standing;
 use body::Body;
-use chunk::Chunk;
 use command::{Command, Refused, Subject};
 use conduct::Conduct;
 use fact::About;
-use inquest::{Inquest, Step};
+use inquest::Inquest;
 use line::{Expected, Line, Pending};
-use login::{Dialogue, Fetching, Login};
-use message::{Opening, Reception};
+use login::Login;
+use message::Reception;
 use plugins::{Consulted, PluginMemory};
+use state::{Enhanced, State, Transaction, Waiting};
 
 pub use body::BareNewline;
 pub use grant::{Grant, Verdict};
@@ -104,74 +102,6 @@ pub struct Session {
     leaving: bool,
     /// When the client was last given the word.
     since: Timestamp,
-}
-
-#[derive(Debug)]
-enum State {
-    /// The client waits to be greeted.
-    Greeting,
-    /// A command is awaited.
-    Command,
-    /// The answer to a challenge is awaited.
-    Auth(Dialogue),
-    /// The message is awaited.
-    Data(Box<Reception>),
-    /// A chunk of the message is awaited.
-    Chunk(Box<Chunk>),
-    /// The loop was asked something, and has the word.
-    Waiting(Waiting),
-    /// The loop makes the handshake.
-    Handshake,
-    /// Nothing happens any more.
-    Closed,
-}
-
-/// What the loop was asked for.
-#[derive(Debug)]
-enum Waiting {
-    /// Whether a password is right.
-    Password(Login),
-    /// What SCRAM needs.
-    Credential(Box<Fetching>),
-    /// Whether there is such a mailbox.
-    Recipient(Mailbox),
-    /// Whether mail may go to this recipient elsewhere.
-    Relayed(Mailbox),
-    /// What a blocklist says of the client, for this recipient.
-    Blocklist { mailbox: Mailbox, zone: usize },
-    /// What is known of the client or the sender, for this recipient.
-    Inquiry { mailbox: Mailbox, step: Step },
-    /// What the administrator's programs say.
-    Plugins(Consulted),
-    /// To open a message.
-    Open(Opening),
-    /// To store the message.
-    Store(Box<Reception>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Enhanced {
-    Offered,
-    NotOffered,
-}
-
-/// What MAIL began.
-#[derive(Debug)]
-struct Transaction {
-    sender: Option<Mailbox>,
-    recipients: Vec<Mailbox>,
-    /// What was found out about the sender.
-    inquest: Inquest,
-    /// One of the recipients was bad.
-    is_spoilt: bool,
-    /// What the message will be refused for.
-    blames: Vec<Blame>,
-    wishes: Wishes,
-    /// What came with the recipient that is being looked at.
-    wish: Wish,
-    smtputf8: bool,
-    /// Length of all addresses together.
-    envelope_bytes: usize,
 }
 
 /// A connection that never becomes a session: what is said and what is noted.

@@ -173,7 +173,10 @@ fn an_address_must_have_the_name_that_is_wanted() {
     let script =
         "C: HELO x\nC: MAIL FROM:<a@b.example>\nC: RCPT TO:<alice@example.org>\nC: RCPT TO:<bob@example.org>";
     let at = |client| Rules { client, ..Rules::default() };
-    check(at(ClientPolicy::Confirmed), script, &expect![[r#"
+    check(
+        at(ClientPolicy::Confirmed),
+        script,
+        &expect![[r#"
         C: RCPT TO:<alice@example.org>
         L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
         L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom=a@b.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
@@ -182,8 +185,12 @@ fn an_address_must_have_the_name_that_is_wanted() {
         L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:113-7.pool.example|remotehostip:203.0.113.7> rcpt <bob@example.org> : found existing recipient pid=7
         L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom=a@b.example rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
         S: 250 ok
-    "#]]);
-    check(at(ClientPolicy::Own), script, &expect![[r#"
+    "#]],
+    );
+    check(
+        at(ClientPolicy::Own),
+        script,
+        &expect![[r#"
         C: RCPT TO:<alice@example.org>
         L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
         L: qlogenvelope: result=rejected code=550 reason=helo detail=clientgeneric helo=x mailfrom=a@b.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
@@ -192,8 +199,13 @@ fn an_address_must_have_the_name_that_is_wanted() {
         L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:113-7.pool.example|remotehostip:203.0.113.7> rcpt <bob@example.org> : found existing recipient pid=7
         L: qlogenvelope: result=rejected code=550 reason=helo detail=clientgeneric helo=x mailfrom=a@b.example rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
         S: 550 sorry, your address has no name of its own (#5.7.25)
-    "#]]);
-    check_from("203.0.113.8:1", at(ClientPolicy::Named), script, &expect![[r#"
+    "#]],
+    );
+    check_from(
+        "203.0.113.8:1",
+        at(ClientPolicy::Named),
+        script,
+        &expect![[r#"
         C: RCPT TO:<alice@example.org>
         L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.8> rcpt <alice@example.org> : found existing recipient pid=7
         L: qlogenvelope: result=rejected code=550 reason=helo detail=clientnoname helo=x mailfrom=a@b.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
@@ -202,5 +214,6 @@ fn an_address_must_have_the_name_that_is_wanted() {
         L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.8> rcpt <bob@example.org> : found existing recipient pid=7
         L: qlogenvelope: result=rejected code=550 reason=helo detail=clientnoname helo=x mailfrom=a@b.example rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
         S: 550 sorry, your address has no name (#5.7.25)
-    "#]]);
+    "#]],
+    );
 }
