@@ -40,6 +40,9 @@
 //! | `[karma] points` | see [`Deed`](crate::karma::Deed) | what each deed is worth, as in `{ pregreet = -3, message = 1 }` |
 //! | `[karma] refuse` | `mail` | when a client with a bad karma is refused: `mail`, or `connection` |
 //! | `[naughty] refuse` | `soon` | when a client is refused of which something bad is known: `soon`, `rcpt`, `data` |
+//! | `[greylist] delay` | `0s` | how long a client that was never here is put off; `0s`: not at all |
+//! | `[greylist] window` | `200m` | how long after that it may come again and be known |
+//! | `[greylist] known` | `36d` | how long it is known after it last came |
 //! | `[load] max` | none | load of the last minute above which strangers' mail is put off |
 //! | `[greet] delay` | `0s` | how long a client on port 25 waits for its greeting |
 //! | `[greet] early` | `reject` | what becomes of one that does not: `reject` (554), or `ignore` |
@@ -160,6 +163,7 @@ pub use network::{HostPort, REMOTE_PORT, Remote};
 pub use recipients::{ASSIGN, RecipientKind, RecipientSource, TREE_PATH, valid_of};
 pub use tls::{Tls, TlsHost};
 
+use crate::greylist::GreyTerms;
 use crate::karma::KarmaTerms;
 use crate::mailbox::Mailbox;
 use crate::pace::Rates;
@@ -213,6 +217,8 @@ pub struct Config {
     pub rates: Rates,
     /// `[karma]`
     pub karma: KarmaTerms,
+    /// `[greylist]`
+    pub greylist: GreyTerms,
     /// `[load] max`
     pub load_max: Option<f64>,
     /// `rules`
@@ -310,6 +316,8 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         default_domain.or_else(|| domains.first().cloned()).unwrap_or_else(|| hostname.clone());
     let mut policies = rules::rules(root, control);
     let recipients = recipients::recipients(root, control);
+    let greylist = limits::greylist(&root.table_or_empty("greylist"));
+    policies.greylists = !greylist.delay.is_zero();
     policies.checks_relayed = recipients.iter().any(|source| source.relayed);
     if queue.is_none() {
         // Behind qmail-queue is a qmail-send that reads these lines itself.
@@ -343,6 +351,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
             per_network: rates.get_or("per_network", 0),
         },
         karma: limits::karma(&root.table_or_empty("karma")),
+        greylist,
         load_max: root.table_or_empty("load").get("max"),
         rules: root.path("rules"),
         words: root.path("words"),

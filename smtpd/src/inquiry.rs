@@ -14,6 +14,8 @@ use mail_auth::{Parameters, ResolverCache, Txt};
 use tokio::time::timeout;
 
 use crate::blocklist::{self, Blocklist};
+use crate::clock::now;
+use crate::greylist::Greylist;
 use crate::names::{Exchanger, Names, NoAnswer};
 use crate::rules::{ClientNames, HeloNames, SpfFinding, SpfLocal, SpfResult, SpfSubject};
 use crate::session::{Finding, Inquiry, MailDomain, Policy};
@@ -37,13 +39,20 @@ pub struct Inquirer {
     lists: Vec<Blocklist>,
     spf_local: SpfLocal,
     hostname: String,
+    greylist: Option<Greylist>,
 }
 
 impl Inquirer {
     /// One that asks these name servers, for the lists of a policy.
     pub fn new(names: Names, policy: &Policy) -> Self {
         let (lists, spf_local) = (policy.rules.domain_lists.clone(), policy.rules.spf_local.clone());
-        Inquirer { names, lists, spf_local, hostname: policy.hostname.clone() }
+        Inquirer { names, lists, spf_local, hostname: policy.hostname.clone(), greylist: None }
+    }
+
+    /// The same, which remembers who was here.
+    #[must_use]
+    pub fn with_greylist(self, greylist: Option<Greylist>) -> Self {
+        Inquirer { greylist, ..self }
     }
 
     /// The answer to a question; there always is one, and in time.
@@ -54,6 +63,7 @@ impl Inquirer {
                     tokio::join!(within(self.names.addresses(&name)), within(self.names.hosts(client)));
                 Finding::Helo(HeloNames { forward: found(forward), reverse: found(reverse) })
             }
+            Inquiry::Grey(client) => Finding::Grey(self.is_new(client).await),
             Inquiry::Client(client) => Finding::Client(self.client(client).await),
             Inquiry::Listed { list, domain } => {
                 let Some(list) = self.lists.get(list) else {
@@ -129,6 +139,14 @@ impl Inquirer {
             }
         }
         if hosts.len() > NAMES_MAX { MailDomain::Takes } else { MailDomain::TakesNone }
+    }
+
+    async fn is_new(&self, client: IpAddr) -> bool {
+        let Some(greylist) = self.greylist.clone() else {
+            return false;
+        };
+        // Where even that is not possible nobody is put off.
+        tokio::task::spawn_blocking(move || greylist.puts_off(now(), client)).await.unwrap_or(false)
     }
 
     async fn client(&self, client: IpAddr) -> ClientNames {

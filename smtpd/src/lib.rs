@@ -18,6 +18,7 @@ pub mod durable;
 pub mod environment;
 pub mod fingerprint;
 pub mod gate;
+pub mod greylist;
 pub mod header;
 pub mod inquiry;
 pub mod journal;

@@ -92,6 +92,8 @@ pub struct Rules {
     pub spf_local: SpfLocal,
     /// Who may write to whom (`policy`).
     pub mail_policy: MailPolicy,
+    /// Newcomers are put off for a while.
+    pub greylists: bool,
     /// Lists of domains that senders must not have.
     pub domain_lists: Vec<Blocklist>,
     /// What each deed does to a client's karma.

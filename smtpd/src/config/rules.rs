@@ -57,6 +57,7 @@ pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
         sender_domain: sender.get_or("domain", false),
         recipient_domain: recipient.get_or("domain", false),
         checks_relayed: false,
+        greylists: false,
         quota: QuotaPercent(recipient.get_or("quota_percent_max", usual_quota)),
         spf: spf(root, control),
         spf_local: spf_local(root, control),

@@ -30,6 +30,8 @@ pub(super) enum Step {
     DomainList(usize),
     /// The sender's domain, about the client.
     Spf,
+    /// Our own memory, about the client.
+    Grey,
 }
 
 /// What has to be looked up.
@@ -53,6 +55,8 @@ pub enum Inquiry {
         /// The domain.
         domain: String,
     },
+    /// Whether a client is new here, and has to wait.
+    Grey(IpAddr),
     /// Whether a domain lets a client send for it.
     Spf {
         /// The client.
@@ -77,6 +81,8 @@ pub enum Finding {
     Listed(blocklist::Finding),
     /// Answer to [`Inquiry::Spf`].
     Spf(SpfFinding),
+    /// Answer to [`Inquiry::Grey`].
+    Grey(bool),
 }
 
 /// Whether a domain takes mail.
@@ -123,7 +129,7 @@ impl Session {
         }
         let known =
             self.transaction.as_ref().map(|transaction| transaction.inquest.domain).unwrap_or_default();
-        for opinion in [self.conduct.client, self.conduct.helo, known] {
+        for opinion in [self.conduct.client, self.conduct.helo, known, self.conduct.grey] {
             if let Opinion::Bad(rejection) = opinion {
                 return self.refuse_found(rejection.answer(), rejection, mailbox, out);
             }
@@ -131,7 +137,7 @@ impl Session {
         if self.refuses_by_spf(&mailbox, out) || self.refuses_by_list(&mailbox, out) {
             return;
         }
-        match self.next_inquiry() {
+        match self.next_inquiry().or_else(|| self.last_inquiry()) {
             Some((step, inquiry)) => {
                 out.push(Output::Ask(Ask::Inquire(inquiry)));
                 self.state = State::Waiting(Waiting::Inquiry { mailbox, step });
@@ -165,6 +171,12 @@ impl Session {
             .then_some((Step::DomainList(list), Inquiry::Listed { list, domain }))
     }
 
+    /// Whoever has nothing else against it may still be new here.
+    fn last_inquiry(&self) -> Option<(Step, Inquiry)> {
+        let is_asked = self.policy.rules.greylists && self.conduct.grey == Opinion::None;
+        is_asked.then(|| (Step::Grey, Inquiry::Grey(self.peer.remote.ip())))
+    }
+
     /// What an answer means for this recipient and those to come.
     pub(super) fn inquired(
         &mut self,
@@ -176,6 +188,7 @@ impl Session {
         self.since = now;
         match step {
             Step::Client => self.client_found(finding),
+            Step::Grey => self.conduct.grey = grey(finding),
             Step::Helo => {
                 let name = self.helo.clone().unwrap_or_default();
                 let fault = match finding {
@@ -183,7 +196,11 @@ impl Session {
                         self.policy.rules.helo.judge_names(&name, self.peer.remote.ip(), names)
                     }
                     // Nobody answers what was not asked; the client is not to suffer for it.
-                    Finding::Client(_) | Finding::Domain(_) | Finding::Listed(_) | Finding::Spf(_) => None,
+                    Finding::Client(_)
+                    | Finding::Domain(_)
+                    | Finding::Listed(_)
+                    | Finding::Spf(_)
+                    | Finding::Grey(_) => None,
                 };
                 if let (Finding::Helo(HeloNames { forward: Some(_), reverse: Some(_) }), None) =
                     (finding, fault)
@@ -194,7 +211,11 @@ impl Session {
             }
             Step::SenderDomain => match finding {
                 Finding::Domain(domain) => self.sender_domain_found(*domain, out),
-                Finding::Client(_) | Finding::Helo(_) | Finding::Listed(_) | Finding::Spf(_) => {
+                Finding::Client(_)
+                | Finding::Helo(_)
+                | Finding::Listed(_)
+                | Finding::Spf(_)
+                | Finding::Grey(_) => {
                     self.sender_domain_found(MailDomain::Takes, out);
                 }
             },
@@ -204,9 +225,11 @@ impl Session {
                 let unanswered = SpfFinding { result: SpfResult::None, explanation: None };
                 let found = match finding {
                     Finding::Spf(found) => found.clone(),
-                    Finding::Client(_) | Finding::Helo(_) | Finding::Domain(_) | Finding::Listed(_) => {
-                        unanswered
-                    }
+                    Finding::Client(_)
+                    | Finding::Helo(_)
+                    | Finding::Domain(_)
+                    | Finding::Listed(_)
+                    | Finding::Grey(_) => unanswered,
                 };
                 if found.result == SpfResult::Pass {
                     self.count_deed(Deed::SpfPass);
@@ -291,6 +314,7 @@ impl Session {
             | Finding::Listed(_)
             | Finding::Helo(_)
             | Finding::Domain(_)
+            | Finding::Grey(_)
             | Finding::Spf(_) => {}
         }
     }
@@ -348,5 +372,19 @@ impl Session {
             self.policy.hostname,
             self.peer.remote.ip(),
         ))
+    }
+}
+
+/// What our memory says of a client.
+fn grey(finding: &Finding) -> Opinion {
+    match finding {
+        Finding::Grey(true) => Opinion::Bad(Rejection::Greylisted),
+        // Nobody answers what was not asked; the client is not to suffer for it.
+        Finding::Grey(false)
+        | Finding::Client(_)
+        | Finding::Helo(_)
+        | Finding::Domain(_)
+        | Finding::Listed(_)
+        | Finding::Spf(_) => Opinion::Good,
     }
 }

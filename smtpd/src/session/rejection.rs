@@ -129,6 +129,8 @@ rejections! {
     SenderListed = 553, "5.7.1", "the domain of this sender is on a list", Rhsbl, "";
     /// A newcomer from a network with many listed clients: no verdict, it is asked about when it comes again.
     PutOff = 451, "4.7.1", "sorry, we do not know each other yet, please try again in some minutes (#4.7.1)", Greylist, "neighbours";
+    /// A newcomer that has to come again.
+    Greylisted = 451, "4.7.1", "sorry, you are new here, please try again later (#4.7.1)", Greylist, "";
     /// More recipients than a message may have.
     TooManyRecipients = 452, "4.5.3", "too many recipients (#4.5.3)", MaxRcptExceeded, "";
     /// A client that spoke before it was greeted.
@@ -278,7 +280,7 @@ impl Rejection {
 
     /// Whether it is for something that was found out about the client or its sender, and not for want of an answer.
     pub const fn is_blame(self) -> bool {
-        !matches!(self, Rejection::SenderDomainUnknown | Rejection::SpfUnavailable)
+        !matches!(self, Rejection::SenderDomainUnknown | Rejection::SpfUnavailable | Rejection::Greylisted)
     }
 
     /// Whether it is a recipient that is wrong, as qmail's `brtlimit` counts them.

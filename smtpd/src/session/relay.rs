@@ -79,6 +79,7 @@ impl Session {
             | Finding::Client(_)
             | Finding::Helo(_)
             | Finding::Listed(_)
+            | Finding::Grey(_)
             | Finding::Spf(_) => return self.accept_relayed(mailbox, out),
         };
         let given = mailbox.to_string();

@@ -261,6 +261,7 @@ fn inquired(inquiry: &Inquiry) -> Finding {
             },
             reverse: Some(vec!["host.example.net".into()]),
         }),
+        Inquiry::Grey(_) => Finding::Grey(true),
         // A name that a provider gives to its customers.
         Inquiry::Client(client) if client.to_string() == "203.0.113.7" => Finding::Client(ClientNames {
             names: Some(vec!["113-7.pool.example".into()]),

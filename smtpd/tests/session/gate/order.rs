@@ -39,6 +39,7 @@ fn everything() -> Wrong {
         session_bad_recipients_max: 1,
         spf: smtpd::rules::SpfBehavior::new(3).unwrap(),
         sender_domain: true,
+        greylists: true,
         domain_lists: vec![list("rhsbl.example")],
         mail_policy: MailPolicy::new(["example.org:e".parse().unwrap()]),
         one_bad_recipient_spoils: true,
@@ -125,6 +126,7 @@ const ASKING_OTHERS: &[Step] = &[
     ("spf fail", |wrong| wrong.mail = "<a@listed.example>"),
     ("chkusersender sendermxinvalid", |wrong| wrong.policy.rules.sender_domain = false),
     ("rhsbl rhsbl.example", |wrong| wrong.policy.rules.domain_lists.clear()),
+    ("greylist", |wrong| wrong.policy.rules.greylists = false),
     ("empf", |wrong| wrong.policy.rules.mail_policy = MailPolicy::default()),
     ("qregexbmt spoilt", |wrong| wrong.policy.rules.one_bad_recipient_spoils = false),
 ];
