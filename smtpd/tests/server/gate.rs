@@ -79,6 +79,27 @@ fn control_files_alone_are_a_configuration() {
 }
 
 #[test]
+fn a_newcomer_comes_again_and_is_remembered_over_restarts() {
+    let house = House::new("[[listen]]\naddress = \"127.0.0.1:0\"\n");
+    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    house.add_user("alice", "secret");
+    let check = |delay: &str, reply: &str| {
+        house.configure(&format!("greylist = {{ delay = \"{delay}\" }}\n{settings}"));
+        let server = house.start();
+        let mut client = Client::connect(server.listen[0]);
+        client.expect("", "220");
+        client.expect("MAIL FROM:<a@example.net>", "250");
+        client.expect("RCPT TO:<nobody@example.org>", "550");
+        client.expect("RCPT TO:<alice@example.org>", reply);
+    };
+    check("1h", "451 sorry, you are new here");
+    check("1h", "451 sorry, you are new here");
+    // A delay that has passed.
+    check("1ms", "250");
+    check("1h", "250");
+}
+
+#[test]
 fn plugins_of_qmail_spp_are_asked() {
     let house = House::new("");
     let control = house.path("qmail/control");
