@@ -248,6 +248,39 @@ fn a_query_that_does_not_end_is_given_up() {
 }
 
 #[test]
+fn a_program_that_does_not_end_is_ended_and_says_nothing() {
+    let house = house(|directory| {
+        let program = Program::new(script(directory, "exec sleep 1000"), Vec::new());
+        vec![Backend::Program(program.with_patience(Duration::from_millis(50)))]
+    });
+    assert_eq!(house.look_up("bob@example.net"), RecipientAnswer::CannotVerify);
+    let house = self::house(|_| vec![Backend::Program(Program::new("/nonexistent".into(), Vec::new()))]);
+    assert_eq!(house.look_up("bob@example.net"), RecipientAnswer::CannotExecute);
+}
+
+#[test]
+fn a_host_behind_that_makes_no_sense_or_says_nothing_knows_nobody() {
+    use std::io::{Read as _, Write as _};
+    let endless = "250-".repeat(100_000);
+    // Each says this to whatever it hears, and the last nothing at all.
+    for said in ["421 not now\r\n", "gibberish\r\n", "25\r\n", "\r\n", endless.as_str(), ""] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = HostPort { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
+        let said = said.to_owned();
+        let behind = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // Whoever has heard enough hangs up.
+            let _ = stream.write_all(said.as_bytes());
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let forward = CallForward::new(host, "gate.example.org").with_patience(Duration::from_millis(100));
+        let house = house(|_| vec![Backend::Forward(forward)]);
+        assert_eq!(house.look_up("bob@example.net"), RecipientAnswer::Unavailable);
+        behind.join().unwrap();
+    }
+}
+
+#[test]
 fn the_host_behind_is_asked_once_and_remembered() {
     use std::io::{BufRead as _, BufReader, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
