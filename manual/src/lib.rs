@@ -1,9 +1,12 @@
-//! What the shell and the reader of manuals are given, made from the arguments themselves.
+//! What the shell and the reader of manuals are given, made from the arguments themselves and from the documentation.
+
+mod format;
 
 use std::io;
 
 use clap::Command;
 pub use clap_complete::Shell;
+pub use format::format;
 
 /// The completions of a command for a shell.
 pub fn completions(mut command: Command, shell: Shell) -> Vec<u8> {

@@ -159,8 +159,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     settings::duration::parse(text).map_err(|error| error.to_string())
 }
 
-fn message(text: &str) -> Result<MessageId, std::num::ParseIntError> {
-    text.parse().map(MessageId)
+fn message(text: &str) -> Result<MessageId, &'static str> {
+    text.parse().map(MessageId).map_err(|_| "a message has a number; `postern-smtpd queue list` shows it")
 }
 
 /// What `--json` means.

@@ -173,6 +173,12 @@ fn telemetry(config: &Config) -> Result<crate::telemetry::Telemetry, Failure> {
     })
 }
 
+/// Says why the answer is no, to a person.
+fn complain(why: &str) {
+    // Nobody can be told that standard error is closed.
+    let _ = writeln!(io::stderr(), "postern-smtpd: {why}");
+}
+
 fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().write_all(text.as_bytes()) {
         // `queue list | head` is not an error.

@@ -70,7 +70,7 @@
 //! | `[tls] certificate` | none | PEM chain; the key may stand in the same file |
 //! | `[tls] key` | `certificate` | PEM key |
 //! | `[tls] self_signed` | `false` | makes both files where they do not exist (then `cert.pem` and `key.pem` in `state`) |
-//! | `[[tls.host]] name`, `certificate`, `key` | none | what a client is shown that asks for this name |
+//! | `[[tls.host]] name`, `certificate`, `key` | none | what a client is shown that asks for this name, `*.` in front for one label of any text |
 //! | `[tls] clients_ca` | none | PEM: who signs the certificates of clients that are known |
 //! | `[tls] clients` | `[]` | mail addresses whose owners may relay when they show such a certificate |
 //! | `[auth] mechanisms` | `["login", "plain"]` | how to log in; also `scram-sha-256`, `scram-sha-256-plus`, `cram-md5` |
@@ -96,7 +96,11 @@
 //! | `[limits] command_bytes_max` | 2048 | bytes of a command line |
 //! | `[limits] address_bytes_max` | 320 | bytes of an address |
 //! | `[limits] local_part_bytes_max` | 255 | bytes of its local part |
+//! | `[limits] domain_bytes_max` | 255 | bytes of its domain |
+//! | `[limits] forbidden_commands` | `CONNECT`, `GET`, … | commands of other protocols, which end the session |
+//! | `[limits] letters_first` | `false` | a command that begins with no letter ends it, too |
 //! | `[limits] line_bytes_max` | 0 | bytes of a line of a message; 0 for any |
+//! | `[limits] deferred_recipients_max` | 1000 | recipients that were put off without a message |
 //! | `[limits] idle_commands_max` | 100 | commands without a message |
 //! | `[limits] hops_max` | 100 | hops of a message |
 //! | `[limits] bare_newline` | `refuse` | `end-line`: a line feed alone ends a line, and never a message |
@@ -306,7 +310,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         None => tls::of_control(control),
     };
     let blocklists = match root.contains("dnsbl") {
-        true => root.tables("dnsbl").iter().filter_map(dnsbl::blocklist).collect(),
+        true => dnsbl::blocklists(&root.tables("dnsbl")),
         false => dnsbl::of_control(control),
     };
     let limits = root.table_or_empty("limits");

@@ -14,6 +14,9 @@ use crate::session::{BareNewline, Grant, Policy, Verdict};
 /// No client waits longer for a greeting (RFC 5321 §4.5.3.2.1).
 const GREET_DELAY_SECONDS_MAX: u64 = 300;
 
+/// What no limit of recipients means, because each of them is kept in memory: some 12 MB of addresses.
+const RECIPIENTS_UNLIMITED: usize = 50_000;
+
 /// What an environment says: the value of a name.
 pub trait Environment {
     /// The value of `name`; none where it is not set.
@@ -132,7 +135,7 @@ pub fn settle(environment: &(impl Environment + ?Sized), policy: &mut Policy) ->
         changed = true;
     }
     if environment.value("DISABLE_MAXRCPT").is_some() {
-        policy.limits.recipients_max = usize::MAX;
+        policy.limits.recipients_max = RECIPIENTS_UNLIMITED;
         changed = true;
     }
     if let Some(bytes) = environment.number("DATABYTES") {

@@ -15,57 +15,22 @@ use prometheus::{
 };
 use serde::Serialize;
 
+pub mod name;
+
 mod sessions;
 mod stages;
 
-pub use sessions::{MESSAGES_TAKEN, REPLIES, SESSION_SECONDS};
-pub use stages::{STAGE_SECONDS, Stage};
+pub use stages::Stage;
+
+use name::{
+    ADDRESSES_CHECKED, ANSWERS, BLOCKLIST_BUDGET_LIMIT, BLOCKLIST_BUDGET_USED, BLOCKLIST_QUERIES,
+    BLOCKLIST_RESTING, BLOCKLIST_VERDICTS, BUILD_INFO, CONNECTIONS, CONNECTIONS_LIMIT, CONNECTIONS_OPEN,
+    DELIVERIES, DELIVERIES_OPEN, JOURNAL_ERRORS, JOURNAL_SOCKET_CONNECTED, JOURNAL_SOCKET_LOST, LOGINS,
+    MESSAGE_BYTES, QUEUE_MESSAGES, SESSION_EVENTS, SESSIONS_ENDED,
+};
 
 use sessions::Sessions;
 use stages::Stages;
-
-/// Connections that were let in (`ok`) or not (`deny`).
-pub const CONNECTIONS: &str = "smtpd_connections_total";
-/// Open connections.
-pub const CONNECTIONS_OPEN: &str = "smtpd_connections_open";
-/// The most connections that may be open.
-pub const CONNECTIONS_LIMIT: &str = "smtpd_connections_limit";
-/// Sessions that ended, by `status`: `clean`, `gave-up`, `denied`.
-pub const SESSIONS_ENDED: &str = "smtpd_sessions_ended_total";
-/// Answers that accepted or refused, by `result` and `reason`.
-pub const ANSWERS: &str = "smtpd_answers_total";
-/// Logins tried, by `outcome` and `mechanism`.
-pub const LOGINS: &str = "smtpd_logins_total";
-/// Senders and recipients checked, by `outcome`.
-pub const ADDRESSES_CHECKED: &str = "smtpd_addresses_checked_total";
-/// What happened to sessions in words, by `event`.
-pub const SESSION_EVENTS: &str = "smtpd_session_events_total";
-/// What blocklists said of clients, by `result` and `source`: only those of source `query` were queries.
-pub const BLOCKLIST_QUERIES: &str = "smtpd_blocklist_queries_total";
-/// Queries that were made in the zone's current period, by `zone`; those for a list's text and for tests are among them.
-pub const BLOCKLIST_BUDGET_USED: &str = "smtpd_blocklist_budget_used";
-/// Queries that the zone allows in a period, by `zone`; absent where the settings do not say.
-pub const BLOCKLIST_BUDGET_LIMIT: &str = "smtpd_blocklist_budget_limit";
-/// 1 while the zone is left alone because it refused or did not answer, by `zone`.
-pub const BLOCKLIST_RESTING: &str = "smtpd_blocklist_resting";
-/// Verdicts that are remembered.
-pub const BLOCKLIST_VERDICTS: &str = "smtpd_blocklist_verdicts";
-/// Length of accepted messages.
-pub const MESSAGE_BYTES: &str = "smtpd_message_bytes";
-/// Messages that came into the queue (`new`), left it (`end`) or made a bounce (`bounce`).
-pub const QUEUE_MESSAGES: &str = "smtpd_queue_messages_total";
-/// Deliveries that ended, by `outcome`.
-pub const DELIVERIES: &str = "smtpd_deliveries_total";
-/// Deliveries under way, by `channel`.
-pub const DELIVERIES_OPEN: &str = "smtpd_deliveries_open";
-/// Facts that could not be written to the journal.
-pub const JOURNAL_ERRORS: &str = "smtpd_journal_errors_total";
-/// Facts that were not sent to the log's socket.
-pub const JOURNAL_SOCKET_LOST: &str = "smtpd_journal_socket_lost_total";
-/// Whether somebody listens at the log's socket.
-pub const JOURNAL_SOCKET_CONNECTED: &str = "smtpd_journal_socket_connected";
-/// 1, with the version that runs as a label.
-pub const BUILD_INFO: &str = "smtpd_build_info";
 
 /// All counters of one server.
 #[derive(Debug)]
@@ -364,22 +329,68 @@ mod tests {
 
     #[test]
     fn every_metric_has_a_help_text_and_no_label_is_empty() {
-        let text = Metrics::new().text();
+        let text = prepared().text();
         for line in text.lines() {
             assert!(!line.contains("=\"\""), "{line}");
         }
-        for name in [
-            ANSWERS,
-            CONNECTIONS,
-            DELIVERIES,
-            JOURNAL_ERRORS,
-            JOURNAL_SOCKET_LOST,
-            JOURNAL_SOCKET_CONNECTED,
-            MESSAGE_BYTES,
-            QUEUE_MESSAGES,
-            SESSION_EVENTS,
-        ] {
+        for name in name::ALL {
             assert!(text.contains(&format!("# HELP {name} ")), "{name}");
         }
+    }
+
+    /// With a zone, which the settings name.
+    fn prepared() -> Metrics {
+        let metrics = Metrics::new();
+        metrics.blocklist("list.example", 0, Some(1000), true);
+        metrics
+    }
+
+    /// Names with their labels, without values.
+    fn series(metrics: &Metrics) -> Vec<String> {
+        let text = metrics.text();
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        samples.filter_map(|line| line.rsplit_once(' ').map(|(series, _)| series.to_owned())).collect()
+    }
+
+    #[test]
+    fn every_name_that_is_exported_stands_among_the_names() {
+        let text = prepared().text();
+        let exported = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        let own: Vec<&str> = exported.filter(|name| !name.starts_with("process_")).collect();
+        let (mut own, mut all) = (own, name::ALL.to_vec());
+        own.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(own, all);
+    }
+
+    #[test]
+    fn a_million_attackers_leave_the_series_as_they_are() {
+        let metrics = prepared();
+        let before = series(&metrics);
+        // Each is another client with other words, which try to be labels.
+        for n in 0..1_000_000_u32 {
+            let address = std::net::Ipv4Addr::from(0x0b00_0000 + n);
+            let word = format!("x{n}\"}}_1_watcher_forged{{}}");
+            let line = match n % 8 {
+                0 => format!("tcpserver: pid {n} from {address}"),
+                1 => format!("tcpserver: ok {n} mx:192.0.2.25:25 :{address}::4025"),
+                2 => format!("qmail-smtpd[{n}]: auth: auth-failed type=plain user=<{word}>"),
+                3 => format!(
+                    "CHKUSER rejected rcpt: from <{word}::> remote <{word}:x:{address}> rcpt <{word}> : x"
+                ),
+                4 => format!(
+                    "rbl: ip={address} query={word}.list.example result=pass message='{word}' pid={n}"
+                ),
+                5 => format!("info msg {n}: bytes 1 from <{word}> qp 1 uid 1"),
+                6 => format!("delivery {n}: failure: {word}/"),
+                _ => format!("tcpserver: end {n} status 256"),
+            };
+            Record::parse(line.as_bytes()).iter().for_each(|record| metrics.count(record));
+        }
+        assert_eq!(series(&metrics), before);
+        assert!(
+            metrics.text().contains("smtpd_sessions_ended_total{status=\"gave-up\"} 125000\n"),
+            "they are counted"
+        );
     }
 }

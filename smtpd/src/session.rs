@@ -99,6 +99,8 @@ pub struct Session {
     errors: u32,
     /// Commands that served no message, since the last one.
     idle_commands: u32,
+    /// Recipients that were put off since then.
+    deferred_recipients: u32,
     leaving: bool,
     /// When the client was last given the word.
     since: Timestamp,
@@ -145,6 +147,7 @@ impl Session {
             plugins: None,
             errors: 0,
             idle_commands: 0,
+            deferred_recipients: 0,
             leaving: false,
             since: now,
         }
@@ -156,8 +159,8 @@ impl Session {
         match &self.state {
             State::Greeting => Some(self.since + self.policy.rules.greet_delay),
             State::Command | State::Auth(_) => Some(self.since + limits.command_timeout),
-            State::Data(reception) => Some(reception.deadline(limits)),
-            State::Chunk(chunk) => Some(chunk.deadline(limits)),
+            State::Data(reception) => Some(reception.deadline(limits).0),
+            State::Chunk(chunk) => Some(chunk.deadline(limits).0),
             State::Handshake => Some(self.since + limits.handshake_timeout),
             State::Waiting(_) | State::Closed => None,
         }
@@ -166,6 +169,11 @@ impl Session {
     /// How long the client may take for a reply, or for whatever has no deadline of its own.
     pub fn patience(&self) -> std::time::Duration {
         self.policy.limits.command_timeout
+    }
+
+    /// Who is connected to what.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// The client's address.
@@ -225,7 +233,7 @@ impl Session {
             (_, Input::TlsFailed) => self.give_up(SmtpdEvent::TlsFailed, out),
             (state, Input::Gone(gone)) => self.gone(&state, gone, out),
             (State::Greeting, Input::Timeout) => self.waited(now, out),
-            (_, Input::Timeout) => self.timed_out(out),
+            (state, Input::Timeout) => self.timed_out(&state, out),
             (State::Command, Input::Connected) => self.connected(now, out),
             (state, Input::Bytes(bytes)) => {
                 self.state = state;
@@ -298,7 +306,10 @@ impl Session {
     }
 
     fn command(&mut self, now: Timestamp, line: &[u8], out: &mut Vec<Output>) {
-        let command = Command::parse(line);
+        let command = match self.policy.limits.forbid(line) {
+            true => Err(Refused::plain(Rejection::NotSmtp)),
+            false => Command::parse(line),
+        };
         self.hear(line, command.as_ref(), out);
         self.slow_down(out);
         if self.is_idle_too_long(command.as_ref()) {
@@ -350,6 +361,7 @@ impl Session {
         match command {
             Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Rset)
             | Ok(Command::Noop | Command::Vrfy | Command::Help) => {}
+            Ok(Command::Mail { .. }) if self.transaction.is_some() => {}
             Ok(Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Bdat { .. })
             | Ok(Command::Quit | Command::StartTls | Command::Auth { .. })
             | Err(_) => return false,

@@ -1,7 +1,7 @@
 """A browser for a test: browse.py URL WIDTH HEIGHT light|dark PICTURE
 
 Opens the page, then evaluates each line of standard input as JavaScript (a promise is awaited), and prints each value as a
-line of JSON. At the end of the input it takes a picture, and prints what the page asked for, and what it complained of.
+line of JSON; of a line "press KEY" it presses the key on the keyboard instead. At the end of the input it takes a picture, and prints what the page asked for, and what it complained of.
 """
 
 import base64
@@ -72,6 +72,18 @@ def order(method, session=None, **parameters):
             complaints.append(json.dumps(told["params"]))
 
 
+# What a keyboard sends for the keys that are no letters: their numbers, and what they write.
+KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, "")}
+
+
+def press(page, key):
+    """Presses a key and lets it go."""
+    number, text = KEYS.get(key, (ord(key[0].upper()), key))
+    common = {"key": key, "windowsVirtualKeyCode": number}
+    order("Input.dispatchKeyEvent", page, type="keyDown" if text else "rawKeyDown", text=text, **common)
+    order("Input.dispatchKeyEvent", page, type="keyUp", **common)
+
+
 try:
     target = order("Target.createTarget", url="about:blank")["targetId"]
     page = order("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -82,6 +94,10 @@ try:
     order("Emulation.setEmulatedMedia", page, features=[{"name": "prefers-color-scheme", "value": scheme}])
     order("Page.navigate", page, url=url)
     for line in sys.stdin:
+        if line.startswith("press "):
+            press(page, line.split()[1])
+            print("null", flush=True)
+            continue
         deadline = time.monotonic() + 20
         # The first of them may come before the page is there.
         while True:

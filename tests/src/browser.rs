@@ -70,6 +70,14 @@ impl Browser {
         self.answer()
     }
 
+    /// Presses keys on the keyboard: letters and signs, or `Enter`, `Escape`, `Tab`.
+    ///
+    /// # Errors
+    /// The browser is gone.
+    pub fn press(&mut self, keys: &[&str]) -> Result<()> {
+        keys.iter().try_for_each(|key| self.value(&format!("press {key}")).map(drop))
+    }
+
     /// Waits until it is so.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::blocklist::{Blocklist, ZONE};
 use crate::browser::{Browser, Window};
 use crate::client::Client;
 use crate::network::{SERVER, SERVER6};
@@ -22,12 +23,25 @@ use screen::Screen;
 const GUESSER: &str = "198.51.100.66";
 const HARVESTER: &str = "203.0.113.9";
 const NEIGHBOUR: &str = "198.51.100.20";
+const LISTED: &str = "203.0.113.30";
+
+/// When somebody beside the play is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The daemons are ready, and nothing has happened.
+    Begun,
+    /// All has happened, and the daemons run still.
+    Played,
+}
+
+/// Somebody beside the play, who looks on.
+pub type Beside<'b> = &'b mut dyn FnMut(Moment, &Site) -> Result<()>;
 
 /// Plays everything and shows it; true where every step happened. The page for a browser is painted to `picture`.
 ///
 /// # Errors
-/// The hosts cannot be had, so that nothing could be played.
-pub fn play(picture: Option<&Path>) -> Result<bool> {
+/// The hosts cannot be had, so that nothing could be played; or whoever is beside it has one.
+pub fn play(picture: Option<&Path>, beside: Beside<'_>) -> Result<bool> {
     let mut screen = Screen::new();
     screen.title("Postern: an attack and its end");
     let site = Site::new().context("cannot make two hosts; iproute2, util-linux and nftables are needed")?;
@@ -37,8 +51,10 @@ pub fn play(picture: Option<&Path>) -> Result<bool> {
     screen
         .say("cable a second host, which speaks as many addresses. Nothing else on this machine is touched.");
 
+    let list = Blocklist::is_installed().then(|| Blocklist::start(&site, &[LISTED])).transpose()?;
     let mut daemons = Vec::new();
     screen.step("The mail server and the watcher start", |screen| start(&site, &mut daemons, screen));
+    beside(Moment::Begun, &site)?;
     screen.step("Bob, a good client, sends Alice a mail", |screen| deliver(&site, "Lunch?", screen));
     screen.step("An attacker guesses Alice's password, over STARTTLS on port 587", |screen| {
         guess(&site, screen)
@@ -49,6 +65,11 @@ pub fn play(picture: Option<&Path>) -> Result<bool> {
         harvest(&site, screen)
     });
     screen.step("The tenth unknown name was one too many", |screen| why(&site, HARVESTER, screen));
+    if list.is_some() {
+        screen.step("One client is on a blocklist, whose queries are counted", |screen| {
+            ask_the_list(&site, screen)
+        });
+    }
     screen.step("Bob, from the first attacker's network, notices nothing", |screen| {
         deliver(&site, "Still there?", screen)
     });
@@ -57,6 +78,7 @@ pub fn play(picture: Option<&Path>) -> Result<bool> {
     }
     screen
         .step("The administrator looks, and lets the first attacker in again", |screen| unban(&site, screen));
+    beside(Moment::Played, &site)?;
     Ok(screen.finish())
 }
 
@@ -100,6 +122,21 @@ fn harvest(site: &Site, screen: &Screen) -> Result<()> {
     let harvester = Client::of(&site.network, HARVESTER).command("harvest.py", &names);
     follow(site, harvester, &["CHKUSER rejected"], screen)?;
     site.await_ban(HARVESTER)
+}
+
+/// The listed one comes twice: the second time the verdict is remembered, and no query is spent.
+fn ask_the_list(site: &Site, screen: &Screen) -> Result<()> {
+    let to = format!("{}@example.org", USERS[0].0);
+    for address in [LISTED, NEIGHBOUR, LISTED] {
+        let replies = Client::of(&site.network, address).ask_for(&[&to])?;
+        screen.say(&format!("{address} → {SERVER}:25   RCPT TO:<{to}>   {}", replies.join(" ")));
+    }
+    site.await_read()?;
+    screen.say("banctl quota");
+    let quota = site.banctl("quota")?.yes()?.said;
+    screen.show(&quota);
+    ensure!(quota.contains(ZONE), "the watcher counts no query");
+    Ok(())
 }
 
 /// Lets a client work while the screen shows those new lines of the log that contain one of `words`.

@@ -5,6 +5,7 @@
 //! real browser ([`browser`]). It needs no root, disturbs nobody, and whatever it started ends with it ([`process`]).
 
 pub mod banctl;
+pub mod blocklist;
 pub mod browser;
 pub mod client;
 pub mod demo;

@@ -88,6 +88,16 @@ impl Running {
         Ok((Running { child, log: log.to_owned() }, stdin))
     }
 
+    /// Starts a command whose standard input is this, and whose output and error are appended to `log`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_on(command: &mut Command, input: Stdio, log: &Path) -> Result<Running> {
+        command.stdin(input).stdout(open(log)?).stderr(open(log)?);
+        let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+        Ok(Running { child, log: log.to_owned() })
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

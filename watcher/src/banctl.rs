@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use hyper::StatusCode;
 
 pub use arguments::Arguments;
 use arguments::{Command, Format};
@@ -24,12 +25,23 @@ use crate::control::api::{
     AskedList, BanRequest, Bans, ExplainRequest, Explained, Histories, JailList, Message, Quotas, Status,
     SubjectsRequest, Tested, UnbanRequest, Why,
 };
+use crate::control::client::ClientError;
 use crate::subject::Subject;
 
 /// `reload --wait` waits no longer.
 const RELOAD_WAIT: Duration = Duration::from_secs(60);
 /// And looks again so often.
 const RELOAD_LOOK: Duration = Duration::from_millis(100);
+
+/// The exit code of what could not be done: 78 where the configuration is wrong (sysexits.h: EX_CONFIG), 2 for all else.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let is_misconfigured = matches!(
+        error.downcast_ref(),
+        // The watcher says so of a configuration alone.
+        Some(ClientError::Refused { status: StatusCode::UNPROCESSABLE_ENTITY, .. })
+    );
+    ExitCode::from(if is_misconfigured { 78 } else { 2 })
+}
 
 /// Does what was typed: 0 yes, 1 the answer is no.
 ///

@@ -21,7 +21,7 @@ mod state;
 mod table;
 mod window;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +62,8 @@ pub struct Engine {
     terms: Vec<Arc<Terms>>,
     exemptions: Exemptions,
     counters: Counters,
+    /// How many events each jail has counted, in the order of the jails.
+    offences: Vec<u64>,
     evidence: EvidenceLog,
     bans: Bans,
     known: Known,
@@ -84,6 +86,7 @@ impl Engine {
             concerned: concerned(&jails),
             terms: terms(&jails),
             counters: Counters::new(&jails),
+            offences: vec![0; jails.iter().count()],
             jails,
             exemptions,
             evidence: EvidenceLog::default(),
@@ -156,6 +159,9 @@ impl Engine {
         self.counters.rekey(&jails, &kept);
         self.concerned = concerned(&jails);
         self.terms = terms(&jails);
+        let counted: HashMap<JailName, u64> =
+            self.offences().map(|(name, count)| (name.clone(), count)).collect();
+        self.offences = jails.iter().map(|jail| counted.get(&jail.name).copied().unwrap_or(0)).collect();
         self.jails = jails;
         self.exemptions = exemptions.with_allowed_of(&mut self.exemptions);
         self.free_exempt(now, out);
@@ -169,6 +175,11 @@ impl Engine {
     /// The budgets of the DNS blocklists.
     pub fn book(&self) -> &Book {
         &self.book
+    }
+
+    /// How many events each jail has counted.
+    pub fn offences(&self) -> impl Iterator<Item = (&JailName, u64)> {
+        self.jails.iter().zip(&self.offences).map(|(jail, count)| (&jail.name, *count))
     }
 
     /// The jails in use.

@@ -38,6 +38,7 @@ pub use command::{Command, Programs};
 pub use dry_run::DryRun;
 pub use manner::{DEVICES_MAX, Manner, Treatment, is_device};
 pub use nftables::Nftables;
+pub use ruleset::ADDRESSES_MAX;
 pub use template::TemplateError;
 
 pub use crate::jail::Ports;

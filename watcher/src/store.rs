@@ -5,6 +5,7 @@
 
 mod carry;
 mod file;
+mod lock;
 mod query;
 mod schema;
 mod worker;
@@ -121,14 +122,16 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// It cannot be opened or read.
-    #[error("cannot use the database {}", path.display())]
+    #[error("cannot use the database {}; may this user write its directory? set another `database`: {why}", path.display())]
     Database {
         /// The database.
         path: PathBuf,
-        /// Why not.
-        #[source]
-        source: rusqlite::Error,
+        /// Why not. No source: its words hold those of its own cause already.
+        why: rusqlite::Error,
     },
+    /// Another watcher writes it: each would undo what the other does.
+    #[error("another watcher uses the database {}; stop it, or set another `database`", .0.display())]
+    InUse(PathBuf),
     /// A newer version wrote it.
     #[error("the database {} was written by a newer version (layout {found}, this one knows {known})", path.display())]
     Newer {

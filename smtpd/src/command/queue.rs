@@ -7,7 +7,7 @@ use logline::{Text, Timestamp};
 use serde::Serialize;
 
 use crate::clock::now;
-use crate::command::{Answer, Failure, Print, print, print_json};
+use crate::command::{Answer, Failure, Print, complain, print, print_json};
 use crate::config::Config;
 use crate::queue::{Fate, Message, MessageId, Order, OrderError, read_message, read_text, scan};
 
@@ -74,7 +74,7 @@ pub fn show(config: &Config, id: MessageId, how: Print) -> Result<Answer, Failur
     let directory = directory(config);
     let message = match read_message(&directory, id) {
         Ok(message) => message,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Answer::No),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(absent(id)),
         Err(cause) => return Err(unreadable(config, cause)),
     };
     let shown = Shown::from(&message);
@@ -98,9 +98,16 @@ pub fn show(config: &Config, id: MessageId, how: Print) -> Result<Answer, Failur
 pub fn order(config: &Config, order: Order) -> Result<Answer, Failure> {
     match order.give(&directory(config), now()) {
         Ok(()) => Ok(Answer::Yes),
-        Err(OrderError::NoSuchMessage(_)) => Ok(Answer::No),
+        Err(OrderError::NoSuchMessage(id)) => Ok(absent(id)),
         Err(error) => Err(error.into()),
     }
+}
+
+fn absent(id: MessageId) -> Answer {
+    complain(&format!(
+        "there is no message {id} in the queue; `postern-smtpd queue list` shows those that are"
+    ));
+    Answer::No
 }
 
 fn directory(config: &Config) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
-use crate::command::{Answer, Failure, Print, print, print_json};
+use crate::command::{Answer, Failure, Print, complain, print, print_json};
 use crate::config::Config;
 use crate::password;
 use crate::users::{Name, UserFile};
@@ -40,7 +40,11 @@ pub fn remove(config: &Config, name: &Name) -> Result<Answer, Failure> {
         what: "it holds the users; this user must be able to write its directory",
         cause,
     })?;
-    Ok(if removed { Answer::Yes } else { Answer::No })
+    if !removed {
+        complain(&format!("there is no user {}", name.text()));
+        return Ok(Answer::No);
+    }
+    Ok(Answer::Yes)
 }
 
 /// Prints the users.

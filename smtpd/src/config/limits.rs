@@ -39,8 +39,17 @@ const COMMAND_BYTES_MAX: u32 = 2048;
 const ADDRESS_BYTES_MAX: u32 = 320;
 /// `[limits] local_part_bytes_max`: the RFC's 64 would refuse the return addresses of many a mailing list.
 const LOCAL_PART_BYTES_MAX: u32 = 255;
+/// `[limits] domain_bytes_max` (RFC 5321 §4.5.3.1.2).
+const DOMAIN_BYTES_MAX: u32 = 255;
+/// `[limits] forbidden_commands`: what web pages and proxies make a program say here. Nothing good can follow.
+const FORBIDDEN_COMMANDS: [&str; 7] = ["CONNECT", "GET", "HEAD", "OPTIONS", "POST", "PUT", "USER-AGENT:"];
+/// `[limits] letters_first`
+const LETTERS_FIRST: bool = false;
 /// `[limits] line_bytes_max`: the RFC's 1,000 would refuse much honest mail.
 const LINE_BYTES_MAX: u64 = 0;
+/// `[limits] deferred_recipients_max`: Postfix's `smtpd_recipient_overshoot_limit`; a list server that gives a thousand
+/// recipients at once hears of each.
+const DEFERRED_RECIPIENTS_MAX: u32 = 1000;
 /// `[limits] idle_commands_max`: Postfix's `smtpd_junk_command_limit`.
 const IDLE_COMMANDS_MAX: u32 = 100;
 /// `[karma] points`: a thousand slips are more than any session has.
@@ -75,7 +84,11 @@ impl Default for Limits {
             command_bytes_max: COMMAND_BYTES_MAX as usize,
             address_bytes_max: ADDRESS_BYTES_MAX as usize,
             local_part_bytes_max: LOCAL_PART_BYTES_MAX as usize,
+            domain_bytes_max: DOMAIN_BYTES_MAX as usize,
+            forbidden_commands: FORBIDDEN_COMMANDS.map(str::to_owned).to_vec(),
+            letters_first: LETTERS_FIRST,
             line_bytes_max: LINE_BYTES_MAX,
+            deferred_recipients_max: DEFERRED_RECIPIENTS_MAX,
             idle_commands_max: IDLE_COMMANDS_MAX,
             unrecognized_max: 0,
             bare_newline: BareNewline::Refused,
@@ -148,7 +161,13 @@ pub(super) fn session(limits: &Table<'_>, control: &Control) -> Limits {
         command_bytes_max: limits.get_or("command_bytes_max", COMMAND_BYTES_MAX) as usize,
         address_bytes_max: limits.get_or("address_bytes_max", ADDRESS_BYTES_MAX) as usize,
         local_part_bytes_max: limits.get_or("local_part_bytes_max", LOCAL_PART_BYTES_MAX) as usize,
+        domain_bytes_max: limits.get_or("domain_bytes_max", DOMAIN_BYTES_MAX) as usize,
+        forbidden_commands: limits
+            .get("forbidden_commands")
+            .unwrap_or_else(|| FORBIDDEN_COMMANDS.map(str::to_owned).to_vec()),
+        letters_first: limits.get_or("letters_first", LETTERS_FIRST),
         line_bytes_max: limits.get_or("line_bytes_max", LINE_BYTES_MAX),
+        deferred_recipients_max: limits.get_or("deferred_recipients_max", DEFERRED_RECIPIENTS_MAX),
         idle_commands_max: limits.get_or("idle_commands_max", IDLE_COMMANDS_MAX),
         unrecognized_max: limits.get_or("unrecognized_max", 0),
         bare_newline: limits.get_or("bare_newline", BareNewline::Refused),

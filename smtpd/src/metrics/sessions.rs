@@ -7,12 +7,7 @@ use std::time::Instant;
 use logline::{Encryption, Phase, Qlog, SessionId, Tcpserver, Verdict};
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
 
-/// How long sessions last.
-pub const SESSION_SECONDS: &str = "smtpd_session_seconds";
-/// Answers by the first digit of their code, `class`: `2xx`, `3xx`, `4xx`, `5xx`.
-pub const REPLIES: &str = "smtpd_replies_total";
-/// Messages that were taken, by `encryption`: `none`, `starttls`, `tls`.
-pub const MESSAGES_TAKEN: &str = "smtpd_messages_taken_total";
+use super::name::{MESSAGES_TAKEN, REPLIES, SESSION_SECONDS};
 
 /// So many open sessions are timed; the gate lets in fewer.
 const OPEN_MAX: usize = 100_000;

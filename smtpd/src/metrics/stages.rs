@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, Registry};
 
-/// How long the stages of sessions take, by `stage`.
-pub const STAGE_SECONDS: &str = "smtpd_stage_seconds";
+use super::name::STAGE_SECONDS;
 
 /// A part of a session that somebody waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

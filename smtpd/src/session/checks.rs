@@ -74,6 +74,15 @@ impl Session {
         }
     }
 
+    /// What the greeting says to a client that the watcher wants slow, so that whoever reads its log knows why it waits.
+    pub(super) fn slowness(&self) -> String {
+        match self.peer.grant.word.as_ref().filter(|word| word.asked == Asked::Slow) {
+            None => String::new(),
+            Some(word) if word.reason.is_empty() => ", slowly for now".to_owned(),
+            Some(word) => format!(", slowly for now [{}]", word.reason),
+        }
+    }
+
     /// What each command costs a client that the watcher wants slow.
     pub(super) fn slow_down(&self, out: &mut Vec<Output>) {
         if self.peer.grant.word.as_ref().is_some_and(|word| word.asked == Asked::Slow) && self.login.is_none()

@@ -35,7 +35,8 @@ enum Fate {
 }
 
 impl Chunk {
-    pub(super) fn deadline(&self, limits: &Limits) -> Timestamp {
+    /// When the chunk is given up, and why.
+    pub(super) fn deadline(&self, limits: &Limits) -> (Timestamp, Rejection) {
         let read = self.size_bytes.saturating_sub(self.left_bytes);
         limits.data_deadline(self.began, self.heard, read)
     }

@@ -102,12 +102,15 @@ impl Session {
     /// Whether an address is too long, or in letters that the client did not ask for.
     fn not_an_address_here(&self, path: &Path<'_>, smtputf8: bool) -> Option<Rejection> {
         let limits = &self.policy.limits;
-        let local = match &path.address {
-            Address::Mailbox(mailbox) => mailbox.local(),
-            Address::NoDomain(local) => local,
-            Address::Null | Address::Malformed => "",
+        let (local, domain) = match &path.address {
+            Address::Mailbox(mailbox) => (mailbox.local(), mailbox.domain()),
+            Address::NoDomain(local) => (local.as_str(), ""),
+            Address::Null | Address::Malformed => ("", ""),
         };
-        if path.given.len() > limits.address_bytes_max || local.len() > limits.local_part_bytes_max {
+        if path.given.len() > limits.address_bytes_max
+            || local.len() > limits.local_part_bytes_max
+            || domain.len() > limits.domain_bytes_max
+        {
             return Some(Rejection::PathTooLong);
         }
         let is_text = !matches!(path.address, Address::Malformed);
@@ -152,7 +155,7 @@ impl Session {
     /// `<postmaster>` needs no domain (RFC 5321 §4.5.1).
     fn recipient(&self, address: &Address) -> Result<Mailbox, Rejection> {
         match address {
-            Address::Mailbox(mailbox) => Ok(mailbox.clone()),
+            Address::Mailbox(mailbox) => Ok(mailbox.clone().with_host()),
             Address::NoDomain(local) if local.eq_ignore_ascii_case("postmaster") => {
                 Mailbox::new(local, &self.policy.default_domain).ok_or(Rejection::RcptNoDomain)
             }

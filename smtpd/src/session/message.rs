@@ -68,7 +68,8 @@ enum Fate {
 }
 
 impl Reception {
-    pub(super) fn deadline(&self, limits: &Limits) -> Timestamp {
+    /// When the message is given up, and why.
+    pub(super) fn deadline(&self, limits: &Limits) -> (Timestamp, Rejection) {
         limits.data_deadline(self.began, self.last, self.body.size_bytes())
     }
 
@@ -261,6 +262,7 @@ impl Session {
                 self.say(250, "2.0.0", &format!("ok {} qp {}", now.seconds(), reception.qp), out);
                 self.transaction = None;
                 self.idle_commands = 0;
+                self.deferred_recipients = 0;
             }
             StoreAnswer::Failed => self.drop_message(reception, Rejection::QueueFailed, out),
             StoreAnswer::PutOff(text) => self.queue_said(reception, Rejection::QueueFailed, &text, out),

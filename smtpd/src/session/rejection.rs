@@ -133,6 +133,8 @@ rejections! {
     Greylisted = 451, "4.7.1", "sorry, you are new here, please try again later (#4.7.1)", Greylist, "";
     /// More recipients than a message may have.
     TooManyRecipients = 452, "4.5.3", "too many recipients (#4.5.3)", MaxRcptExceeded, "";
+    /// More recipients that were put off than a session may give between two messages.
+    TooManyDeferred = 421, "4.5.3", "too many recipients, goodbye (#4.5.3)", MaxRcptExceeded, "deferred";
     /// A client that spoke before it was greeted.
     SpokeEarly = 554, "5.5.1", "SMTP protocol violation", Pregreet, "";
     /// A name that is forbidden. The entry that forbids it stands in the journal.
@@ -237,6 +239,8 @@ rejections! {
     QueueRefused = 554, "5.3.0", "qq permanent problem (#5.3.0)", QueueReject, "";
     /// Nothing came for too long.
     Timeout = 451, "4.4.2", "timeout (#4.4.2)", AlarmTimeout, "";
+    /// A message that came too slowly for too long.
+    TooSlow = 451, "4.4.2", "timeout (#4.4.2)", AlarmTimeout, "rate";
     /// More errors than a session may make.
     TooManyErrors = 421, "4.7.0", "too many errors (#4.7.0)", TooManyErrors, "";
     /// More commands without a message than a session may give.

@@ -222,6 +222,8 @@ pub enum Gone {
     Closed,
     /// TLS broke.
     TlsBroken,
+    /// It took no reply for too long.
+    Deaf,
 }
 
 /// How a session ended.

@@ -9,7 +9,7 @@ use e2e::{demo, namespace};
 
 fn main() -> ExitCode {
     let picture = std::env::args_os().nth(1).map(PathBuf::from);
-    match namespace::enter().and_then(|()| demo::play(picture.as_deref())) {
+    match namespace::enter().and_then(|()| demo::play(picture.as_deref(), &mut |_, _| Ok(()))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

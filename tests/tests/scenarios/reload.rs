@@ -73,7 +73,7 @@ fn a_broken_configuration_changes_nothing_and_says_so() {
             !site.banctl("jails")?.yes()?.said.contains("strict"),
             "the jail stands beside a broken file"
         );
-        let refused = site.banctl("reload")?.is(2)?;
+        let refused = site.banctl("reload")?.is(78)?;
         assert!(refused.cried.contains("watcher.toml:1:1: "), "{}", refused.cried);
 
         let attacker = Client::of(&site.network, "198.51.100.7");

@@ -123,6 +123,22 @@ fn every_command_and_option_that_is_named_exists() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+#[test]
+fn a_command_or_an_option_that_there_is_not_is_found() {
+    let mut helps = Helps(BTreeMap::new());
+    for (page, found) in [
+        ("`postern-watcher chek`", true),
+        ("`postern-watcher check --confg F`", true),
+        ("```sh\nbanctl unbann 192.0.2.7   # lets him in\n```", true),
+        ("```text\nrunuser -u postern -- postern-smtpd queue list --jsonn\n```", true),
+        ("`postern-smtpd queue list --json` and `banctl list|why`", false),
+    ] {
+        let faults: Vec<_> =
+            commands(page).iter().filter_map(|one| fault(&mut helps, one).unwrap()).collect();
+        assert_eq!(!faults.is_empty(), found, "{page}: {faults:?}");
+    }
+}
+
 /// The commands and options that the programs list, but those that clap gives to all.
 fn offered(helps: &mut Helps, program: &str) -> Result<Vec<String>> {
     let help = helps.of(program, &[])?;

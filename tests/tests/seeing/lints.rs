@@ -99,6 +99,31 @@ fn a_panel_says_what_it_shows_in_which_unit_and_where_to_read_on() {
     });
 }
 
+/// Units of Grafana's that our panels use; one that it does not know is shown as a plain number.
+const UNITS: [&str; 8] = ["short", "s", "bytes", "Bps", "pps", "cps", "percentunit", "dateTimeFromNow"];
+
+#[test]
+fn a_panel_has_a_unit_that_fits_what_it_asks() {
+    check_panels(|panel| {
+        let unit = text(&panel.json["fieldConfig"]["defaults"]["unit"]);
+        let asks = |words: &[&str]| {
+            panel.targets().any(|target| words.iter().any(|word| text(&target["expr"]).contains(word)))
+        };
+        // A share is a quotient, and a quantile has the unit of its buckets.
+        let is_a_share = asks(&[" / "]);
+        let is_a_rate = asks(&["rate("]) && !asks(&["histogram_quantile("]) && !is_a_share;
+        let fits = match unit {
+            "cps" | "pps" | "Bps" => is_a_rate,
+            "percentunit" => is_a_share || asks(&["process_cpu_seconds_total"]),
+            "s" => asks(&["_seconds"]),
+            "bytes" => asks(&["_bytes"]),
+            "short" => !is_a_rate,
+            _ => UNITS.contains(&unit),
+        };
+        (!fits).then(|| format!("its unit is {unit}"))
+    });
+}
+
 #[test]
 fn panels_have_numbers_of_their_own_and_lie_beside_each_other() {
     check_boards(|board, faults| {

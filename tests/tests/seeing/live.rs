@@ -1,12 +1,13 @@
 //! Every query of every dashboard, asked of a real Prometheus after real attacks.
 
 use anyhow::{Context as _, Result, ensure};
+use e2e::blocklist::Blocklist;
 use e2e::client::Client;
+use e2e::demo;
 use e2e::http;
 use e2e::namespace::isolated;
 use e2e::process::{Running, bound};
 use e2e::site::{SMTPD, Site, USERS, WATCHER, WRONG};
-use e2e::wait;
 use serde_json::Value;
 
 use crate::board::{Board, Panel, text};
@@ -20,30 +21,20 @@ const LISTED: &str = "198.51.100.30";
 const CLEAR: &str = "198.51.100.31";
 const NEIGHBOUR: &str = "198.51.100.20";
 
-const LIST: &str = ":127.0.0.2:Listed\n127.0.0.2\n198.51.100.30\n";
-
 /// A host with both daemons, a blocklist with a budget, and all that was started.
 struct Lively {
     site: Site,
-    _running: [Running; 3],
+    _list: Blocklist,
+    _running: [Running; 2],
 }
 
 impl Lively {
     fn start() -> Result<Self> {
         let site = Site::new()?;
-        site.write("zone", LIST)?;
-        let mut rbldnsd = bound("unshare");
-        rbldnsd.args(["--user", "--map-user=1000", "--map-group=1000", "rbldnsd", "-n"]);
-        rbldnsd.args(["-b", "127.0.0.1/5300", "-w"]).arg(site.directory()).arg("list.example:ip4set:zone");
-        let list = Running::start(&mut rbldnsd, &site.path("rbldnsd.err"))?;
-        wait::until_true("rbldnsd", || list.said().contains("started"))?;
-        let dnsbl =
-            "\n[[dnsbl]]\nzone = \"list.example\"\nlimit = 1000\n[dns]\nservers = [\"127.0.0.1:5300\"]\n";
-        site.change("smtpd.toml", "[log]", &format!("{dnsbl}[log]"))?;
-        site.change("watcher.toml", "[[source]]", "[quota.\"list.example\"]\nlimit = 30\n[[source]]")?;
+        let list = Blocklist::start(&site, &[LISTED])?;
         let smtpd = site.start_smtpd()?;
         let watcher = site.start_watcher()?;
-        Ok(Lively { site, _running: [list, smtpd, watcher] })
+        Ok(Lively { site, _list: list, _running: [smtpd, watcher] })
     }
 
     /// What happens at any mail server, and is over when this returns.
@@ -94,20 +85,7 @@ fn every_query_of_every_dashboard_has_an_answer_after_real_attacks() {
         let avoided = "watcher_dnsbl_queries_avoided_total{by=\"cache\",zone=\"list.example\"}";
         ensure!(http::metric(WATCHER, avoided)? >= 2.0, "what was remembered was not asked");
         prometheus.await_scrapes(prometheus.scrapes()? + 4.0)?;
-        let mut faults = Vec::new();
-        for board in Board::all()? {
-            let choices = variables(&prometheus, &board, &mut faults)?;
-            for panel in board.panels() {
-                for target in panel.targets() {
-                    for choice in &choices {
-                        let fault = look(&prometheus, &panel, target, choice);
-                        faults.extend(fault.map(|fault| format!("{}: {}: {fault}", board.name, panel.title)));
-                    }
-                }
-            }
-        }
-        faults.extend(prometheus.sick_rules()?);
-        ensure!(faults.is_empty(), "{}", faults.join("\n"));
+        every_answer(&prometheus)?;
         if std::env::var_os("UPDATE_PICTURES").is_some() {
             lively.live_on(&prometheus)?;
             let directory = crate::board::repository().join("docs/pictures");
@@ -116,6 +94,50 @@ fn every_query_of_every_dashboard_has_an_answer_after_real_attacks() {
                 Ok(filled(query, &all))
             })?;
         }
+        Ok(())
+    });
+}
+
+/// Asks every query of every board, with all of everything and with the first of each, and looks at every variable and rule.
+fn every_answer(prometheus: &Prometheus) -> Result<()> {
+    let mut faults = Vec::new();
+    for board in Board::all()? {
+        let choices = variables(prometheus, &board, &mut faults)?;
+        for panel in board.panels() {
+            for target in panel.targets() {
+                for choice in &choices {
+                    let fault = look(prometheus, &panel, target, choice);
+                    faults.extend(fault.map(|fault| format!("{}: {}: {fault}", board.name, panel.title)));
+                }
+            }
+        }
+    }
+    faults.extend(prometheus.sick_rules()?);
+    ensure!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(())
+}
+
+/// `make demo`, with a Prometheus beside it.
+#[test]
+fn every_query_of_every_dashboard_has_an_answer_after_the_demo() {
+    isolated(|| {
+        let mut prometheus = None;
+        let mut beside = |when: demo::Moment, site: &Site| -> Result<()> {
+            match (when, &prometheus) {
+                (demo::Moment::Begun, _) => {
+                    let started = Prometheus::start(site)?;
+                    started.await_scrapes(3.0)?;
+                    prometheus = Some(started);
+                    Ok(())
+                }
+                (demo::Moment::Played, Some(prometheus)) => {
+                    prometheus.await_scrapes(prometheus.scrapes()? + 4.0)?;
+                    every_answer(prometheus)
+                }
+                (demo::Moment::Played, None) => anyhow::bail!("the daemons did not start"),
+            }
+        };
+        ensure!(demo::play(None, &mut beside)?, "a step did not happen");
         Ok(())
     });
 }
@@ -160,7 +182,7 @@ fn look(prometheus: &Prometheus, panel: &Panel<'_>, target: &Value, choice: &Cho
         Err(error) => return Some(format!("{error:#} in {query}")),
     };
     let is_empty = found.iter().all(|(_, values)| values.iter().all(|value| value.is_nan()));
-    let may_be_empty = panel.description.contains("May be empty: ");
+    let may_be_empty = panel.description.contains("may be empty: ");
     if is_empty {
         return (!may_be_empty).then(|| format!("nothing is found by {query}"));
     }

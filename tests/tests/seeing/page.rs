@@ -24,6 +24,8 @@ fn open(window: Window, picture: &std::path::Path) -> Result<Browser> {
     Ok(page)
 }
 
+const BACKGROUND: &str = "getComputedStyle(document.querySelector('header')).backgroundColor";
+
 /// A host where somebody with a hostile name is banned, and a blocklist has a budget.
 fn site() -> Result<Site> {
     let site = Site::new()?;
@@ -66,7 +68,13 @@ fn the_page_shows_what_is_so_and_obeys_no_attacker() {
         ensure!(page.value("document.getElementById('state').className")? == "good");
         ensure!(page.value("document.querySelectorAll('#jails-rows tr').length > 5")? == true);
         ensure!(page.value("document.querySelectorAll('#sources-rows tr').length")? == 1);
-        ensure!(page.value("document.querySelectorAll('.zone polyline.left').length")? == 1);
+        for part in ["polyline.left", "polyline.coming", "polyline.even", "polygon.range"] {
+            ensure!(page.value(&format!("document.querySelectorAll('.zone {part}').length"))? == 1, "{part}");
+        }
+        ensure!(
+            page.value("document.querySelector('.zone p').textContent.includes('by the forecast')")? == true
+        );
+        ensure!(page.value(BACKGROUND)? == "rgb(255, 255, 255)", "it is light where that is liked");
 
         // What happens is told while it happens.
         site.banctl(&format!("ban {OTHER} --reason <b>mine</b>"))?.yes()?;
@@ -107,6 +115,75 @@ fn the_page_shows_what_is_so_and_obeys_no_attacker() {
     });
 }
 
+/// Where the keyboard is: the subject of a row's button, or the name of what has the focus.
+const FOCUS: &str = "document.activeElement.dataset.subject ?? document.activeElement.id";
+
+#[test]
+fn everything_is_done_by_keys_and_whoever_goes_through_the_rows_keeps_his_place() {
+    isolated(|| {
+        let site = site()?;
+        site.append("smtpd.log", b"")?;
+        let absent = "[[source]]\nfile = \"<b>absent</b>.log\"\n[[source]]";
+        site.change("watcher.toml", "[[source]]", absent)?;
+        let _watcher = site.start_watcher()?;
+        site.banctl(&format!("ban {ATTACKER}"))?.yes()?;
+        site.banctl(&format!("ban {OTHER}"))?.yes()?;
+        let mut page = open(DESK, &site.path("keys.png"))?;
+        page.until(&format!("document.getElementById('bans-rows').textContent.includes('{ATTACKER}')"))?;
+        // A log that is not there is told at the top and in its row.
+        page.until(
+            "document.getElementById('state').textContent.includes('<b>absent</b>.log cannot be read')",
+        )?;
+        ensure!(
+            page.value(
+                "document.getElementById('sources-rows').textContent.includes('there is no such file')"
+            )? == true
+        );
+
+        for (key, section) in
+            [("1", "now"), ("2", "bans"), ("3", "jails"), ("4", "sources"), ("5", "budgets")]
+        {
+            page.press(&[key])?;
+            ensure!(page.value(FOCUS)? == section, "{key}");
+        }
+        page.press(&["/"])?;
+        ensure!(page.value(FOCUS)? == "find");
+        page.press(&["2", "0", "3"])?;
+        page.until("document.querySelectorAll('#bans-rows tr').length === 1")?;
+        page.value("document.getElementById('find').value = ''; document.getElementById('find').dispatchEvent(new Event('input'))")?;
+        page.until("document.querySelectorAll('#bans-rows tr').length === 2")?;
+        page.press(&["Escape", "j", "j"])?;
+        let second = page.value(FOCUS)?;
+        ensure!(second == ATTACKER, "{second}");
+        // The newest stands first, and all rows are made anew.
+        site.banctl("ban 192.0.2.99")?.yes()?;
+        page.value("refresh()")?;
+        page.until("document.querySelectorAll('#bans-rows tr').length === 3")?;
+        ensure!(page.value(FOCUS)? == ATTACKER, "the keys are where they were");
+        page.press(&["k"])?;
+        ensure!(page.value(FOCUS)? == OTHER);
+        page.press(&["Enter"])?;
+        page.until("document.getElementById('why').open")?;
+        page.value("refresh()")?;
+        page.press(&["Escape"])?;
+        page.until("!document.getElementById('why').open")?;
+        ensure!(page.value(FOCUS)? == OTHER, "the keys are back");
+        page.press(&["Tab"])?;
+        ensure!(page.value(FOCUS)? == ATTACKER);
+
+        // What is smuggled in does nothing.
+        let smuggled = "(() => { const s = document.createElement('script'); s.textContent = 'document.title = 1'; \
+                        document.body.append(s); const i = new Image(); i.src = 'http://192.0.2.1/'; \
+                        return document.title; })()";
+        ensure!(page.value(smuggled)? == "Postern");
+        let told = page.close()?.to_string();
+        for policy in ["script-src 'self'", "img-src 'self'"] {
+            ensure!(told.contains(policy), "{policy}: {told}");
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn the_page_fits_a_phone_in_the_dark() {
     isolated(|| {
@@ -119,8 +196,10 @@ fn the_page_fits_a_phone_in_the_dark() {
         page.until(&format!("document.getElementById('bans-rows').textContent.includes('{ATTACKER}')"))?;
         let width = page.value("document.documentElement.scrollWidth")?;
         ensure!(width.as_u64().is_some_and(|width| width <= 390), "it is {width} wide");
-        let colour = page.value("getComputedStyle(document.querySelector('header')).backgroundColor")?;
+        let colour = page.value(BACKGROUND)?;
         ensure!(colour != "rgb(255, 255, 255)", "it is dark: {colour}");
+        let low = "[...document.querySelectorAll('button')].filter((b) => b.offsetParent && b.offsetHeight < 36).length";
+        ensure!(page.value(low)? == 0, "a thumb hits every button");
         page.close()?;
         keep(&picture, "page-phone.png")
     });

@@ -86,18 +86,102 @@ fn the_services_hold_hardly_any_right() {
     }
 }
 
+/// What both services are told.
+const BOTH: &str = "Type=notify Restart=on-failure WatchdogSec=30s User=postern Group=postern StateDirectory=postern UMask=0077
+    LogRateLimitIntervalSec=0 LimitNOFILE=65536 MemoryMax=50% NoNewPrivileges=yes ProtectSystem=strict ProtectHome=yes PrivateTmp=yes
+    PrivateDevices=yes PrivateMounts=yes DevicePolicy=closed ProtectKernelTunables=yes ProtectKernelModules=yes
+    ProtectKernelLogs=yes ProtectControlGroups=yes ProtectClock=yes ProtectHostname=yes ProtectProc=invisible
+    RestrictNamespaces=yes RestrictRealtime=yes RestrictSUIDSGID=yes LockPersonality=yes MemoryDenyWriteExecute=yes
+    RemoveIPC=yes KeyringMode=private SystemCallArchitectures=native SystemCallFilter=@system-service
+    SystemCallErrorNumber=EPERM WantedBy=multi-user.target";
+
+/// What the watcher is told besides.
+const WATCHER: &str = "PartOf=nftables.service ReloadPropagatedFrom=nftables.service ExecStart=/usr/bin/postern-watcher
+    ExecReload=/usr/bin/banctl AmbientCapabilities=CAP_NET_ADMIN CapabilityBoundingSet=CAP_NET_ADMIN RuntimeDirectory=postern
+    RuntimeDirectoryPreserve=restart OOMScoreAdjust=-500 TasksMax=256 IPAddressDeny=any IPAddressAllow=localhost";
+
+/// And the mail server.
+const SMTPD: &str =
+    "ExecStart=/usr/bin/postern-smtpd Requires=postern-smtpd.socket CapabilityBoundingSet= PrivateUsers=yes
+    ProcSubset=pid TasksMax=512 Also=postern-smtpd.socket";
+
+/// And its socket.
+const SOCKET: &str =
+    "ListenStream=0.0.0.0:25 ListenStream=[::]:25 ListenStream=0.0.0.0:465 ListenStream=[::]:465
+    ListenStream=0.0.0.0:587 ListenStream=[::]:587 BindIPv6Only=ipv6-only Backlog=4096 FileDescriptorName=smtp
+    WantedBy=sockets.target";
+
 #[test]
-fn the_services_follow_nftables_and_lose_no_line() {
-    let text = |unit: &str| std::fs::read_to_string(repository().join("packaging").join(unit)).unwrap();
-    let watcher = text("postern-watcher.service");
-    for line in [
-        "PartOf=nftables.service",
-        "ReloadPropagatedFrom=nftables.service",
-        "WatchdogSec=30s",
-        "LogRateLimitIntervalSec=0",
-    ] {
-        assert!(watcher.lines().any(|own| own == line), "{line}");
+fn the_units_say_all_that_they_have_to() {
+    let wanted = [(UNITS[0], [BOTH, WATCHER]), (UNITS[1], [BOTH, SMTPD]), (UNITS[2], [SOCKET, ""])];
+    for (unit, words) in wanted {
+        let text = std::fs::read_to_string(repository().join("packaging").join(unit)).unwrap();
+        for word in words.iter().flat_map(|words| words.split_whitespace()) {
+            assert!(text.lines().any(|own| own.split(' ').next() == Some(word)), "{unit}: {word}");
+        }
     }
-    let smtpd = text("postern-smtpd.service");
-    assert!(smtpd.contains("\nLogRateLimitIntervalSec=0\n") && smtpd.contains("\nCapabilityBoundingSet=\n"));
+    let sysusers = std::fs::read_to_string(repository().join("packaging/postern.sysusers")).unwrap();
+    assert!(sysusers.starts_with("u postern "), "{sysusers}");
+    let reload = std::fs::read_to_string(repository().join("packaging").join(UNITS[0])).unwrap();
+    assert!(
+        reload.contains("\nExecReload=/usr/bin/banctl reload --wait\n"),
+        "a reload waits, and says what is wrong"
+    );
+}
+
+/// What lies in the state directory of a machine where everything was used, and whether a purge leaves it.
+const STATE: [(&str, bool); 16] = [
+    ("watcher.db", false),
+    ("watcher.db-wal", false),
+    ("watcher.db-shm", false),
+    ("watcher.db.damaged", false),
+    ("dnsbl.jsonl", false),
+    ("dnsbl.db", false),
+    ("dnsbl.db-wal", false),
+    ("dnsbl.db-shm", false),
+    ("karma.db", false),
+    ("karma.db-wal", false),
+    ("karma.db-shm", false),
+    ("fingerprint.key", false),
+    ("dkim.pem", true),
+    ("cert.pem", true),
+    ("key.pem", true),
+    ("mail/example.org/alice/new/1.mx", true),
+];
+
+/// Purges in a place where `/etc`, `/run` and `/var/lib` are empty but for these files; what is left, and what was said.
+fn purged(state: &[&str]) -> Result<(String, String)> {
+    let postrm = repository().join("packaging/debian/postrm").canonicalize()?;
+    let script = "set -e; for d in /etc /run /var/lib; do mount -t tmpfs none $d; done
+        mkdir -p /etc/postern /run/postern /var/lib/postern/queue/msg
+        touch /etc/postern/users
+        for f; do mkdir -p \"$(dirname \"/var/lib/postern/$f\")\"; touch \"/var/lib/postern/$f\"; done
+        nft add table inet postern
+        sh \"$POSTRM\" purge
+        ! nft list table inet postern 2>/dev/null
+        find /etc /run /var/lib -mindepth 1 -not -type d";
+    let mut purge = bound("unshare");
+    purge.args(["--map-root-user", "--net", "--mount", "sh", "-c", script, "sh"]).args(state);
+    let output = purge.env("POSTRM", postrm).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{said}");
+    Ok((String::from_utf8_lossy(&output.stdout).into_owned(), said))
+}
+
+#[test]
+fn a_purge_leaves_mail_and_the_keys_that_others_know_us_by() {
+    let names = STATE.map(|(name, _)| name);
+    let (left, said) = purged(&names).unwrap();
+    for (name, stays) in STATE {
+        assert_eq!(left.contains(&format!("/var/lib/postern/{name}\n")), stays, "{name}: {left}");
+    }
+    assert_eq!(left.lines().count(), STATE.iter().filter(|(_, stays)| *stays).count(), "{left}");
+    for word in ["mail", "certificates", "DKIM key", "/var/lib/postern"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+}
+
+#[test]
+fn a_purge_of_what_was_never_used_leaves_nothing_and_says_nothing() {
+    assert_eq!(purged(&["watcher.db"]).unwrap(), (String::new(), String::new()));
 }

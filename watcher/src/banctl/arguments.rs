@@ -85,7 +85,7 @@ pub enum Command {
         #[command(flatten)]
         whom: Named,
         /// For how long.
-        #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = settings::duration::parse)]
+        #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = length, allow_hyphen_values = true)]
         length: Duration,
         /// Why, in your words.
         #[arg(long)]
@@ -226,7 +226,7 @@ pub enum Allow {
         #[command(flatten)]
         whom: Named,
         /// For how long; until it is removed, unless told otherwise.
-        #[arg(long = "for", value_name = "TIME", value_parser = settings::duration::parse)]
+        #[arg(long = "for", value_name = "TIME", value_parser = length, allow_hyphen_values = true)]
         length: Option<Duration>,
         /// Why, in your words.
         #[arg(long)]
@@ -238,6 +238,15 @@ pub enum Allow {
         #[command(flatten)]
         whom: Named,
     },
+}
+
+/// How long something holds from now on.
+fn length(text: &str) -> Result<Duration, String> {
+    match settings::duration::parse(text) {
+        Ok(Duration::ZERO) => Err("nothing holds for no time: write \"10m\", \"1h\" or \"30d\"".to_owned()),
+        Ok(length) => Ok(length),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// A time in the past, as RFC 3339: so long ago, a day or a time of this machine's zone, or RFC 3339 itself.

@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory as _};
 
 use crate::banctl::arguments::Arguments;
 
-const EXIT_STATUS: &str = "0 yes, or done; 1 asked, and the answer is no; 2 it could not be done.";
+const EXIT_STATUS: &str = "0 yes, or done; 1 asked, and the answer is no; 2 it could not be done; 78 a reload found that the configuration is wrong.";
 
 /// The completions for a shell.
 pub(super) fn completions(shell: manual::Shell) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use watcher::banctl::{Arguments, run};
+use watcher::banctl::{Arguments, exit_code, run};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nobody can be told that standard error is closed.
             let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("banctl: {error:#}\n"));
-            ExitCode::from(2)
+            exit_code(&error)
         }
     }
 }

@@ -53,8 +53,8 @@ pub(super) fn read(root: &Table<'_>) -> Option<FirewallKind> {
             let (ban_line, unban_line) = (line("ban_line"), line("unban_line"));
             match Programs::parse((&ban, ban_line.as_deref()), (&unban, unban_line.as_deref())) {
                 Ok(programs) => Some(FirewallKind::Command(programs)),
-                Err(error) => {
-                    table.mistake_at_table(error);
+                Err(wrong) => {
+                    wrong.into_iter().for_each(|(which, why)| table.mistake(which, why));
                     None
                 }
             }

@@ -37,7 +37,9 @@ pub enum ServerError {
     #[error("another watcher already answers on {}; stop it, or set another `socket`", .0.display())]
     Running(PathBuf),
     /// The socket cannot be made.
-    #[error("cannot listen on the control socket {}", path.display())]
+    #[error(
+        "cannot listen on the control socket {}; may this user write its directory? set another `socket`", path.display()
+    )]
     Socket {
         /// Where.
         path: PathBuf,
@@ -46,7 +48,7 @@ pub enum ServerError {
         source: io::Error,
     },
     /// The port cannot be had.
-    #[error("cannot listen on {address} for metrics; is it in use? set another `listen`")]
+    #[error("cannot listen on {address} for metrics; {}", remedy(source))]
     Port {
         /// Where.
         address: SocketAddr,
@@ -54,6 +56,15 @@ pub enum ServerError {
         #[source]
         source: io::Error,
     },
+}
+
+fn remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => "`ss -ltnp` shows who listens there: stop him, or set another `listen`",
+        io::ErrorKind::AddrNotAvailable => "this host does not have that address: set another `listen`",
+        io::ErrorKind::PermissionDenied => "ports below 1024 are for root: set another `listen`",
+        _ => "set another `listen`",
+    }
 }
 
 /// What every answer is made from.

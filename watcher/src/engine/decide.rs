@@ -102,6 +102,9 @@ impl Engine {
             self.note_slip(at, event);
         }
         let Weighed { key, subject, mut hit, limits, .. } = weighed.ok()?;
+        if let Some(counted) = self.offences.get_mut(index) {
+            *counted += 1;
+        }
         hit.line = *line.get_or_insert_with(|| self.evidence.keep(at, event.line));
         let hits = self.counters.hit((index, What::Offence), key, hit, jail, limits)?;
         Some((subject, hits))

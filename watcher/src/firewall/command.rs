@@ -48,12 +48,18 @@ impl Programs {
     /// argument `{networks}` or `{addresses}` is as many as there are bans.
     ///
     /// # Errors
-    /// One of them cannot be run.
+    /// One of them cannot be run, or both: which, and why.
     pub fn parse(
         ban: (&[String], Option<&str>),
         unban: (&[String], Option<&str>),
-    ) -> Result<Programs, TemplateError> {
-        Ok(Programs(Pair { ban: Template::parse(ban.0, ban.1)?, unban: Template::parse(unban.0, unban.1)? }))
+    ) -> Result<Programs, Vec<(&'static str, TemplateError)>> {
+        match (Template::parse(ban.0, ban.1), Template::parse(unban.0, unban.1)) {
+            (Ok(ban), Ok(unban)) => Ok(Programs(Pair { ban, unban })),
+            (ban, unban) => {
+                let wrong = [("ban", ban.err()), ("unban", unban.err())];
+                Err(wrong.into_iter().filter_map(|(which, why)| Some((which, why?))).collect())
+            }
+        }
     }
 }
 

@@ -27,7 +27,7 @@ const INPUT_CHAIN: &str = "input";
 const INGRESS_CHAIN: &str = "ingress";
 /// How many addresses one set may hold, so that nothing can make the kernel's memory grow without limit: 90 to 128
 /// bytes each.
-const HASH_ELEMENTS_MAX: u32 = 2_000_000;
+pub const ADDRESSES_MAX: u32 = 2_000_000;
 /// How many networks one interval set may hold. Each change of such a set costs the kernel time proportional to its
 /// size, hence less.
 const INTERVAL_ELEMENTS_MAX: u32 = 200_000;
@@ -138,7 +138,7 @@ fn counter(m: &mut Messages, name: &str) {
 /// How many networks of this shape may be banned from the same ports.
 pub(super) fn elements_max(shape: Shape) -> u32 {
     match shape.storage() {
-        Storage::Addresses | Storage::Masked => HASH_ELEMENTS_MAX,
+        Storage::Addresses | Storage::Masked => ADDRESSES_MAX,
         Storage::Intervals => INTERVAL_ELEMENTS_MAX,
     }
 }

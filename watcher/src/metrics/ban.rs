@@ -3,7 +3,9 @@
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::family::{self, Maker};
+use super::raise;
 use crate::engine::{End, InForce, Output};
+use crate::firewall::ADDRESSES_MAX;
 use crate::jail::{MANUAL, Mode};
 
 /// The series of bans and of jails.
@@ -19,6 +21,7 @@ pub struct Bans {
     ended: IntCounterVec,
     spared: IntCounterVec,
     asked: IntCounterVec,
+    offences: IntCounterVec,
     counted: IntGauge,
     counted_limit: IntGauge,
 }
@@ -80,14 +83,17 @@ impl Bans {
             ended: maker.counters(family::UNBANS),
             spared: maker.counters(family::SPARED),
             asked: maker.counters(family::ASKED),
+            offences: maker.counters(family::OFFENCES),
             counted: maker.gauge(family::COUNTED),
             counted_limit: maker.gauge(family::COUNTED_LIMIT),
         };
         for end in [End::Expired, End::Lifted, End::Exempted] {
             bans.ended.with_label_values(&[end_name(end)]);
         }
+        let limits = maker.gauges(family::SET_LIMIT);
         for family in [AddressFamily::Ipv4, AddressFamily::Ipv6] {
             bans.elements.with_label_values(&[family.name()]);
+            limits.with_label_values(&[family.name()]).set(i64::from(ADDRESSES_MAX));
         }
         bans.prepare_jail(MANUAL, Mode::Enforce);
         bans
@@ -170,7 +176,12 @@ impl Bans {
         self.counted_limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
     }
 
-    fn by_jail(&self) -> [&IntCounterVec; 4] {
-        [&self.made, &self.repeated, &self.spared, &self.asked]
+    /// All that a jail has counted so far.
+    pub fn set_offences(&self, jail: &str, total: u64) {
+        raise(&self.offences.with_label_values(&[jail]), total);
+    }
+
+    fn by_jail(&self) -> [&IntCounterVec; 5] {
+        [&self.made, &self.repeated, &self.spared, &self.asked, &self.offences]
     }
 }

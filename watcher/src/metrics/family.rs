@@ -61,6 +61,7 @@ families! {
     JAIL_BANS_ACTIVE = "watcher_jail_bans_active" ["jail", "family"]
         "Bans in force, by jail and by what is banned: ipv4, ipv6, other (an account).";
     JAIL_INFO = "watcher_jail_info" ["jail", "mode"] "1; the jails in use, and whether each bans or only watches.";
+    OFFENCES = "watcher_jail_offences_total" ["jail"] "Events that a jail counted.";
     BAN_LENGTH = "watcher_ban_length_seconds" [] "How long bans are for, when they are made.";
     UNBANS = "watcher_unbans_total" ["why"] "Bans that ended.";
     SPARED = "watcher_spared_total" ["jail"] "Bans that were earned by somebody exempt.";
@@ -79,6 +80,8 @@ families! {
         "Times our table was made whole after somebody else changed it.";
     SET_DRIFT = "watcher_set_drift" [] "Bans that the kernel did not have when it was last looked.";
     SET_ELEMENTS = "watcher_set_elements" ["family"] "Bans that the kernel is to enforce.";
+    SET_LIMIT = "watcher_set_elements_limit" ["family"]
+        "So many addresses a set of the kernel's takes; of networks a tenth. What is banned beyond is not kept out.";
     DROPPED_PACKETS = "watcher_dropped_packets_total" [] "Packets of the banned that the kernel dropped.";
     DROPPED_BYTES = "watcher_dropped_bytes_total" [] "Bytes of the banned that the kernel dropped.";
     DNSBL_QUERIES = "watcher_dnsbl_queries_total" ["zone"]

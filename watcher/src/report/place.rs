@@ -28,10 +28,11 @@ pub struct Place {
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the database {}", path.display())]
+#[error("cannot read the database {}: {why}", path.display())]
 pub struct PlaceError {
     path: PathBuf,
-    source: MaxMindDbError,
+    /// No source: its words hold those of its own cause already.
+    why: MaxMindDbError,
 }
 
 impl Places {
@@ -41,7 +42,7 @@ impl Places {
     /// One cannot be read.
     pub fn open(files: &[PathBuf]) -> Result<Self, PlaceError> {
         let open = |path: &PathBuf| {
-            let failed = |source| PlaceError { path: path.clone(), source };
+            let failed = |why| PlaceError { path: path.clone(), why };
             Reader::open_readfile(Path::new(path)).map_err(failed)
         };
         Ok(Places { readers: files.iter().map(open).collect::<Result<_, _>>()? })

@@ -65,6 +65,7 @@ impl Daemon {
     fn publish_bans(&self) {
         let (engine, bans) = (&self.watch.engine, &self.metrics.bans);
         bans.set_active(engine.bans_in_force(), self.config.jails.iter().map(|jail| &*jail.name));
+        engine.offences().for_each(|(jail, counted)| bans.set_offences(jail, counted));
         bans.set_counted(engine.counters_len(), self.config.counters_max);
     }
 

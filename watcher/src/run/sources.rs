@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
 use crate::config::{Config, Origin, Source};
 use crate::detect::detect;
 use crate::feed::{Feed, StandardInput};
@@ -117,14 +120,26 @@ impl Daemon {
     /// Why a source is not read.
     pub(super) fn trouble(&self, id: SourceId, source: &Source) -> Option<String> {
         match &source.origin {
-            Origin::File(_) if self.tailer.stats(id).files == 0 => {
-                Some("there is no such file, or it may not be read; it is waited for".to_owned())
-            }
-            Origin::File(_) => None,
+            Origin::File(path) => (self.tailer.stats(id).files == 0).then(|| why_unread(path)),
             Origin::Journal(_) | Origin::Syslog(_) | Origin::Input => {
                 self.sources.feeds.get(&id).and_then(Feed::trouble)
             }
         }
+    }
+}
+
+/// Why a file that is to be followed is not, and what can be done about it.
+fn why_unread(path: &Path) -> String {
+    // Without waiting: a pipe would let itself be opened only by two.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(Errno::ACCESS | Errno::PERM) => {
+            let user = rustix::process::geteuid().as_raw();
+            format!("the watcher's user ({user}) may not read it: let him, and it is read")
+        }
+        Err(Errno::NOENT | Errno::NOTDIR) => "there is no such file; it is waited for".to_owned(),
+        Err(error) => format!("it cannot be read: {error}"),
+        Ok(_) => "there is no log in it; one is waited for".to_owned(),
     }
 }
 

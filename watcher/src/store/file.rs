@@ -25,7 +25,7 @@ pub(super) struct Opened {
 
 /// Opens the file, making it where it is absent.
 pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
-    let failed = |source| StoreError::Database { path: path.to_owned(), source };
+    let failed = |why| StoreError::Database { path: path.to_owned(), why };
     let error = match connect(path)?.and_then(|connection| Ok((query::saved(&connection)?, connection))) {
         Ok((saved, connection)) => return Ok(Opened { connection: Some(connection), saved, renewed: false }),
         Err(error) => error,
@@ -140,7 +140,7 @@ fn complain(path: &Path, error: &rusqlite::Error) {
     );
 }
 
-fn with(path: &Path, end: &str) -> PathBuf {
+pub(super) fn with(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(end);
     name.into()

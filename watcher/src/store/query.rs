@@ -44,7 +44,7 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Reader, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)
-            .map_err(|source| StoreError::Database { path: path.to_owned(), source })?;
+            .map_err(|why| StoreError::Database { path: path.to_owned(), why })?;
         Ok(Reader { connection, path: path.to_owned() })
     }
 
@@ -54,7 +54,7 @@ impl Reader {
     /// The database cannot be read.
     pub fn bans(&self, subjects: &[Subject], limit: u32) -> Result<Vec<StoredBan>, StoreError> {
         let read = || self.read(subjects, limit);
-        read().map_err(|source| StoreError::Database { path: self.path.clone(), source })
+        read().map_err(|why| StoreError::Database { path: self.path.clone(), why })
     }
 
     fn read(&self, subjects: &[Subject], limit: u32) -> rusqlite::Result<Vec<StoredBan>> {

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use crate::engine::MEMORY;
 use crate::store::carry::carry_lines;
 use crate::store::file::{self, Opened};
+use crate::store::lock::Lock;
 use crate::store::write::{purge, write};
 use crate::store::{Batch, Saved, StoreError};
 
@@ -53,6 +54,7 @@ pub struct Store {
     /// How many changes of bans were handed over and are not written yet.
     waiting: Arc<AtomicUsize>,
     path: PathBuf,
+    _lock: Lock,
 }
 
 impl Store {
@@ -66,6 +68,7 @@ impl Store {
             std::fs::create_dir_all(directory)
                 .map_err(|source| StoreError::Directory { path: path.to_owned(), source })?;
         }
+        let lock = Lock::take(path)?;
         let Opened { connection, saved, renewed } = file::open(path)?;
         let (orders, received) = sync_channel(WAITING_MAX);
         let failures = Arc::new(AtomicU64::new(0));
@@ -88,7 +91,7 @@ impl Store {
         let work = move || worker.run(&received);
         let thread = std::thread::Builder::new().name("store".into()).spawn(work).ok();
         let (orders, path) = (Some(orders), path.to_owned());
-        Ok((Store { orders, thread, failures, took, wants_all, waiting, path }, saved))
+        Ok((Store { orders, thread, failures, took, wants_all, waiting, path, _lock: lock }, saved))
     }
 
     /// Hands a batch over. Gives it back where the disk does not keep up: the next one is then to hold both.

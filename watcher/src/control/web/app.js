@@ -129,7 +129,7 @@ function listen() {
 let bans = [];
 let total = 0;
 let mayUnban = false;
-let here = -1;
+let here = null;    // whose row the keys stand at
 
 function isNetwork(text) {
   return /^[0-9a-fA-F.:]+(\/[0-9]+)?$/.test(text) && /[.:]/.test(text);
@@ -155,20 +155,28 @@ function showBans() {
   const wanted = at("find").value.trim().toLowerCase();
   const fits = (ban) => isNetwork(wanted) || (ban.subject + " " + ban.jail).toLowerCase().includes(wanted);
   const shown = bans.filter(fits);
-  const rows = shown.map((ban, place) => {
+  const rows = shown.map((ban) => {
     const why = make("button", "", "why");
     why.type = "button";
     why.dataset.subject = ban.subject;
     why.setAttribute("aria-label", `why ${ban.subject} is banned`);
-    const row = make("tr", place === here ? "here" : "", make("td", "", ban.subject),
+    const row = make("tr", ban.subject === here ? "here" : "", make("td", "", ban.subject),
       make("td", "", ban.jail + (ban.mode === "watch" ? " (watches)" : "")), make("td", "wide", clock(ban.from)),
       make("td", "", length(ban.remaining_seconds)), make("td", "wide", ban.before + "×"), make("td", "", why));
     return row;
   });
+  // Whoever goes through the rows by keys keeps his place when they are made anew.
+  const held = at("bans-rows").contains(document.activeElement);
   at("bans-rows").replaceChildren(...rows);
+  if (held) focusOn(here);
   at("bans-count").textContent = number(total);
   at("bans-more").textContent = total > bans.length ? `The newest ${bans.length} are shown; banctl list has all.` :
     shown.length === 0 ? "Nobody is banned." : "";
+}
+
+function focusOn(subject) {
+  const buttons = [...at("bans-rows").querySelectorAll("button")];
+  buttons.find((button) => button.dataset.subject === subject)?.focus({ preventScroll: true });
 }
 
 let asked = null;
@@ -328,9 +336,11 @@ async function refresh() {
 function move(step) {
   const buttons = [...at("bans-rows").querySelectorAll("button")];
   if (buttons.length === 0) return;
-  here = Math.min(Math.max(here + step, 0), buttons.length - 1);
-  [...at("bans-rows").children].forEach((row, place) => row.classList.toggle("here", place === here));
-  buttons[here].focus();
+  const place = buttons.findIndex((button) => button.dataset.subject === here);
+  const button = buttons[Math.min(Math.max(place + step, 0), buttons.length - 1)];
+  here = button.dataset.subject;
+  for (const row of at("bans-rows").children) row.classList.toggle("here", row.contains(button));
+  button.focus();
 }
 
 function key(event) {
@@ -353,6 +363,9 @@ async function begin() {
     const button = event.target.closest("button");
     if (button) showWhy(button.dataset.subject);
   });
+  at("bans-rows").addEventListener("focusin", (event) => { here = event.target.dataset.subject ?? here; });
+  // Its row was made anew meanwhile, most likely.
+  at("why").addEventListener("close", () => focusOn(asked));
   at("find").addEventListener("input", async () => {
     showBans();
     try { await askBans(); showBans(); } catch { /* the next refresh tells */ }

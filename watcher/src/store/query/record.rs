@@ -25,7 +25,7 @@ impl Reader {
     /// The database cannot be read.
     pub fn record(&self, filter: &RecordFilter, limit: u32) -> Result<Vec<StoredBan>, StoreError> {
         self.find(filter, usize::try_from(limit).unwrap_or(usize::MAX))
-            .map_err(|source| StoreError::Database { path: self.path.clone(), source })
+            .map_err(|why| StoreError::Database { path: self.path.clone(), why })
     }
 
     /// How many bans of exactly this subject are on record.
@@ -38,7 +38,7 @@ impl Reader {
             self.connection.query_row(sql, [subject.to_string()], |row| row.get(0));
         count
             .map(|count| u64::try_from(count).unwrap_or(0))
-            .map_err(|source| StoreError::Database { path: self.path.clone(), source })
+            .map_err(|why| StoreError::Database { path: self.path.clone(), why })
     }
 
     fn find(&self, filter: &RecordFilter, limit: usize) -> rusqlite::Result<Vec<StoredBan>> {
