@@ -225,6 +225,10 @@ impl Session {
         match &words {
             Some(OwnWords { code, text }) => {
                 self.refuse_consulted(step, rejection, Answer { code: *code, text, ..usual }, out);
+                // A 421 is the last word (RFC 5321 §3.8).
+                if *code == 421 {
+                    self.close(End::GaveUp, out);
+                }
             }
             None => self.refuse_consulted(step, rejection, usual, out),
         }
