@@ -78,6 +78,68 @@ fn control_files_alone_are_a_configuration() {
     assert!(code == Some(78) && complained.contains(&told), "{complained}");
 }
 
+/// The codes of a session under an environment.
+fn codes_under(house: &House, variables: &[(&str, &str)], script: &str) -> String {
+    let mut child = house
+        .command(&["stdio"])
+        .env("TCPREMOTEIP", "192.0.2.7")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+    let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    said.lines().map(|line| &line[..3]).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn variables_say_who_is_valid_who_relays_and_what_is_asked_about_it() {
+    let house = House::new("");
+    let control = house.path("control");
+    fs::create_dir(&control).unwrap();
+    let check = house.path("rcptcheck");
+    fs::write(&check, "#!/bin/sh\n[ \"$RECIPIENT\" = many@example.net ] && exit 113\nexit 112\n").unwrap();
+    fs::set_permissions(&check, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for (name, text) in [
+        ("me", "mx.example.org\n"),
+        ("locals", "example.org\n"),
+        ("validrcptto", "carol@example.org\n"),
+        ("relaymailfrom", "boss@example.org\n"),
+        ("badmailfromto", "@shop.example carol@example.org\n"),
+    ] {
+        fs::write(control.join(name), text).unwrap();
+    }
+    let other = house.path("valid");
+    fs::write(&other, "dave@example.org\n").unwrap();
+    house.configure("control = \"control\"\nstate = \"state\"\nusers = \"users\"\n");
+    let session = |sender: &str, recipients: &[&str]| {
+        let recipients: String = recipients.iter().map(|name| format!("RCPT TO:<{name}>\r\n")).collect();
+        format!("HELO x\r\nMAIL FROM:<{sender}>\r\n{recipients}QUIT\r\n")
+    };
+    let both = session("a@b.example", &["carol@example.org", "dave@example.org"]);
+    assert_eq!(codes_under(&house, &[], &both), "220 250 250 250 550 221");
+    let valid = other.to_str().unwrap();
+    assert_eq!(codes_under(&house, &[("VALIDRCPTTO", valid)], &both), "220 250 250 550 250 221");
+    let none = house.path("none");
+    assert_eq!(
+        codes_under(&house, &[("VALIDRCPTTO", none.to_str().unwrap())], &both),
+        "220 250 250 550 550 221"
+    );
+    let shop = session("a@shop.example", &["carol@example.org"]);
+    assert_eq!(codes_under(&house, &[], &shop), "220 250 250 553 221");
+    assert_eq!(codes_under(&house, &[("CHKUSER_MUSTAUTH", "")], &shop), "220 250 530 503 221");
+    // A file that may have been forgotten makes nobody a relay.
+    let boss = session("boss@example.org", &["x@example.net", "many@example.net"]);
+    assert_eq!(codes_under(&house, &[], &boss), "220 250 250 553 553 221");
+    assert_eq!(codes_under(&house, &[("RELAYMAILFROM", "")], &boss), "220 250 250 250 250 221");
+    let counted = [("RELAYCLIENT", ""), ("RCPTCHECK", check.to_str().unwrap())];
+    assert_eq!(codes_under(&house, &counted, &boss), "220 250 250 250 250 221");
+    let counted = [&counted[..], &[("RCPTCHECKRELAYCLIENT", "1")]].concat();
+    assert_eq!(codes_under(&house, &counted, &boss), "220 250 250 250 421");
+}
+
 #[test]
 fn a_newcomer_comes_again_and_is_remembered_over_restarts() {
     let house = House::new("[[listen]]\naddress = \"127.0.0.1:0\"\n");
