@@ -78,6 +78,35 @@ fn control_files_alone_are_a_configuration() {
     assert!(code == Some(78) && complained.contains(&told), "{complained}");
 }
 
+#[test]
+fn a_rule_comes_before_the_rate_and_the_rate_before_the_number_of_connections() {
+    let house =
+        House::new("[[listen]]\naddress = \"127.0.0.1:0\"\n[limits]\nconnections_per_network_max = 1\n");
+    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    // The second connection of a client whose first is open.
+    let second = |rates: u32, rules: &str| {
+        fs::write(house.path("tcp.smtp"), ":allow\n").unwrap();
+        house.configure(&format!("rules = \"tcp.smtp\"\nrates.per_address = {rates}\n{settings}"));
+        let server = house.start();
+        let mut first = Client::connect(server.listen[0]);
+        first.expect("", "220");
+        fs::remove_file(house.path("tcp.smtp")).unwrap();
+        fs::write(house.path("tcp.smtp"), rules).unwrap();
+        let mut second = Client::connect(server.listen[0]);
+        if rules.contains("deny") {
+            assert!(second.is_closed());
+        } else {
+            let reply =
+                if rates == 0 { "421 too many connections, " } else { "421 too many connections a minute" };
+            second.expect("", reply);
+        }
+        first.expect("QUIT", "221");
+    };
+    second(1, "127.:deny\n");
+    second(1, "127.:allow\n");
+    second(0, "127.:allow\n");
+}
+
 /// The codes of a session under an environment.
 fn codes_under(house: &House, variables: &[(&str, &str)], script: &str) -> String {
     let mut child = house
