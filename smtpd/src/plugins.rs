@@ -75,10 +75,8 @@ async fn run(
         };
     }
     let mut child = command.spawn()?;
-    let (said, complained) = tokio::try_join!(
-        heard(child.stdout.take(), SAID_BYTES_MAX),
-        heard(child.stderr.take(), COMPLAINED_BYTES_MAX)
-    )?;
+    let (said, complained) =
+        tokio::try_join!(heard(child.stdout.take(), SAID_BYTES_MAX), complaints(child.stderr.take()))?;
     let status = child.wait().await?;
     if !complained.is_empty() {
         let complained = complained.escape_ascii().to_string();
@@ -99,6 +97,18 @@ async fn heard(pipe: Option<impl AsyncRead + Unpin>, bytes_max: u64) -> io::Resu
         pipe.take(bytes_max).read_to_end(&mut said).await?;
     }
     Ok(said)
+}
+
+/// The beginning of what a program complains of. The rest is read and forgotten: nobody is ended for complaining.
+async fn complaints(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let Some(pipe) = pipe else {
+        return Ok(Vec::new());
+    };
+    let mut pipe = pipe.take(COMPLAINED_BYTES_MAX);
+    let mut complained = Vec::new();
+    pipe.read_to_end(&mut complained).await?;
+    tokio::io::copy(&mut pipe.into_inner(), &mut tokio::io::sink()).await?;
+    Ok(complained)
 }
 
 #[cfg(test)]
@@ -144,6 +154,8 @@ mod tests {
             assert_eq!(asked(&scripts).await.verdict, PluginVerdict::Failed, "{scripts:?}");
         }
         assert_eq!(asked(&["echo N; yes P"]).await.verdict, PluginVerdict::Next);
+        let complains = "head -c 1000000 /dev/zero >&2; echo N";
+        assert_eq!(asked(&[complains]).await.verdict, PluginVerdict::Next);
         let program = PluginProgram { path: "/nonexistent".into(), arguments: Vec::new() };
         let consultation = Consultation {
             stage: Stage::Data,

@@ -210,6 +210,8 @@ fn variable(text: &str) -> Option<(String, Option<String>)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -241,6 +243,24 @@ mod tests {
         let mut opinion = PluginOpinion::default();
         opinion.hear("HX: y\n".repeat(1000).as_bytes());
         assert_eq!(opinion.fields.len(), KEPT_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_program_says_is_bounded_and_each_a_line(said in prop::collection::vec(any::<u8>(), 0..4000)) {
+            let mut opinion = PluginOpinion::default();
+            opinion.hear(&said);
+            let words = match &opinion.verdict {
+                PluginVerdict::Refuse(words) | PluginVerdict::Reject(words) => Some(words),
+                _ => None,
+            };
+            let later = opinion.later.iter().map(|(_, words)| words);
+            for text in opinion.fields.iter().chain(words).chain(later).chain(&opinion.address) {
+                prop_assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{text:?}");
+                prop_assert!(text.len() <= LINE_BYTES_MAX);
+            }
+            prop_assert!(opinion.fields.len().max(opinion.variables.len()) <= KEPT_MAX);
+        }
     }
 
     #[test]
