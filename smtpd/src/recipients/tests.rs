@@ -133,12 +133,18 @@ fn users_cdb_leads_to_vpopmails_mailboxes() {
         let line = format!("+3,{}:dan->{vpasswd}\n\n", vpasswd.len());
         std::io::Write::write_all(&mut make.stdin.take().unwrap(), line.as_bytes()).unwrap();
         assert!(make.wait().unwrap().success());
+        let dora = directory.join("dora");
+        fs::create_dir(&dora).unwrap();
+        fs::write(dora.join(".qmail-shop"), "./Maildir/\n").unwrap();
+        fs::write(dora.join(".qmail-a:b"), "./Maildir/\n").unwrap();
         // As qmail-newu makes it of the lines of users/assign.
         let entry = |home: &Path| format!("x\x0089\x0089\0{}\0-\0\0", home.display());
         let pairs = [
             ("!root\0".to_owned(), format!("root\x000\x000\0{}\0\0\0", directory.display())),
             ("!example.net-".to_owned(), entry(&home)),
             ("!all-".to_owned(), entry(&catch_all)),
+            ("!dora\0".to_owned(), format!("dora\x007\x007\0{}\0\0\0", dora.display())),
+            ("!dora-".to_owned(), format!("dora\x007\x007\0{}\0-\0\0", dora.display())),
             (String::new(), "-".to_owned()),
         ];
         let path = directory.join("cdb");
@@ -158,9 +164,18 @@ fn users_cdb_leads_to_vpopmails_mailboxes() {
             "news-subscribe@example.net",
             "News-help-7@example.net",
             "root@example.net",
+            "dora@example.net",
+            "Dora-Shop@example.net",
+            "dora-a.b@example.net",
             "all-any@example.net",
         ],
-        &["carol@example.net", "news@example.net", "\"../bob\"@example.net", "roo@example.net"],
+        &[
+            "dora-none@example.net",
+            "carol@example.net",
+            "news@example.net",
+            "\"../bob\"@example.net",
+            "roo@example.net",
+        ],
     );
     assert_eq!(house.home("bob@example.net").as_deref(), Some("vpopmail/example.net/bob/Maildir"));
     assert_eq!(house.home("Dan@example.net").as_deref(), Some("vpopmail/example.net/0/dan/Maildir"));
