@@ -110,6 +110,7 @@ fn answer(ask: Ask) -> Input<'static> {
         Ask::Response { .. } => Input::Password(PasswordAnswer::WrongProof),
         Ask::Credential { .. } => Input::Credential(CredentialAnswer::Unavailable),
         Ask::Recipient(_) | Ask::Relayed(_) => Input::Recipient(RecipientAnswer::Known),
+        Ask::Plugins(_) => Input::Plugins(smtpd::rules::PluginOpinion::default()),
         Ask::Blocklist { .. } => Input::Blocklist(LookUp::Resting),
         Ask::Inquire(_) => Input::Inquired(Finding::Domain(MailDomain::Takes)),
         Ask::Open(_) => Input::Opened(OpenAnswer::Closed),

@@ -155,6 +155,16 @@ fn karma(config: &Config) -> Result<Option<crate::karma::Karma>, Failure> {
     opened.map(Some).map_err(|error| Failure::File { path, what, cause: io::Error::other(error) })
 }
 
+fn greylist(config: &Config) -> Result<Option<crate::greylist::Greylist>, Failure> {
+    if config.greylist.delay.is_zero() {
+        return Ok(None);
+    }
+    let path = config.state.join("greylist.db");
+    let opened = crate::greylist::Greylist::open(&path, config.greylist, crate::clock::now());
+    let what = "it remembers which clients came; remove it to begin anew";
+    opened.map(Some).map_err(|error| Failure::File { path, what, cause: io::Error::other(error) })
+}
+
 fn telemetry(config: &Config) -> Result<crate::telemetry::Telemetry, Failure> {
     crate::telemetry::Telemetry::open(&config.log).map_err(|cause| Failure::File {
         path: config.log.file.clone().unwrap_or_default(),

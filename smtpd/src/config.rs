@@ -40,15 +40,20 @@
 //! | `[karma] points` | see [`Deed`](crate::karma::Deed) | what each deed is worth, as in `{ pregreet = -3, message = 1 }` |
 //! | `[karma] refuse` | `mail` | when a client with a bad karma is refused: `mail`, or `connection` |
 //! | `[naughty] refuse` | `soon` | when a client is refused of which something bad is known: `soon`, `rcpt`, `data` |
+//! | `[greylist] delay` | `0s` | how long a client that was never here is put off; `0s`: not at all |
+//! | `[greylist] window` | `200m` | how long after that it may come again and be known |
+//! | `[greylist] known` | `36d` | how long it is known after it last came |
 //! | `[load] max` | none | load of the last minute above which strangers' mail is put off |
 //! | `[greet] delay` | `0s` | how long a client on port 25 waits for its greeting |
 //! | `[greet] early` | `reject` | what becomes of one that does not: `reject` (554), or `ignore` |
 //! | `[helo] policy` | `off` | what a client may call itself: `off`, `lenient`, `rfc`, `strict` |
+//! | `[client] name` | `off` | what name a client's address must have: `off`, `exists`, `confirmed`, `own` |
 //! | `[sender] domain` | `false` | the sender's domain must take mail |
 //! | `[recipient] domain` | `false` | the domain of a recipient elsewhere must take mail |
 //! | `[recipient] quota_percent_max` | 100 | how full a mailbox may be to take mail, in hundredths of its quota; 0: any |
 //! | `[received] hide_clients` | `false` | Received says nothing of the address and names of who has logged in or may relay |
 //! | `[received] local_time` | `false` | its date is of the system's zone, else UTC |
+//! | `[plugins] connection`, `helo`, `mail`, `rcpt`, `data`, `auth` | `[]` | programs that are asked then, as in qmail-spp: a path and arguments each |
 //! | `[bounces] one_recipient` | `false` | a bounce has one recipient |
 //! | `[limits] bad_recipients_max` | 0 | bad recipients after which a session is closed (421); 0: none |
 //! | `[limits] session_recipients_max` | 0 | recipients of a session; 0: any number |
@@ -162,6 +167,7 @@ pub use network::{HostPort, REMOTE_PORT, Remote};
 pub use recipients::{ASSIGN, RecipientKind, RecipientSource, TREE_PATH, valid_of};
 pub use tls::{Tls, TlsHost};
 
+use crate::greylist::GreyTerms;
 use crate::karma::KarmaTerms;
 use crate::mailbox::Mailbox;
 use crate::pace::Rates;
@@ -215,6 +221,8 @@ pub struct Config {
     pub rates: Rates,
     /// `[karma]`
     pub karma: KarmaTerms,
+    /// `[greylist]`
+    pub greylist: GreyTerms,
     /// `[load] max`
     pub load_max: Option<f64>,
     /// `rules`
@@ -312,6 +320,8 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         default_domain.or_else(|| domains.first().cloned()).unwrap_or_else(|| hostname.clone());
     let mut policies = rules::rules(root, control);
     let recipients = recipients::recipients(root, control);
+    let greylist = limits::greylist(&root.table_or_empty("greylist"));
+    policies.greylists = !greylist.delay.is_zero();
     policies.checks_relayed = recipients.iter().any(|source| source.relayed);
     if queue.is_none() {
         // Behind qmail-queue is a qmail-send that reads these lines itself.
@@ -345,6 +355,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
             per_network: rates.get_or("per_network", 0),
         },
         karma: limits::karma(&root.table_or_empty("karma")),
+        greylist,
         load_max: root.table_or_empty("load").get("max"),
         rules: root.path("rules"),
         words: root.path("words"),

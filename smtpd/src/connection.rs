@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::now;
 use crate::metrics::Stage;
+use crate::plugins::consult;
 use crate::queue::Parcel;
 use crate::session::{Ask, End, Envelope, Gone, Input, OpenAnswer, Output, Session, StoreAnswer};
 use crate::stop::Stop;
@@ -209,6 +210,7 @@ impl Connection {
                 let answer = self.shared.recipients.look_up_relayed(&mailbox, &context).await;
                 (Stage::Recipient, Input::Recipient(answer))
             }
+            Ask::Plugins(consultation) => (Stage::Inquiry, Input::Plugins(consult(consultation).await)),
             Ask::Open(envelope) => return Next::Answer(Input::Opened(self.open(envelope))),
             Ask::Store => (Stage::Store, Input::Stored(self.store().await)),
         };

@@ -78,6 +78,7 @@ pub fn grant(environment: &(impl Environment + ?Sized)) -> Grant {
         host: known("TCPREMOTEHOST"),
         info: known("TCPREMOTEINFO"),
         identify: known("CHKUSER_IDENTIFY"),
+        enables_plugins: environment.value("ENABLE_SPP").is_some(),
         relays_by_sender: environment.value("RELAYMAILFROM").is_some(),
         word: None,
         is_naughty: false,

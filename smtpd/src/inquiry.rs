@@ -14,8 +14,10 @@ use mail_auth::{Parameters, ResolverCache, Txt};
 use tokio::time::timeout;
 
 use crate::blocklist::{self, Blocklist};
-use crate::names::{Names, NoAnswer};
-use crate::rules::{HeloNames, SpfFinding, SpfLocal, SpfResult, SpfSubject};
+use crate::clock::now;
+use crate::greylist::Greylist;
+use crate::names::{Exchanger, Names, NoAnswer};
+use crate::rules::{ClientNames, HeloNames, SpfFinding, SpfLocal, SpfResult, SpfSubject};
 use crate::session::{Finding, Inquiry, MailDomain, Policy};
 
 /// How long one question may keep a client waiting. Who is slower has not answered.
@@ -23,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// SPF may need ten look-ups (RFC 7208 §4.6.4).
 const SPF_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Names of an address, and hosts of a domain, that are looked up.
+const NAMES_MAX: usize = 4;
 
 /// Characters of a domain's explanation that are said.
 const EXPLANATION_MAX: usize = 200;
@@ -34,6 +39,7 @@ pub struct Inquirer {
     lists: Vec<Blocklist>,
     spf_local: SpfLocal,
     hostname: String,
+    greylist: Option<Greylist>,
 }
 
 impl Inquirer {
@@ -46,7 +52,13 @@ impl Inquirer {
                 "this list is no more, and is not asked: {why}; take it out"
             );
         }
-        Inquirer { names, lists, spf_local, hostname: policy.hostname.clone() }
+        Inquirer { names, lists, spf_local, hostname: policy.hostname.clone(), greylist: None }
+    }
+
+    /// The same, which remembers who was here.
+    #[must_use]
+    pub fn with_greylist(self, greylist: Option<Greylist>) -> Self {
+        Inquirer { greylist, ..self }
     }
 
     /// The answer to a question; there always is one, and in time.
@@ -57,6 +69,8 @@ impl Inquirer {
                     tokio::join!(within(self.names.addresses(&name)), within(self.names.hosts(client)));
                 Finding::Helo(HeloNames { forward: found(forward), reverse: found(reverse) })
             }
+            Inquiry::Grey(client) => Finding::Grey(self.is_new(client).await),
+            Inquiry::Client(client) => Finding::Client(self.client(client).await),
             Inquiry::Listed { list, domain } => {
                 let Some(list) = self.lists.get(list).filter(|list| list.dead().is_none()) else {
                     return Finding::Listed(blocklist::Finding::Clear);
@@ -139,6 +153,45 @@ impl Inquirer {
         OneRecord(record.map(|record| (name.into_boxed_str(), Txt::Spf(Arc::new(record)))))
     }
 
+    /// Whether one of these hosts has an address that leads anywhere, or none is known to lead nowhere.
+    async fn any_is_reachable(&self, hosts: &[Exchanger]) -> MailDomain {
+        for host in hosts.iter().take(NAMES_MAX) {
+            match within(self.names.addresses(&host.host)).await {
+                Ok(addresses) if addresses.iter().all(|address| !is_reachable(address)) => {}
+                // A host without an address is its owner's mistake, and may be mended tomorrow.
+                Ok(_) | Err(_) => return MailDomain::Takes,
+            }
+        }
+        if hosts.len() > NAMES_MAX { MailDomain::Takes } else { MailDomain::TakesNone }
+    }
+
+    async fn is_new(&self, client: IpAddr) -> bool {
+        let Some(greylist) = self.greylist.clone() else {
+            return false;
+        };
+        // Where even that is not possible nobody is put off.
+        tokio::task::spawn_blocking(move || greylist.puts_off(now(), client)).await.unwrap_or(false)
+    }
+
+    async fn client(&self, client: IpAddr) -> ClientNames {
+        let Some(names) = found(within(self.names.hosts(client)).await) else {
+            return ClientNames::default();
+        };
+        let mut confirmed = Some(None);
+        for name in names.iter().take(NAMES_MAX) {
+            match found(within(self.names.addresses(name)).await) {
+                Some(addresses) if addresses.contains(&client) => {
+                    confirmed = Some(Some(name.clone()));
+                    break;
+                }
+                Some(_) => {}
+                // Another name may still lead back.
+                None => confirmed = None,
+            }
+        }
+        ClientNames { names: Some(names), confirmed }
+    }
+
     /// A domain takes mail where it names hosts for it, or has an address itself (RFC 5321 §5.1).
     async fn mail_domain(&self, domain: &str) -> MailDomain {
         if domain.starts_with('[') {
@@ -147,7 +200,7 @@ impl Inquirer {
         match within(self.names.exchangers(domain)).await {
             // An empty name says that the domain takes none (RFC 7505).
             Ok(hosts) if hosts.iter().all(|host| host.host.is_empty()) => MailDomain::TakesNone,
-            Ok(_) => MailDomain::Takes,
+            Ok(hosts) => self.any_is_reachable(&hosts).await,
             Err(NoAnswer::NoName) => MailDomain::TakesNone,
             Err(NoAnswer::Failed) => MailDomain::Unknown,
             Err(NoAnswer::NoRecord) => match within(self.names.addresses(domain)).await {
@@ -157,6 +210,19 @@ impl Inquirer {
                 Err(NoAnswer::Failed) => MailDomain::Unknown,
             },
         }
+    }
+}
+
+/// Whether anybody elsewhere can be at an address: who names this machine, or nobody, takes no mail.
+fn is_reachable(address: &IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            !(address.is_loopback()
+                || address.is_unspecified()
+                || address.is_broadcast()
+                || address.is_multicast())
+        }
+        IpAddr::V6(address) => !(address.is_loopback() || address.is_unspecified() || address.is_multicast()),
     }
 }
 

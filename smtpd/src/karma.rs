@@ -103,7 +103,7 @@ impl Karma {
 
     /// Whether a client is put off now. One that cannot be looked up is not.
     pub fn is_put_off(&self, now: Timestamp, client: IpAddr) -> bool {
-        match history(&self.lock(), &key(client)) {
+        match history(&self.lock(), &client_key(client)) {
             Ok(history) => history.until > now.seconds(),
             Err(error) => {
                 tracing::warn!(%error, "cannot look up a client's karma");
@@ -114,7 +114,7 @@ impl Karma {
 
     /// A session has ended with so many points. Blocks for a moment.
     pub fn ended(&self, now: Timestamp, client: IpAddr, points: i32) {
-        if let Err(error) = self.note(now, &key(client), points) {
+        if let Err(error) = self.note(now, &client_key(client), points) {
             tracing::warn!(%error, "cannot write down a client's karma");
         }
     }
@@ -146,7 +146,7 @@ fn history(database: &Connection, client: &str) -> rusqlite::Result<History> {
 }
 
 /// One client: an IPv4 address, or the /64 that one subscriber of IPv6 has at least.
-fn key(client: IpAddr) -> String {
+pub(crate) fn client_key(client: IpAddr) -> String {
     match client {
         IpAddr::V4(client) => client.to_string(),
         IpAddr::V6(client) => Ipv6Addr::from_bits(client.to_bits() & !u128::from(u64::MAX)).to_string(),
@@ -201,7 +201,7 @@ mod tests {
         assert!(!karma.is_put_off(Timestamp::from_seconds(100), CLIENT));
         assert!(!karma.is_put_off(Timestamp::from_seconds(50), "192.0.2.8".parse().unwrap()));
         let karma = open(2000);
-        assert_eq!(history(&karma.lock(), &key(CLIENT)).unwrap(), History::default());
-        assert_eq!(key("2001:db8::1".parse().unwrap()), key("2001:db8::2".parse().unwrap()));
+        assert_eq!(history(&karma.lock(), &client_key(CLIENT)).unwrap(), History::default());
+        assert_eq!(client_key("2001:db8::1".parse().unwrap()), client_key("2001:db8::2".parse().unwrap()));
     }
 }

@@ -3,10 +3,12 @@
 //! Nothing here asks anybody or remembers anything. A session calls these functions with what it knows; where a name
 //! server has to be asked, the session asks (`session::checks`) and a function here judges the answer.
 
+mod client;
 mod helo;
 mod hosts;
 mod pairs;
 mod pattern;
+mod plugins;
 mod policy;
 mod spf;
 mod spf_local;
@@ -16,10 +18,12 @@ mod virtual_users;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use client::{ClientFault, ClientNames, ClientPolicy};
 pub use helo::{HeloFault, HeloNames, HeloPolicy};
 pub use hosts::Hosts;
 pub use pairs::{Pair, Pairs};
 pub use pattern::{Pattern, Patterns};
+pub use plugins::{PluginOpinion, PluginProgram, PluginVerdict, Plugins, Stage};
 pub use policy::{DomainPolicy, MailPolicy};
 pub use spf::{SpfBehavior, SpfFinding, SpfResult, SpfVerdict};
 pub use spf_local::{SpfLocal, SpfSubject};
@@ -50,6 +54,8 @@ pub struct Rules {
     pub early: Early,
     /// What a client may call itself.
     pub helo: HeloPolicy,
+    /// What name its address must have.
+    pub client: ClientPolicy,
     /// Forbidden names, senders and recipients.
     pub bad: BadLists,
     /// Recipients with `!`, `%` or `@` in the local part are refused (`rejectrelaytest`).
@@ -86,6 +92,8 @@ pub struct Rules {
     pub spf_local: SpfLocal,
     /// Who may write to whom (`policy`).
     pub mail_policy: MailPolicy,
+    /// Newcomers are put off for a while.
+    pub greylists: bool,
     /// Lists of domains that senders must not have.
     pub domain_lists: Vec<Blocklist>,
     /// What each deed does to a client's karma.
@@ -96,6 +104,8 @@ pub struct Rules {
     pub naughty: Naughty,
     /// What the Received field says.
     pub trace: Trace,
+    /// Programs that are asked at each step (`smtpplugins`).
+    pub plugins: Plugins,
 }
 
 /// When a client is refused of which something bad is known: that it spoke early, its karma, its name, its sender, a list

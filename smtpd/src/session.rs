@@ -22,10 +22,12 @@ mod inquest;
 mod line;
 mod login;
 mod message;
+mod plugins;
 mod policy;
 mod rejection;
 mod relay;
 mod reply;
+mod state;
 mod traffic;
 
 use std::net::IpAddr;
@@ -33,21 +35,19 @@ use std::sync::Arc;
 
 use logline::{Encryption, Record, SmtpdEvent, Timestamp};
 
-use crate::dsn::{Wish, Wishes};
-use crate::mailbox::Mailbox;
 use crate::recipients::Context;
 
-use blame::Blame;
 use blocked::Standing;
 use body::Body;
-use chunk::Chunk;
 use command::{Command, Refused, Subject};
 use conduct::Conduct;
 use fact::About;
-use inquest::{Inquest, Step};
+use inquest::Inquest;
 use line::{Expected, Line, Pending};
-use login::{Dialogue, Fetching, Login};
-use message::{Opening, Reception};
+use login::Login;
+use message::Reception;
+use plugins::{Consulted, PluginMemory};
+use state::{Enhanced, State, Transaction, Waiting};
 
 pub use body::BareNewline;
 pub use grant::{Grant, Verdict};
@@ -57,6 +57,7 @@ pub use line::AUTH_BYTES_MAX;
 pub use login::{AuthRules, CredentialAnswer, NonceKey, Secret};
 pub use message::Envelope;
 pub(crate) use message::date;
+pub use plugins::Consultation;
 pub use policy::{Limits, Peer, Policy, Service};
 pub use rejection::{Answer, Rejection};
 pub use traffic::{
@@ -93,6 +94,8 @@ pub struct Session {
     /// AUTH came, and no known command since.
     secrets_may_follow: bool,
     conduct: Conduct,
+    /// What the administrator's programs said; nothing where there are none.
+    plugins: Option<Box<PluginMemory>>,
     errors: u32,
     /// Commands that served no message, since the last one.
     idle_commands: u32,
@@ -101,72 +104,6 @@ pub struct Session {
     leaving: bool,
     /// When the client was last given the word.
     since: Timestamp,
-}
-
-#[derive(Debug)]
-enum State {
-    /// The client waits to be greeted.
-    Greeting,
-    /// A command is awaited.
-    Command,
-    /// The answer to a challenge is awaited.
-    Auth(Dialogue),
-    /// The message is awaited.
-    Data(Box<Reception>),
-    /// A chunk of the message is awaited.
-    Chunk(Box<Chunk>),
-    /// The loop was asked something, and has the word.
-    Waiting(Waiting),
-    /// The loop makes the handshake.
-    Handshake,
-    /// Nothing happens any more.
-    Closed,
-}
-
-/// What the loop was asked for.
-#[derive(Debug)]
-enum Waiting {
-    /// Whether a password is right.
-    Password(Login),
-    /// What SCRAM needs.
-    Credential(Box<Fetching>),
-    /// Whether there is such a mailbox.
-    Recipient(Mailbox),
-    /// Whether mail may go to this recipient elsewhere.
-    Relayed(Mailbox),
-    /// What a blocklist says of the client, for this recipient.
-    Blocklist { mailbox: Mailbox, zone: usize },
-    /// What is known of the client or the sender, for this recipient.
-    Inquiry { mailbox: Mailbox, step: Step },
-    /// To open a message.
-    Open(Opening),
-    /// To store the message.
-    Store(Box<Reception>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Enhanced {
-    Offered,
-    NotOffered,
-}
-
-/// What MAIL began.
-#[derive(Debug)]
-struct Transaction {
-    sender: Option<Mailbox>,
-    recipients: Vec<Mailbox>,
-    /// What was found out about the sender.
-    inquest: Inquest,
-    /// One of the recipients was bad.
-    is_spoilt: bool,
-    /// What the message will be refused for.
-    blames: Vec<Blame>,
-    wishes: Wishes,
-    /// What came with the recipient that is being looked at.
-    wish: Wish,
-    smtputf8: bool,
-    /// Length of all addresses together.
-    envelope_bytes: usize,
 }
 
 /// A connection that never becomes a session: what is said and what is noted.
@@ -207,6 +144,7 @@ impl Session {
             standing: Standing::Unasked(Vec::new()),
             secrets_may_follow: false,
             conduct: Conduct::default(),
+            plugins: None,
             errors: 0,
             idle_commands: 0,
             deferred_recipients: 0,
@@ -281,6 +219,10 @@ impl Session {
             (State::Waiting(Waiting::Inquiry { mailbox, step }), Input::Inquired(finding)) => {
                 self.inquired(now, (mailbox, step), &finding, out);
             }
+            (State::Waiting(Waiting::Plugins(step)), Input::Plugins(opinion)) => {
+                self.since = now;
+                self.consulted(step, opinion, out);
+            }
             (State::Waiting(Waiting::Open(opening)), Input::Opened(answer)) => {
                 self.opened(now, opening, answer, out);
             }
@@ -302,7 +244,9 @@ impl Session {
                 self.leaving = true;
             }
             // An answer that nobody asked for changes nothing.
-            (state, Input::Inquired(_) | Input::Recipient(_) | Input::Resume) => self.state = state,
+            (state, Input::Inquired(_) | Input::Recipient(_) | Input::Plugins(_) | Input::Resume) => {
+                self.state = state;
+            }
             (state, Input::Connected | Input::TlsDone(_) | Input::Password(_) | Input::Credential(_))
             | (state, Input::Blocklist(_) | Input::Opened(_) | Input::Stored(_)) => self.state = state,
         }
@@ -379,7 +323,7 @@ impl Session {
             Ok(Command::Ehlo(name)) => self.ehlo(name, out),
             Ok(Command::Mail { path, parameters }) => self.mail(&path, parameters, out),
             Ok(Command::Rcpt { path, wish }) => self.rcpt(&path, wish, out),
-            Ok(Command::Data) => self.data(now, out),
+            Ok(Command::Data) => self.data(out),
             Ok(Command::Bdat { size_bytes, last }) => self.bdat(now, size_bytes, last, out),
             Ok(Command::Rset) => {
                 self.forget_message(out);

@@ -56,6 +56,7 @@ fn answer(ask: &Ask) -> Input<'static> {
         Ask::Credential { .. } => Input::Credential(smtpd::session::CredentialAnswer::Unavailable),
         Ask::Recipient(_) | Ask::Relayed(_) => Input::Recipient(RecipientAnswer::Known),
         Ask::Blocklist { .. } => Input::Blocklist(smtpd::blocklist::LookUp::Resting),
+        Ask::Plugins(_) => Input::Plugins(smtpd::rules::PluginOpinion::default()),
         Ask::Inquire(_) => Input::Inquired(Finding::Domain(MailDomain::Takes)),
         // What is behind the envelope is the message.
         Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 1 }),

@@ -250,6 +250,7 @@ impl Dialogue<'_> {
             Ask::Blocklist { zone, address } => {
                 Input::Blocklist(self.server.look_up(self.visit, zone, address, self.list)?)
             }
+            Ask::Plugins(_) => Input::Plugins(smtpd::rules::PluginOpinion::default()),
             Ask::Inquire(_) => Input::Inquired(smtpd::session::Finding::Domain(MailDomain::Takes)),
             Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 77 }),
             Ask::Store => {

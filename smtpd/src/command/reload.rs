@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::blocklist::{Bureau, Life};
-use crate::command::{Failure, fingerprint_key, karma};
+use crate::command::{Failure, fingerprint_key, greylist, karma};
 use crate::config::Config;
 use crate::connection::{Current, Shared};
 use crate::gate::Gate;
@@ -211,7 +211,7 @@ pub(super) fn shared(
         authority: Authority::new(&config.passwords, users, &policy.default_domain, key),
         queue: config.queue.clone().map_or_else(|| lasting.queue.clone(), QueueHandle::Program),
         blocklists,
-        inquirer: Inquirer::new(names.clone(), &policy),
+        inquirer: Inquirer::new(names.clone(), &policy).with_greylist(greylist(config)?),
         tls: tls.map(Arc::new),
         policy,
     })

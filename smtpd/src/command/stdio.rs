@@ -11,7 +11,7 @@ use logline::{Endpoint, Record, SessionId, Tcpserver, Text};
 
 use crate::blocklist::{Bureau, Life};
 use crate::clock::now;
-use crate::command::{Answer, Failure, fingerprint_key, karma};
+use crate::command::{Answer, Failure, fingerprint_key, greylist, karma};
 use crate::config::{Config, ConfigError, FILE, RecipientKind, RecipientSource, valid_of};
 use crate::connection::{Connection, Shared};
 use crate::durable;
@@ -174,7 +174,7 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
         gate: Arc::new(Mutex::new(Gate::new(&policy.hostname, config.connections))),
         blocklists: Arc::new(Bureau::open(&policy.blocklists, names.clone(), &config.state, Life::Session)),
         telemetry: Arc::clone(telemetry),
-        inquirer: Inquirer::new(names, &policy),
+        inquirer: Inquirer::new(names, &policy).with_greylist(greylist(config)?),
         // tcpserver counts its sessions, and does not tell.
         hurried: Arc::clone(&policy),
         policy,

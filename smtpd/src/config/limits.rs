@@ -5,6 +5,7 @@ use std::time::Duration;
 use settings::{DeValue, Table, Value, one_of};
 
 use super::control::Control;
+use crate::greylist::GreyTerms;
 use crate::karma::{Deed, KarmaTerms, Points};
 use crate::session::{BareNewline, Limits};
 
@@ -117,6 +118,19 @@ pub(super) fn points(karma: &Table<'_>) -> Points {
         Some((*deed, i32::try_from(worth).unwrap_or(0)))
     });
     Points::new(changed.collect())
+}
+
+pub(super) fn greylist(table: &Table<'_>) -> GreyTerms {
+    let usual = GreyTerms::default();
+    let terms = GreyTerms {
+        delay: table.get_or("delay", usual.delay),
+        window: table.get_or("window", usual.window),
+        known: table.get_or("known", usual.known),
+    };
+    if terms.window <= terms.delay {
+        table.mistake("window", "expected more than the delay: nobody could come in time");
+    }
+    terms
 }
 
 pub(super) fn connections(limits: &Table<'_>, control: &Control) -> Connections {

@@ -10,8 +10,9 @@ use super::control::Control;
 use crate::cdb::Cdb;
 use crate::recipients::QuotaPercent;
 use crate::rules::{
-    BadLists, DomainPolicy, Early, HeloPolicy, Hosts, KarmaRefuses, MailPolicy, Naughty, Pair, Pairs,
-    Pattern, Patterns, Rules, SpfBehavior, SpfLocal, Trace, VirtualLine, VirtualUsers,
+    BadLists, ClientPolicy, DomainPolicy, Early, HeloPolicy, Hosts, KarmaRefuses, MailPolicy, Naughty, Pair,
+    Pairs, Pattern, Patterns, PluginProgram, Plugins, Rules, SpfBehavior, SpfLocal, Stage, Trace,
+    VirtualLine, VirtualUsers,
 };
 
 pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
@@ -32,6 +33,7 @@ pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
         greet_delay: greet.get_or("delay", Duration::ZERO),
         early: greet.get_or("early", Early::Reject),
         helo: helo.get_or("policy", HeloPolicy::Off),
+        client: root.table_or_empty("client").get_or("name", ClientPolicy::Off),
         bad: BadLists {
             helo: patterns(root, control, "badhelo"),
             helo_norelay: patterns(root, control, "badhelonorelay"),
@@ -55,6 +57,7 @@ pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
         sender_domain: sender.get_or("domain", false),
         recipient_domain: recipient.get_or("domain", false),
         checks_relayed: false,
+        greylists: false,
         quota: QuotaPercent(recipient.get_or("quota_percent_max", usual_quota)),
         spf: spf(root, control),
         spf_local: spf_local(root, control),
@@ -64,6 +67,7 @@ pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
         karma_refuses: karma.get_or("refuse", KarmaRefuses::Mail),
         naughty: root.table_or_empty("naughty").get_or("refuse", Naughty::Soon),
         trace: trace(&root.table_or_empty("received")),
+        plugins: plugins(root, control),
     }
 }
 
@@ -71,6 +75,42 @@ pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
 fn trace(table: &Table<'_>) -> Trace {
     let zone = if table.get_or("local_time", false) { TimeZone::system() } else { TimeZone::UTC };
     Trace { hides_clients: table.get_or("hide_clients", false), zone }
+}
+
+/// `[plugins]`, or the control file of qmail-spp; that one counts where a rule or the environment says `ENABLE_SPP`.
+fn plugins(root: &Table<'_>, control: &Control) -> Plugins {
+    if root.contains("plugins") {
+        let table = root.table_or_empty("plugins");
+        let home = root.document().directory();
+        let mut programs = Vec::new();
+        for (stage, name) in Stage::ALL {
+            for line in table.get::<Vec<String>>(name).unwrap_or_default() {
+                match PluginProgram::parse(&line, home) {
+                    Ok(program) => programs.push((*stage, program)),
+                    Err(why) => table.mistake(name, why),
+                }
+            }
+        }
+        return Plugins::new(programs, false);
+    }
+    let directory = control.directory().unwrap_or_default();
+    // Paths count from qmail's own directory.
+    let home = directory.parent().unwrap_or(&directory);
+    let (mut stage, mut programs) = (None, Vec::new());
+    for (n, line) in control.lines("smtpplugins").unwrap_or_default() {
+        if let Some(name) = line.strip_prefix('[') {
+            let name = name.trim_end_matches(']');
+            // A stage that is not known here has programs that are not asked, as in qmail-spp.
+            stage = Stage::ALL.iter().find(|(_, own)| *own == name).map(|(stage, _)| *stage);
+            continue;
+        }
+        let Some(stage) = stage else { continue };
+        match PluginProgram::parse(&line, home) {
+            Ok(program) => programs.push((stage, program)),
+            Err(why) => control.mistake("smtpplugins", n, why.to_owned()),
+        }
+    }
+    Plugins::new(programs, true)
 }
 
 /// `relaymailfrom`. It counts for everybody, so the control file of that name, which may have been forgotten years ago,
@@ -214,6 +254,22 @@ impl Value for HeloPolicy {
                 ("lenient", HeloPolicy::Lenient),
                 ("rfc", HeloPolicy::Rfc),
                 ("strict", HeloPolicy::Strict),
+            ],
+        )
+    }
+}
+
+impl Value for ClientPolicy {
+    const EXPECTED: &'static str = "\"off\", \"exists\", \"confirmed\" or \"own\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(
+            value,
+            &[
+                ("off", ClientPolicy::Off),
+                ("exists", ClientPolicy::Named),
+                ("confirmed", ClientPolicy::Confirmed),
+                ("own", ClientPolicy::Own),
             ],
         )
     }

@@ -19,7 +19,7 @@ pub enum Stage {
     Recipient,
     /// A blocklist is asked, or its verdict remembered.
     Blocklist,
-    /// Name servers are asked about a client or a sender.
+    /// Name servers, or the administrator's programs, are asked about a client or a sender.
     Inquiry,
     /// From the word to send the message to its being kept: the client and its network, mostly.
     Message,

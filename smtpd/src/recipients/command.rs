@@ -31,19 +31,26 @@ pub struct Program {
     path: PathBuf,
     arguments: Vec<String>,
     running: Semaphore,
+    patience: Duration,
 }
 
 impl Program {
     /// A program by its absolute path, and its arguments.
     pub fn new(path: PathBuf, arguments: Vec<String>) -> Self {
-        Program { path, arguments, running: Semaphore::new(RUNNING_MAX) }
+        Program { path, arguments, running: Semaphore::new(RUNNING_MAX), patience: PATIENCE }
+    }
+
+    /// The same, which may take so long.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Program { patience, ..self }
     }
 
     pub(super) async fn look_up(&self, mailbox: &Mailbox, context: &Context) -> RecipientAnswer {
         let Ok(_permit) = self.running.acquire().await else {
             return RecipientAnswer::CannotVerify;
         };
-        match timeout(PATIENCE, self.run(mailbox, context)).await {
+        match timeout(self.patience, self.run(mailbox, context)).await {
             Ok(Ok((status, words))) => answer(status.code(), OwnWords::parse(&words)),
             Ok(Err(error)) => {
                 tracing::error!(program = %self.path.display(), %error, "cannot run the check of recipients");

@@ -38,6 +38,7 @@ pub struct CallForward {
     hostname: String,
     talks: Semaphore,
     memory: Mutex<Memory>,
+    patience: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +55,14 @@ impl CallForward {
             hostname: hostname.to_owned(),
             talks: Semaphore::new(TALKS_MAX),
             memory: Mutex::default(),
+            patience: PATIENCE,
         }
+    }
+
+    /// The same, whose conversations may take so long.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        CallForward { patience, ..self }
     }
 
     pub(super) async fn look_up(&self, mailbox: &Mailbox) -> RecipientAnswer {
@@ -66,7 +74,7 @@ impl CallForward {
         let Ok(_permit) = self.talks.acquire().await else {
             return RecipientAnswer::Unavailable;
         };
-        let answer = match timeout(PATIENCE, self.ask(&address)).await {
+        let answer = match timeout(self.patience, self.ask(&address)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 tracing::warn!(host = self.host.host, %error, "cannot ask a host for a recipient");

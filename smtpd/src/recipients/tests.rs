@@ -133,12 +133,18 @@ fn users_cdb_leads_to_vpopmails_mailboxes() {
         let line = format!("+3,{}:dan->{vpasswd}\n\n", vpasswd.len());
         std::io::Write::write_all(&mut make.stdin.take().unwrap(), line.as_bytes()).unwrap();
         assert!(make.wait().unwrap().success());
+        let dora = directory.join("dora");
+        fs::create_dir(&dora).unwrap();
+        fs::write(dora.join(".qmail-shop"), "./Maildir/\n").unwrap();
+        fs::write(dora.join(".qmail-a:b"), "./Maildir/\n").unwrap();
         // As qmail-newu makes it of the lines of users/assign.
         let entry = |home: &Path| format!("x\x0089\x0089\0{}\0-\0\0", home.display());
         let pairs = [
             ("!root\0".to_owned(), format!("root\x000\x000\0{}\0\0\0", directory.display())),
             ("!example.net-".to_owned(), entry(&home)),
             ("!all-".to_owned(), entry(&catch_all)),
+            ("!dora\0".to_owned(), format!("dora\x007\x007\0{}\0\0\0", dora.display())),
+            ("!dora-".to_owned(), format!("dora\x007\x007\0{}\0-\0\0", dora.display())),
             (String::new(), "-".to_owned()),
         ];
         let path = directory.join("cdb");
@@ -158,9 +164,18 @@ fn users_cdb_leads_to_vpopmails_mailboxes() {
             "news-subscribe@example.net",
             "News-help-7@example.net",
             "root@example.net",
+            "dora@example.net",
+            "Dora-Shop@example.net",
+            "dora-a.b@example.net",
             "all-any@example.net",
         ],
-        &["carol@example.net", "news@example.net", "\"../bob\"@example.net", "roo@example.net"],
+        &[
+            "dora-none@example.net",
+            "carol@example.net",
+            "news@example.net",
+            "\"../bob\"@example.net",
+            "roo@example.net",
+        ],
     );
     assert_eq!(house.home("bob@example.net").as_deref(), Some("vpopmail/example.net/bob/Maildir"));
     assert_eq!(house.home("Dan@example.net").as_deref(), Some("vpopmail/example.net/0/dan/Maildir"));
@@ -245,6 +260,39 @@ fn a_query_that_does_not_end_is_given_up() {
     });
     assert_eq!(house.look_up("bob@example.net"), RecipientAnswer::Unavailable);
     assert_eq!(house.look_up("bob@example.net"), RecipientAnswer::Unavailable);
+}
+
+#[test]
+fn a_program_that_does_not_end_is_ended_and_says_nothing() {
+    let house = house(|directory| {
+        let program = Program::new(script(directory, "exec sleep 1000"), Vec::new());
+        vec![Backend::Program(program.with_patience(Duration::from_millis(50)))]
+    });
+    assert_eq!(house.look_up("bob@example.net"), RecipientAnswer::CannotVerify);
+    let house = self::house(|_| vec![Backend::Program(Program::new("/nonexistent".into(), Vec::new()))]);
+    assert_eq!(house.look_up("bob@example.net"), RecipientAnswer::CannotExecute);
+}
+
+#[test]
+fn a_host_behind_that_makes_no_sense_or_says_nothing_knows_nobody() {
+    use std::io::{Read as _, Write as _};
+    let endless = "250-".repeat(100_000);
+    // Each says this to whatever it hears, and the last nothing at all.
+    for said in ["421 not now\r\n", "gibberish\r\n", "25\r\n", "\r\n", endless.as_str(), ""] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = HostPort { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
+        let said = said.to_owned();
+        let behind = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // Whoever has heard enough hangs up.
+            let _ = stream.write_all(said.as_bytes());
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let forward = CallForward::new(host, "gate.example.org").with_patience(Duration::from_millis(100));
+        let house = house(|_| vec![Backend::Forward(forward)]);
+        assert_eq!(house.look_up("bob@example.net"), RecipientAnswer::Unavailable);
+        behind.join().unwrap();
+    }
 }
 
 #[test]

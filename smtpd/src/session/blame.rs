@@ -130,8 +130,7 @@ impl Session {
 
     /// Whether the message will be refused; nobody need be asked about its client any more.
     pub(super) fn is_blamed(&self) -> bool {
-        !self.may_relay()
-            && self.transaction.as_ref().is_some_and(|transaction| !transaction.blames.is_empty())
+        self.transaction.as_ref().is_some_and(|transaction| !transaction.blames.is_empty())
     }
 
     /// Refuses the message for all that was found; false where nothing was.

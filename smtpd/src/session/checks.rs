@@ -8,7 +8,7 @@ use logline::{ChkuserOutcome, Found, Guard, PolicyCheck, PolicySaid, Record, Sid
 
 use crate::mailbox::Mailbox;
 use crate::rules::{Early, HeloFault, KarmaRefuses, Trust, is_relay_probe};
-use crate::session::{About, Answer, End, Output, Rejection, Service, Session, State};
+use crate::session::{About, Answer, Consulted, End, Output, Rejection, Service, Session, State};
 use crate::words::Asked;
 
 /// What each command costs a client that the watcher wants slow.
@@ -28,13 +28,13 @@ impl Session {
         let waits = !self.policy.rules.greet_delay.is_zero()
             && self.peer.service == Service::Smtp
             && !self.may_relay();
-        if waits { self.state = State::Greeting } else { self.greet(out) }
+        if waits { self.state = State::Greeting } else { self.consult(Consulted::Connection, out) }
     }
 
     /// The client has waited.
     pub(super) fn waited(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         self.since = now;
-        self.greet(out);
+        self.consult(Consulted::Connection, out);
     }
 
     /// The client did not wait; false where it has the word now.

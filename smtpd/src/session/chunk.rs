@@ -7,7 +7,7 @@ use logline::Timestamp;
 
 use crate::session::body::Progress;
 use crate::session::message::{Opening, Reception};
-use crate::session::{About, End, Limits, Output, Rejection, Session, State};
+use crate::session::{About, Answer, Consulted, End, Limits, Output, OwnWords, Rejection, Session, State};
 
 /// A chunk that is coming in.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ enum Fate {
     Kept(Box<Reception>),
     /// To know where the next command begins.
     Refused(Rejection),
+    /// Likewise, of a message that a program refuses in its own words.
+    Said(Rejection, OwnWords),
     /// Likewise, of a message that is refused for what was found out about its client.
     Blamed,
 }
@@ -52,7 +54,7 @@ impl Session {
             (None, _) if self.is_blamed() => self.begin_chunk(now, opening, Fate::Blamed),
             (Some(rejection), _) => self.begin_chunk(now, opening, Fate::Refused(rejection)),
             (None, Some(reception)) => self.begin_chunk(now, opening, Fate::Kept(reception)),
-            (None, None) => self.open_message(now, opening, out),
+            (None, None) => self.consult(Consulted::Message(opening), out),
         }
     }
 
@@ -64,6 +66,11 @@ impl Session {
         reception: Result<Box<Reception>, Rejection>,
     ) {
         self.begin_chunk(now, opening, reception.map_or_else(Fate::Refused, Fate::Kept));
+    }
+
+    /// The chunk is read to its end all the same.
+    pub(super) fn refuse_chunk_later(&mut self, opening: Opening, rejection: Rejection, words: OwnWords) {
+        self.begin_chunk(self.since, opening, Fate::Said(rejection, words));
     }
 
     fn begin_chunk(&mut self, now: Timestamp, opening: Opening, fate: Fate) {
@@ -123,6 +130,11 @@ impl Session {
             Fate::Refused(rejection) => {
                 self.transaction = None;
                 return self.refuse(rejection, About::Session, out);
+            }
+            Fate::Said(rejection, OwnWords { code, text }) => {
+                self.transaction = None;
+                let answer = Answer { code, text: &text, ..rejection.answer() };
+                return self.refuse_with(rejection, answer, About::Session, out);
             }
             Fate::Blamed => {
                 self.refuses_blamed(out);

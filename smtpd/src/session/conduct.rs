@@ -9,6 +9,10 @@ use crate::session::{RecipientAnswer, Rejection, Session};
 pub(super) struct Conduct {
     /// Who knew the last recipient.
     pub(super) found: RecipientAnswer,
+    /// What the name of the client's address was found to be.
+    pub(super) client: Opinion,
+    /// Whether it is new here.
+    pub(super) grey: Opinion,
     /// What the client's name was found to be.
     pub(super) helo: Opinion,
     /// It spoke before it was greeted, and is to hear of that later.

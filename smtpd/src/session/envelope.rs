@@ -6,9 +6,12 @@ use crate::dsn::{Wish, Wishes};
 use crate::mailbox::{Address, Mailbox};
 use crate::session::command::{MailParameters, Path};
 use crate::session::{
-    About, Answer, Ask, End, Inquest, Output, RecipientAnswer, Rejection, Service, Session, State,
+    About, Answer, Ask, Consulted, End, Inquest, Output, RecipientAnswer, Rejection, Service, Session, State,
     Transaction, Waiting,
 };
+
+/// The sender of a bounce that qmail could not deliver either; no address, and nobody's.
+const DOUBLE_BOUNCE: &[u8] = b"#@[]";
 
 impl Session {
     pub(super) fn mail(&mut self, path: &Path<'_>, parameters: MailParameters, out: &mut Vec<Output>) {
@@ -27,6 +30,7 @@ impl Session {
         }
         let sender = match &path.address {
             Address::Null => None,
+            _ if path.given == DOUBLE_BOUNCE => None,
             Address::Mailbox(mailbox) => Some(mailbox.clone()),
             Address::NoDomain(_) | Address::Malformed => {
                 self.note_chkuser(ChkuserOutcome::RejectedSenderFormat, about, out);
@@ -48,6 +52,7 @@ impl Session {
             return self.refuse(Rejection::TooBig, about, out);
         }
         let outcome = match &sender {
+            None if path.given == DOUBLE_BOUNCE => ChkuserOutcome::AcceptedDoubleBounce,
             Some(_) => ChkuserOutcome::AcceptedSender,
             None => ChkuserOutcome::AcceptedNullSender,
         };
@@ -64,7 +69,10 @@ impl Session {
             smtputf8,
             envelope_bytes: path.given.len(),
         });
-        self.say(250, "2.1.0", "ok", out);
+        if let Some(memory) = &mut self.plugins {
+            memory.begin_message();
+        }
+        self.consult(Consulted::Mail, out);
     }
 
     fn not_allowed_to_mail(&self) -> Option<Rejection> {
@@ -161,6 +169,11 @@ impl Session {
         if self.is_refused_unasked(&mailbox, out) {
             return;
         }
+        self.consult(Consulted::Rcpt(mailbox), out);
+    }
+
+    /// A recipient that nothing speaks against, as far as it is known here.
+    pub(super) fn look_for_recipient(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
         if self.is_ours(&mailbox) {
             out.push(Output::Ask(Ask::Recipient(mailbox.clone())));
             self.state = State::Waiting(Waiting::Recipient(mailbox));

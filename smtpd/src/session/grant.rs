@@ -10,6 +10,8 @@ pub struct Grant {
     pub relay: Option<String>,
     /// It may send to other hosts as a sender of `relaymailfrom` (`RELAYMAILFROM`).
     pub relays_by_sender: bool,
+    /// The programs of `smtpplugins` are asked about it (`ENABLE_SPP`).
+    pub enables_plugins: bool,
     /// What a blocklist in front said (`RBLSMTPD`, `DNSBLSKIP`); the lists of the settings are not asked then.
     pub blocklist: Option<Verdict>,
     /// Its name by reverse look-up (`TCPREMOTEHOST`).

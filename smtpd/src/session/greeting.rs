@@ -2,7 +2,7 @@
 
 use logline::{Encryption, Timestamp};
 
-use crate::session::{About, Enhanced, Handshake, Output, Rejection, Service, Session, State};
+use crate::session::{About, Consulted, Enhanced, Handshake, Output, Rejection, Service, Session, State};
 
 impl Session {
     pub(super) fn connected(&mut self, now: Timestamp, out: &mut Vec<Output>) {
@@ -27,13 +27,21 @@ impl Session {
     }
 
     pub(super) fn helo(&mut self, name: &[u8], out: &mut Vec<Output>) {
+        self.consult(Consulted::Helo { name: name.to_vec(), is_extended: false }, out);
+    }
+
+    pub(super) fn ehlo(&mut self, name: &[u8], out: &mut Vec<Output>) {
+        self.consult(Consulted::Helo { name: name.to_vec(), is_extended: true }, out);
+    }
+
+    pub(super) fn helo_taken(&mut self, name: &[u8], out: &mut Vec<Output>) {
         self.enhanced = Enhanced::NotOffered;
         self.begin(name, out);
         self.say(250, "2.0.0", self.policy.greeting(), out);
     }
 
     /// The order is sagredo's; SIZE is last because old clients look for it there.
-    pub(super) fn ehlo(&mut self, name: &[u8], out: &mut Vec<Output>) {
+    pub(super) fn ehlo_taken(&mut self, name: &[u8], out: &mut Vec<Output>) {
         self.begin(name, out);
         self.enhanced = Enhanced::Offered;
         let mut reply = format!("250-{}\r\n", self.policy.greeting());
@@ -96,7 +104,6 @@ impl Session {
             Service::Smtp | Service::Submission => self.encryption = Some(Encryption::Tls),
             Service::Smtps => {
                 self.encryption = Some(Encryption::Ssl);
-                self.greet(out);
             }
         }
         self.helo = None;
@@ -105,5 +112,8 @@ impl Session {
         self.forget_message(out);
         self.last_address = None;
         self.since = now;
+        if self.peer.service == Service::Smtps {
+            self.consult(Consulted::Connection, out);
+        }
     }
 }

@@ -9,7 +9,7 @@ use logline::{ChkuserOutcome, Timestamp};
 use crate::blocklist::{self, Action};
 use crate::karma::Deed;
 use crate::mailbox::Mailbox;
-use crate::rules::{HeloNames, SpfFinding, SpfResult, SpfVerdict};
+use crate::rules::{ClientFault, ClientNames, ClientPolicy, HeloNames, SpfFinding, SpfResult, SpfVerdict};
 use crate::session::blocked::printable;
 use crate::session::checks::helo_rejection;
 use crate::session::message::readable;
@@ -18,6 +18,8 @@ use crate::session::{About, Answer, Ask, Output, Rejection, Session, State, Wait
 /// What has to be asked about a client or a sender once a recipient is found to exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
+    /// Name servers, about the client's address.
+    Client,
     /// Name servers, about the client's name.
     Helo,
     /// Name servers, about the sender's domain.
@@ -28,6 +30,8 @@ pub(super) enum Step {
     DomainList(usize),
     /// The sender's domain, about the client.
     Spf,
+    /// Our own memory, about the client.
+    Grey,
 }
 
 /// What has to be looked up.
@@ -40,6 +44,8 @@ pub enum Inquiry {
         /// The address.
         client: IpAddr,
     },
+    /// The names of a client's address, and which of them leads back.
+    Client(IpAddr),
     /// Whether a domain takes mail.
     Domain(String),
     /// Whether a list has a domain.
@@ -49,6 +55,8 @@ pub enum Inquiry {
         /// The domain.
         domain: String,
     },
+    /// Whether a client is new here, and has to wait.
+    Grey(IpAddr),
     /// Whether a domain lets a client send for it.
     Spf {
         /// The client.
@@ -65,12 +73,16 @@ pub enum Inquiry {
 pub enum Finding {
     /// Answer to [`Inquiry::Helo`].
     Helo(HeloNames),
+    /// Answer to [`Inquiry::Client`].
+    Client(ClientNames),
     /// Answer to [`Inquiry::Domain`].
     Domain(MailDomain),
     /// Answer to [`Inquiry::Listed`].
     Listed(blocklist::Finding),
     /// Answer to [`Inquiry::Spf`].
     Spf(SpfFinding),
+    /// Answer to [`Inquiry::Grey`].
+    Grey(bool),
 }
 
 /// Whether a domain takes mail.
@@ -117,7 +129,7 @@ impl Session {
         }
         let known =
             self.transaction.as_ref().map(|transaction| transaction.inquest.domain).unwrap_or_default();
-        for opinion in [self.conduct.helo, known] {
+        for opinion in [self.conduct.client, self.conduct.helo, known, self.conduct.grey] {
             if let Opinion::Bad(rejection) = opinion {
                 return self.refuse_found(rejection.answer(), rejection, mailbox, out);
             }
@@ -125,7 +137,7 @@ impl Session {
         if self.refuses_by_spf(&mailbox, out) || self.refuses_by_list(&mailbox, out) {
             return;
         }
-        match self.next_inquiry() {
+        match self.next_inquiry().or_else(|| self.last_inquiry()) {
             Some((step, inquiry)) => {
                 out.push(Output::Ask(Ask::Inquire(inquiry)));
                 self.state = State::Waiting(Waiting::Inquiry { mailbox, step });
@@ -136,6 +148,9 @@ impl Session {
 
     fn next_inquiry(&self) -> Option<(Step, Inquiry)> {
         let rules = &self.policy.rules;
+        if rules.client != ClientPolicy::Off && self.conduct.client == Opinion::None {
+            return Some((Step::Client, Inquiry::Client(self.peer.remote.ip())));
+        }
         let name = self.helo.as_ref().and_then(|name| std::str::from_utf8(name).ok());
         if let Some(name) = name.filter(|_| rules.helo.asks() && self.conduct.helo == Opinion::None) {
             let client = self.peer.remote.ip();
@@ -156,6 +171,12 @@ impl Session {
             .then_some((Step::DomainList(list), Inquiry::Listed { list, domain }))
     }
 
+    /// Whoever has nothing else against it may still be new here.
+    fn last_inquiry(&self) -> Option<(Step, Inquiry)> {
+        let is_asked = self.policy.rules.greylists && self.conduct.grey == Opinion::None;
+        is_asked.then(|| (Step::Grey, Inquiry::Grey(self.peer.remote.ip())))
+    }
+
     /// What an answer means for this recipient and those to come.
     pub(super) fn inquired(
         &mut self,
@@ -166,6 +187,8 @@ impl Session {
     ) {
         self.since = now;
         match step {
+            Step::Client => self.client_found(finding),
+            Step::Grey => self.conduct.grey = grey(finding),
             Step::Helo => {
                 let name = self.helo.clone().unwrap_or_default();
                 let fault = match finding {
@@ -173,7 +196,11 @@ impl Session {
                         self.policy.rules.helo.judge_names(&name, self.peer.remote.ip(), names)
                     }
                     // Nobody answers what was not asked; the client is not to suffer for it.
-                    Finding::Domain(_) | Finding::Listed(_) | Finding::Spf(_) => None,
+                    Finding::Client(_)
+                    | Finding::Domain(_)
+                    | Finding::Listed(_)
+                    | Finding::Spf(_)
+                    | Finding::Grey(_) => None,
                 };
                 if let (Finding::Helo(HeloNames { forward: Some(_), reverse: Some(_) }), None) =
                     (finding, fault)
@@ -184,7 +211,11 @@ impl Session {
             }
             Step::SenderDomain => match finding {
                 Finding::Domain(domain) => self.sender_domain_found(*domain, out),
-                Finding::Helo(_) | Finding::Listed(_) | Finding::Spf(_) => {
+                Finding::Client(_)
+                | Finding::Helo(_)
+                | Finding::Listed(_)
+                | Finding::Spf(_)
+                | Finding::Grey(_) => {
                     self.sender_domain_found(MailDomain::Takes, out);
                 }
             },
@@ -194,7 +225,11 @@ impl Session {
                 let unanswered = SpfFinding { result: SpfResult::None, explanation: None };
                 let found = match finding {
                     Finding::Spf(found) => found.clone(),
-                    Finding::Helo(_) | Finding::Domain(_) | Finding::Listed(_) => unanswered,
+                    Finding::Client(_)
+                    | Finding::Helo(_)
+                    | Finding::Domain(_)
+                    | Finding::Listed(_)
+                    | Finding::Grey(_) => unanswered,
                 };
                 if found.result == SpfResult::Pass {
                     self.count_deed(Deed::SpfPass);
@@ -205,6 +240,28 @@ impl Session {
             }
         }
         self.inquire(mailbox, out);
+    }
+
+    /// A name that leads back is what journal and header have from now on.
+    fn client_found(&mut self, finding: &Finding) {
+        // Nobody answers what was not asked; the client is not to suffer for it.
+        let Finding::Client(names) = finding else {
+            self.conduct.client = Opinion::Good;
+            return;
+        };
+        let fault = self.policy.rules.client.judge(self.peer.remote.ip(), names);
+        if let Some(Some(name)) = &names.confirmed {
+            self.peer.grant.host.get_or_insert_with(|| name.clone().into_bytes());
+            if fault.is_none() {
+                self.count_deed(Deed::Name);
+            }
+        }
+        self.conduct.client = match fault {
+            None => Opinion::Good,
+            Some(ClientFault::NoName) => Opinion::Bad(Rejection::ClientNoName),
+            Some(ClientFault::Unconfirmed) => Opinion::Bad(Rejection::ClientUnconfirmed),
+            Some(ClientFault::Generic) => Opinion::Bad(Rejection::ClientGeneric),
+        };
     }
 
     fn sender_domain_found(&mut self, domain: MailDomain, out: &mut Vec<Output>) {
@@ -253,7 +310,12 @@ impl Session {
             Finding::Listed(blocklist::Finding::Listed(listing)) => {
                 transaction.inquest.listed = Some((list, listing.text.clone()));
             }
-            Finding::Listed(_) | Finding::Helo(_) | Finding::Domain(_) | Finding::Spf(_) => {}
+            Finding::Client(_)
+            | Finding::Listed(_)
+            | Finding::Helo(_)
+            | Finding::Domain(_)
+            | Finding::Grey(_)
+            | Finding::Spf(_) => {}
         }
     }
 
@@ -310,5 +372,19 @@ impl Session {
             self.policy.hostname,
             self.peer.remote.ip(),
         ))
+    }
+}
+
+/// What our memory says of a client.
+fn grey(finding: &Finding) -> Opinion {
+    match finding {
+        Finding::Grey(true) => Opinion::Bad(Rejection::Greylisted),
+        // Nobody answers what was not asked; the client is not to suffer for it.
+        Finding::Grey(false)
+        | Finding::Client(_)
+        | Finding::Helo(_)
+        | Finding::Domain(_)
+        | Finding::Listed(_)
+        | Finding::Spf(_) => Opinion::Good,
     }
 }

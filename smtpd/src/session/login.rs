@@ -10,7 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use logline::{AuthOutcome, Fingerprint, Mechanism, Reason, SmtpdEvent, Timestamp};
 
 use crate::scram;
-use crate::session::{About, Ask, End, Output, PasswordAnswer, Rejection, Session, State, Waiting};
+use crate::session::{
+    About, Ask, Consulted, End, Output, PasswordAnswer, Rejection, Session, State, Waiting,
+};
 
 pub(super) use exchange::{Dialogue, Fetching};
 pub use rules::{AuthRules, NonceKey};
@@ -166,6 +168,10 @@ impl Session {
     }
 
     fn logged_in(&mut self, login: Login, out: &mut Vec<Output>) {
+        self.consult(Consulted::Auth(login), out);
+    }
+
+    pub(super) fn let_in(&mut self, login: Login, out: &mut Vec<Output>) {
         self.note_auth(AuthOutcome::Success, login.mechanism, &login.user, None, out);
         self.login = Some(login);
         self.note_accepted(235, Reason::AuthAccepted, "", About::Session, out);

@@ -10,8 +10,8 @@ use crate::header::Header;
 use crate::mailbox::Mailbox;
 use crate::session::body::Progress;
 use crate::session::{
-    About, Answer, Ask, Body, End, Enhanced, Limits, OpenAnswer, Output, Rejection, Session, State,
-    StoreAnswer, Waiting,
+    About, Answer, Ask, Body, Consulted, End, Enhanced, Limits, OpenAnswer, Output, Rejection, Session,
+    State, StoreAnswer, Waiting,
 };
 
 /// Everything about a message that does not stand in it.
@@ -97,7 +97,7 @@ impl Reception {
 }
 
 impl Session {
-    pub(super) fn data(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+    pub(super) fn data(&mut self, out: &mut Vec<Output>) {
         let Some(transaction) = &self.transaction else {
             return self.refuse(Rejection::MailFirst, About::Session, out);
         };
@@ -115,7 +115,7 @@ impl Session {
         if self.refuses_blamed(out) {
             return;
         }
-        self.open_message(now, Opening::Data, out);
+        self.consult(Consulted::Message(Opening::Data), out);
     }
 
     pub(super) fn open_message(&mut self, now: Timestamp, opening: Opening, out: &mut Vec<Output>) {
@@ -148,6 +148,9 @@ impl Session {
                 out.push(Output::Body(self.received_field(now, qp).into_bytes()));
                 if let Some(field) = self.received_spf() {
                     out.push(Output::Body(field.into_bytes()));
+                }
+                if let Some(fields) = self.plugin_fields() {
+                    out.push(Output::Body(fields.into_bytes()));
                 }
                 Ok(Box::new(Reception {
                     qp,

@@ -129,6 +129,8 @@ rejections! {
     SenderListed = 553, "5.7.1", "the domain of this sender is on a list", Rhsbl, "";
     /// A newcomer from a network with many listed clients: no verdict, it is asked about when it comes again.
     PutOff = 451, "4.7.1", "sorry, we do not know each other yet, please try again in some minutes (#4.7.1)", Greylist, "neighbours";
+    /// A newcomer that has to come again.
+    Greylisted = 451, "4.7.1", "sorry, you are new here, please try again later (#4.7.1)", Greylist, "";
     /// More recipients than a message may have.
     TooManyRecipients = 452, "4.5.3", "too many recipients (#4.5.3)", MaxRcptExceeded, "";
     /// More recipients that were put off than a session may give between two messages.
@@ -163,6 +165,12 @@ rejections! {
     CheckSaidLater = 450, "4.7.1", "sorry, that recipient is put off (#4.7.1)", Rcptcheck, "customlater";
     /// A recipient that this sender may not write to, or that may not be written to by this sender.
     PolicyForbids = 550, "5.7.1", "sorry, the policy of this server forbids this message (#5.7.1)", Empf, "";
+    /// What the administrator's own program refuses. Its words are said.
+    PluginRefuses = 550, "5.7.1", "sorry, the policy of this server forbids this (#5.7.1)", Spp, "";
+    /// What that program puts off. Its words are said.
+    PluginDelays = 450, "4.7.1", "sorry, please try again later (#4.7.1)", Spp, "later";
+    /// That program could not be run: our trouble, no offence.
+    PluginFailed = 451, "4.3.0", "qmail-spp failure (#4.3.0)", Spp, "failure";
     /// A sender that sends too much, by the word of that program.
     Overlimit = 421, "4.7.1", "you have exceeded your messaging limits (#4.3.0)", Rcptcheck, "overlimit";
     /// That program could not find out: our trouble, no offence.
@@ -209,6 +217,12 @@ rejections! {
     HeloNoReverse = 550, "5.7.25", "sorry, your address has no name (#5.7.25)", Helo, "noreverse";
     /// A client whose name is another's.
     HeloNoMatch = 550, "5.7.1", "sorry, your HELO name is not yours (#5.7.1)", Helo, "nomatch";
+    /// A client whose address has no name.
+    ClientNoName = 550, "5.7.25", "sorry, your address has no name (#5.7.25)", Helo, "clientnoname";
+    /// A client whose address has a name that is another's.
+    ClientUnconfirmed = 550, "5.7.25", "sorry, the name of your address does not lead back to it (#5.7.25)", Helo, "clientunconfirmed";
+    /// A client whose address has a name that says nothing but the address.
+    ClientGeneric = 550, "5.7.25", "sorry, your address has no name of its own (#5.7.25)", Helo, "clientgeneric";
     /// A message larger than allowed, announced or found.
     TooBig = 552, "5.3.4", "sorry, that message size exceeds my databytes limit (#5.3.4)", DatabytesLimitExceeded, "";
     /// A message with a line longer than allowed.
@@ -258,6 +272,8 @@ impl Rejection {
             Rejection::HeloPlainAddress | Rejection::HeloForgedLiteral => Some(Deed::Helo),
             Rejection::HeloNotFull | Rejection::HeloNoForward => Some(Deed::Helo),
             Rejection::HeloNoReverse | Rejection::HeloNoMatch => Some(Deed::Helo),
+            Rejection::ClientNoName | Rejection::ClientUnconfirmed => Some(Deed::Helo),
+            Rejection::ClientGeneric => Some(Deed::Helo),
             Rejection::BadSender | Rejection::BadPair => Some(Deed::Sender),
             Rejection::SenderFormat | Rejection::SenderDomain => Some(Deed::Sender),
             Rejection::SpfRefused => Some(Deed::SpfFail),
@@ -268,7 +284,7 @@ impl Rejection {
 
     /// Whether it is for something that was found out about the client or its sender, and not for want of an answer.
     pub const fn is_blame(self) -> bool {
-        !matches!(self, Rejection::SenderDomainUnknown | Rejection::SpfUnavailable)
+        !matches!(self, Rejection::SenderDomainUnknown | Rejection::SpfUnavailable | Rejection::Greylisted)
     }
 
     /// Whether it is a recipient that is wrong, as qmail's `brtlimit` counts them.

@@ -75,9 +75,12 @@ impl Session {
                 (ChkuserOutcome::RejectedRcptDns, Rejection::RcptDomainUnknown)
             }
             // Nobody answers what was not asked; the client is not to suffer for it.
-            Finding::Domain(MailDomain::Takes) | Finding::Helo(_) | Finding::Listed(_) | Finding::Spf(_) => {
-                return self.accept_relayed(mailbox, out);
-            }
+            Finding::Domain(MailDomain::Takes)
+            | Finding::Client(_)
+            | Finding::Helo(_)
+            | Finding::Listed(_)
+            | Finding::Grey(_)
+            | Finding::Spf(_) => return self.accept_relayed(mailbox, out),
         };
         let given = mailbox.to_string();
         let about = About::Recipient { given: given.as_bytes(), ours: Some(false) };

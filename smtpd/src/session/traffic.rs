@@ -8,7 +8,8 @@ use logline::{Fingerprint, Record};
 
 use crate::blocklist::LookUp;
 use crate::mailbox::Mailbox;
-use crate::session::{CredentialAnswer, Envelope, Finding, Handshake, Inquiry, Secret};
+use crate::rules::PluginOpinion;
+use crate::session::{Consultation, CredentialAnswer, Envelope, Finding, Handshake, Inquiry, Secret};
 
 /// What a session reacts to.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub enum Input<'a> {
     Blocklist(LookUp),
     /// Answer to [`Ask::Inquire`].
     Inquired(Finding),
+    /// Answer to [`Ask::Plugins`].
+    Plugins(PluginOpinion),
     /// Answer to [`Ask::Open`].
     Opened(OpenAnswer),
     /// Answer to [`Ask::Store`].
@@ -115,6 +118,8 @@ pub enum Ask {
     },
     /// What do name servers say of a client or a sender?
     Inquire(Inquiry),
+    /// What do the administrator's programs say?
+    Plugins(Consultation),
     /// Will the queue take a message? It stands under the number that the answer gives.
     Open(Envelope),
     /// The message is whole: is it safe on disk?

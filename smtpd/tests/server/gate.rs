@@ -79,10 +79,171 @@ fn control_files_alone_are_a_configuration() {
 }
 
 #[test]
+fn a_rule_comes_before_the_rate_and_the_rate_before_the_number_of_connections() {
+    let house =
+        House::new("[[listen]]\naddress = \"127.0.0.1:0\"\n[limits]\nconnections_per_network_max = 1\n");
+    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    // The second connection of a client whose first is open.
+    let second = |rates: u32, rules: &str| {
+        fs::write(house.path("tcp.smtp"), ":allow\n").unwrap();
+        house.configure(&format!("rules = \"tcp.smtp\"\nrates.per_address = {rates}\n{settings}"));
+        let server = house.start();
+        let mut first = Client::connect(server.listen[0]);
+        first.expect("", "220");
+        fs::remove_file(house.path("tcp.smtp")).unwrap();
+        fs::write(house.path("tcp.smtp"), rules).unwrap();
+        let mut second = Client::connect(server.listen[0]);
+        if rules.contains("deny") {
+            assert!(second.is_closed());
+        } else {
+            let reply =
+                if rates == 0 { "421 too many connections, " } else { "421 too many connections a minute" };
+            second.expect("", reply);
+        }
+        first.expect("QUIT", "221");
+    };
+    second(1, "127.:deny\n");
+    second(1, "127.:allow\n");
+    second(0, "127.:allow\n");
+}
+
+/// The codes of a session under an environment.
+fn codes_under(house: &House, variables: &[(&str, &str)], script: &str) -> String {
+    let mut child = house
+        .command(&["stdio"])
+        .env("TCPREMOTEIP", "192.0.2.7")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+    let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    said.lines().map(|line| &line[..3]).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn variables_say_who_is_valid_who_relays_and_what_is_asked_about_it() {
+    let house = House::new("");
+    let control = house.path("control");
+    fs::create_dir(&control).unwrap();
+    let check = house.path("rcptcheck");
+    fs::write(&check, "#!/bin/sh\n[ \"$RECIPIENT\" = many@example.net ] && exit 113\nexit 112\n").unwrap();
+    fs::set_permissions(&check, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for (name, text) in [
+        ("me", "mx.example.org\n"),
+        ("locals", "example.org\n"),
+        ("validrcptto", "carol@example.org\n"),
+        ("relaymailfrom", "boss@example.org\n"),
+        ("badmailfromto", "@shop.example carol@example.org\n"),
+    ] {
+        fs::write(control.join(name), text).unwrap();
+    }
+    let other = house.path("valid");
+    fs::write(&other, "dave@example.org\n").unwrap();
+    house.configure("control = \"control\"\nstate = \"state\"\nusers = \"users\"\n");
+    let session = |sender: &str, recipients: &[&str]| {
+        let recipients: String = recipients.iter().map(|name| format!("RCPT TO:<{name}>\r\n")).collect();
+        format!("HELO x\r\nMAIL FROM:<{sender}>\r\n{recipients}QUIT\r\n")
+    };
+    let both = session("a@b.example", &["carol@example.org", "dave@example.org"]);
+    assert_eq!(codes_under(&house, &[], &both), "220 250 250 250 550 221");
+    let valid = other.to_str().unwrap();
+    assert_eq!(codes_under(&house, &[("VALIDRCPTTO", valid)], &both), "220 250 250 550 250 221");
+    let none = house.path("none");
+    assert_eq!(
+        codes_under(&house, &[("VALIDRCPTTO", none.to_str().unwrap())], &both),
+        "220 250 250 550 550 221"
+    );
+    let shop = session("a@shop.example", &["carol@example.org"]);
+    assert_eq!(codes_under(&house, &[], &shop), "220 250 250 553 221");
+    assert_eq!(codes_under(&house, &[("CHKUSER_MUSTAUTH", "")], &shop), "220 250 530 503 221");
+    // A file that may have been forgotten makes nobody a relay.
+    let boss = session("boss@example.org", &["x@example.net", "many@example.net"]);
+    assert_eq!(codes_under(&house, &[], &boss), "220 250 250 553 553 221");
+    assert_eq!(codes_under(&house, &[("RELAYMAILFROM", "")], &boss), "220 250 250 250 250 221");
+    let counted = [("RELAYCLIENT", ""), ("RCPTCHECK", check.to_str().unwrap())];
+    assert_eq!(codes_under(&house, &counted, &boss), "220 250 250 250 250 221");
+    let counted = [&counted[..], &[("RCPTCHECKRELAYCLIENT", "1")]].concat();
+    assert_eq!(codes_under(&house, &counted, &boss), "220 250 250 250 421");
+}
+
+#[test]
+fn a_newcomer_comes_again_and_is_remembered_over_restarts() {
+    let house = House::new("[[listen]]\naddress = \"127.0.0.1:0\"\n");
+    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
+    house.add_user("alice", "secret");
+    let check = |delay: &str, reply: &str| {
+        house.configure(&format!("greylist = {{ delay = \"{delay}\" }}\n{settings}"));
+        let server = house.start();
+        let mut client = Client::connect(server.listen[0]);
+        client.expect("", "220");
+        client.expect("MAIL FROM:<a@example.net>", "250");
+        client.expect("RCPT TO:<nobody@example.org>", "550");
+        client.expect("RCPT TO:<alice@example.org>", reply);
+    };
+    check("1h", "451 sorry, you are new here");
+    check("1h", "451 sorry, you are new here");
+    // A delay that has passed.
+    check("1ms", "250");
+    check("1h", "250");
+}
+
+#[test]
+fn plugins_of_qmail_spp_are_asked() {
+    let house = House::new("");
+    let control = house.path("qmail/control");
+    fs::create_dir_all(&control).unwrap();
+    let plugins = house.path("qmail/plugins");
+    fs::create_dir(&plugins).unwrap();
+    let plugin = plugins.join("night");
+    fs::write(&plugin, "#!/bin/sh\n[ \"$SMTPMAILFROM $TCPREMOTEIP $1\" = 'a@b.example 192.0.2.7 7' ] && echo \"E550 asleep\"\n")
+        .unwrap();
+    fs::set_permissions(&plugin, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for (name, text) in [
+        ("me", "mx.example.org\n"),
+        ("locals", "example.org\n"),
+        ("smtpplugins", "[mail]\n:plugins/night 7\n[pass]\nplugins/none\n"),
+    ] {
+        fs::write(control.join(name), text).unwrap();
+    }
+    house.configure("control = \"qmail/control\"\nstate = \"state\"\nusers = \"users\"\n");
+    for (variable, codes) in
+        [("ENABLE_SPP", ["220", "250", "550", "250", "221"]), ("X", ["220", "250", "250", "250", "221"])]
+    {
+        let mut child = house
+            .command(&["stdio"])
+            .env("TCPREMOTEIP", "192.0.2.7")
+            .env(variable, "")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let script = "HELO x\r\nMAIL FROM:<a@b.example>\r\nMAIL FROM:<b@b.example>\r\nQUIT\r\n";
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said.lines().map(|line| &line[..3]).collect::<Vec<_>>(), codes, "{said}");
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(log.contains(" code=550 reason=spp "), variable == "ENABLE_SPP", "{log}");
+    }
+}
+
+#[test]
 fn name_servers_are_asked_about_names_and_senders() {
     let names = NameServer::start(
-        &[("good.example", "mx.good.example"), ("nullmx.example", ".")],
-        &[("mail.good.example", [127, 0, 0, 1]), ("listed.example.rhsbl.example", [127, 0, 0, 2])],
+        &[
+            ("good.example", "mx.good.example"),
+            ("nullmx.example", "."),
+            ("looped.example", "mx.looped.example"),
+        ],
+        &[
+            ("mail.good.example", [127, 0, 0, 1]),
+            ("listed.example.rhsbl.example", [127, 0, 0, 2]),
+            ("mx.looped.example", [127, 0, 0, 1]),
+        ],
         &[
             ("good.example", "v=spf1 ip4:127.0.0.0/8 -all"),
             ("strict.example", "v=spf1 -all exp=why.strict.example"),
@@ -114,6 +275,7 @@ fn name_servers_are_asked_about_names_and_senders() {
             ("x", "a@strict.example", "550 127.0.0.1 may not send for strict.example (#5.7.1)"),
             ("x", "a@nullmx.example", "550 sorry, can't find a valid MX for sender domain"),
             ("x", "a@none.example", "550 sorry, can't find a valid MX for sender domain"),
+            ("x", "a@looped.example", "550 sorry, can't find a valid MX for sender domain"),
             ("x", "a@good.example", "250"),
             ("x", "", "250"),
         ],

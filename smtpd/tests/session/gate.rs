@@ -6,6 +6,7 @@ mod lists;
 mod names;
 mod naughty;
 mod order;
+mod plugins;
 mod relay;
 mod sender;
 

@@ -8,12 +8,12 @@ use expect_test::Expect;
 use hmac::{Hmac, Mac as _};
 use logline::{Fingerprint, Record, SessionId, Timestamp};
 use smtpd::blocklist::{Blocklist, Desk, Listing, LookUp, Plan, ZoneAnswer};
-use smtpd::rules::{HeloNames, Rules, SpfFinding, SpfResult};
+use smtpd::rules::{ClientNames, HeloNames, PluginOpinion, Rules, SpfFinding, SpfResult};
 use smtpd::scram::Credential;
 use smtpd::session::{
-    Ask, AuthRules, CredentialAnswer, Envelope, Finding, Gone, Grant, Handshake, Input, Inquiry, Limits,
-    MailDomain, NonceKey, OpenAnswer, Output, OwnWords, PasswordAnswer, Peer, Policy, RecipientAnswer,
-    Service, Session, StoreAnswer,
+    Ask, AuthRules, Consultation, CredentialAnswer, Envelope, Finding, Gone, Grant, Handshake, Input,
+    Inquiry, Limits, MailDomain, NonceKey, OpenAnswer, Output, OwnWords, PasswordAnswer, Peer, Policy,
+    RecipientAnswer, Service, Session, StoreAnswer,
 };
 
 use crate::opening::after_opening;
@@ -205,6 +205,7 @@ impl World {
                 _ => RecipientAnswer::AnyOfDomain,
             }),
             Ask::Blocklist { zone, address } => Input::Blocklist(self.look_up(zone, address)),
+            Ask::Plugins(consultation) => Input::Plugins(self.plugins(&consultation)),
             Ask::Inquire(inquiry) => Input::Inquired(inquired(&inquiry)),
             Ask::Open(envelope) if envelope.sender.as_ref().is_some_and(|s| s.local() == "closed") => {
                 Input::Opened(OpenAnswer::Closed)
@@ -220,6 +221,17 @@ impl World {
                 Input::Stored(StoreAnswer::Stored)
             }
         }
+    }
+
+    /// Programs that say what their arguments are, a line each.
+    fn plugins(&mut self, consultation: &Consultation) -> PluginOpinion {
+        let told = consultation.variables.iter().filter(|(name, _)| !name.starts_with("TCP"));
+        let told: String = told.map(|(name, value)| format!(" {name}={value}")).collect();
+        self.transcript.push(format!("*: asks at {:?}{told}", consultation.stage));
+        let mut opinion = PluginOpinion::default();
+        let said = consultation.programs.iter().map(|program| program.arguments.join("\n"));
+        said.take_while(|said| !opinion.hear(said.as_bytes())).for_each(drop);
+        opinion
     }
 
     /// Every line that a session writes is one line and reads back equal.
@@ -250,6 +262,13 @@ fn inquired(inquiry: &Inquiry) -> Finding {
             },
             reverse: Some(vec!["host.example.net".into()]),
         }),
+        Inquiry::Grey(_) => Finding::Grey(true),
+        // A name that a provider gives to its customers.
+        Inquiry::Client(client) if client.to_string() == "203.0.113.7" => Finding::Client(ClientNames {
+            names: Some(vec!["113-7.pool.example".into()]),
+            confirmed: Some(Some("113-7.pool.example".into())),
+        }),
+        Inquiry::Client(_) => Finding::Client(ClientNames { names: Some(Vec::new()), confirmed: Some(None) }),
         Inquiry::Spf { sender, .. } => Finding::Spf(match sender.as_deref() {
             Some("forged@example.net") => {
                 SpfFinding { result: SpfResult::Fail, explanation: Some("ask example.net".into()) }

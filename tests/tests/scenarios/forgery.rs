@@ -142,6 +142,7 @@ impl World {
                 }),
                 origin: Origin::Query,
             }),
+            Ask::Plugins(_) => Input::Plugins(smtpd::rules::PluginOpinion::default()),
             Ask::Inquire(_) => Input::Inquired(smtpd::session::Finding::Domain(MailDomain::Takes)),
             Ask::Open(_) => Input::Opened(OpenAnswer::Open { qp: 77 }),
             Ask::Store => Input::Stored(StoreAnswer::Stored),

@@ -130,7 +130,7 @@ fn the_units_say_all_that_they_have_to() {
 }
 
 /// What lies in the state directory of a machine where everything was used, and whether a purge leaves it.
-const STATE: [(&str, bool); 16] = [
+const STATE: [(&str, bool); 18] = [
     ("watcher.db", false),
     ("watcher.db-wal", false),
     ("watcher.db-shm", false),
@@ -142,6 +142,8 @@ const STATE: [(&str, bool); 16] = [
     ("karma.db", false),
     ("karma.db-wal", false),
     ("karma.db-shm", false),
+    ("greylist.db", false),
+    ("greylist.db-wal", false),
     ("fingerprint.key", false),
     ("dkim.pem", true),
     ("cert.pem", true),

@@ -4,7 +4,7 @@ use expect_test::expect;
 use smtpd::rules::Rules;
 use smtpd::session::{Limits, Policy, Service};
 
-use super::{CLIENT, check};
+use super::{CLIENT, OURS, check, under};
 use crate::world::{World, converse, policy};
 
 #[test]
@@ -193,5 +193,40 @@ fn unknown_commands_have_a_limit() {
             "S: 250 ok",
             "S: 421 too many unrecognized commands (#4.7.0)",
         ]
+    );
+}
+
+#[test]
+fn what_qmail_could_not_bounce_is_a_bounce() {
+    check(
+        Rules::default(),
+        "C: HELO x\nC: MAIL FROM:<#@[]>\nC: RCPT TO:<alice@example.org>",
+        &expect![[r#"
+            C: MAIL FROM:<#@[]>
+            L: CHKUSER accepted doublebounce: from <#@[]|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <> : accepted qmail doublebounce #@[] pid=7
+            S: 250 ok
+            C: RCPT TO:<alice@example.org>
+            L: CHKUSER accepted rcpt: from <|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+            L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom= rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 250 ok
+        "#]],
+    );
+}
+
+#[test]
+fn a_newcomer_is_put_off_and_who_may_relay_is_none() {
+    let rules = || Rules { greylists: true, ..Rules::default() };
+    let script = "C: HELO x\nC: MAIL FROM:<>\nC: RCPT TO:<nobody@example.org>\nC: RCPT TO:<alice@example.org>\n\
+                  C: RCPT TO:<bob@example.org>";
+    let replies = |remote| {
+        let transcript = converse(World::under(under(rules()), Service::Smtp, remote), script);
+        let replies = transcript.lines().filter(|line| line.starts_with("S: "));
+        replies.skip(3).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let put_off = "S: 451 sorry, you are new here, please try again later (#4.7.1)";
+    assert_eq!(replies(CLIENT), ["S: 550 sorry, no mailbox here by that name. (#5.1.1)", put_off, put_off]);
+    assert_eq!(
+        replies(OURS),
+        ["S: 550 sorry, no mailbox here by that name. (#5.1.1)", "S: 250 ok", "S: 250 ok"]
     );
 }

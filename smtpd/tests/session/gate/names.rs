@@ -1,9 +1,9 @@
 //! Names: of the client, of the sender's domain, and of the domains that mail is taken for.
 
 use expect_test::expect;
-use smtpd::rules::{HeloPolicy, Hosts, Rules, VirtualUsers};
+use smtpd::rules::{ClientPolicy, HeloPolicy, Hosts, Rules, VirtualUsers};
 
-use super::{CLIENT, check, check_whole};
+use super::{CLIENT, check, check_from, check_whole};
 
 #[test]
 fn a_name_is_judged_as_strictly_as_wanted() {
@@ -166,4 +166,54 @@ fn a_single_address_elsewhere_may_be_somebodys_here() {
         assert_eq!(transcript.contains(" detail=notinrcpthosts "), as_ours.is_none(), "{transcript}");
     }
     assert!(owned.iter().all(|(is_named, _)| *is_named), "{owned:?}");
+}
+
+#[test]
+fn an_address_must_have_the_name_that_is_wanted() {
+    let script =
+        "C: HELO x\nC: MAIL FROM:<a@b.example>\nC: RCPT TO:<alice@example.org>\nC: RCPT TO:<bob@example.org>";
+    let at = |client| Rules { client, ..Rules::default() };
+    check(
+        at(ClientPolicy::Confirmed),
+        script,
+        &expect![[r#"
+        C: RCPT TO:<alice@example.org>
+        L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+        L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom=a@b.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+        S: 250 ok
+        C: RCPT TO:<bob@example.org>
+        L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:113-7.pool.example|remotehostip:203.0.113.7> rcpt <bob@example.org> : found existing recipient pid=7
+        L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom=a@b.example rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+        S: 250 ok
+    "#]],
+    );
+    check(
+        at(ClientPolicy::Own),
+        script,
+        &expect![[r#"
+        C: RCPT TO:<alice@example.org>
+        L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+        L: qlogenvelope: result=rejected code=550 reason=helo detail=clientgeneric helo=x mailfrom=a@b.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+        S: 550 sorry, your address has no name of its own (#5.7.25)
+        C: RCPT TO:<bob@example.org>
+        L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:113-7.pool.example|remotehostip:203.0.113.7> rcpt <bob@example.org> : found existing recipient pid=7
+        L: qlogenvelope: result=rejected code=550 reason=helo detail=clientgeneric helo=x mailfrom=a@b.example rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+        S: 550 sorry, your address has no name of its own (#5.7.25)
+    "#]],
+    );
+    check_from(
+        "203.0.113.8:1",
+        at(ClientPolicy::Named),
+        script,
+        &expect![[r#"
+        C: RCPT TO:<alice@example.org>
+        L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.8> rcpt <alice@example.org> : found existing recipient pid=7
+        L: qlogenvelope: result=rejected code=550 reason=helo detail=clientnoname helo=x mailfrom=a@b.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+        S: 550 sorry, your address has no name (#5.7.25)
+        C: RCPT TO:<bob@example.org>
+        L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.8> rcpt <bob@example.org> : found existing recipient pid=7
+        L: qlogenvelope: result=rejected code=550 reason=helo detail=clientnoname helo=x mailfrom=a@b.example rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+        S: 550 sorry, your address has no name (#5.7.25)
+    "#]],
+    );
 }

@@ -8,7 +8,7 @@ use smtpd::karma::{Deed, Points};
 use smtpd::rules::{BadLists, HeloPolicy, KarmaRefuses, Naughty, Rules};
 use smtpd::session::{Grant, Policy, Service};
 
-use super::{CLIENT, granted, patterns, under};
+use super::{CLIENT, OURS, granted, patterns, under};
 use crate::world::{World, converse, policy};
 
 /// Rules that this client breaks by its name, its sender, and by coming at all.
@@ -178,4 +178,14 @@ fn each_deed_has_its_points() {
     let named = "HELO mail.example.net\nMAIL FROM:<a@b.example>\nRCPT TO:<alice@example.org>";
     check_karma(behaved.clone(), named, 0);
     check_karma(behaved, &format!("{named}\nRCPT TO:<nobody@example.org>\nFOO\nBAR"), -1);
+}
+
+#[test]
+fn a_list_for_everybody_holds_for_who_may_relay_at_data_too() {
+    let script = "C: HELO x\nC: MAIL FROM:<a@spam.example>\nC: RCPT TO:<x@example.net>\nC: DATA";
+    let transcript = converse(World::under(under(strict(Naughty::Data)), Service::Smtp, OURS), script);
+    assert!(
+        transcript.ends_with("S: 553 sorry, your envelope sender has been denied (#5.7.1)\n"),
+        "{transcript}"
+    );
 }

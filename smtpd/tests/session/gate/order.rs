@@ -1,7 +1,7 @@
 //! The order of all checks: what costs nothing comes first, then what asks ourselves, then what asks others.
 
 use smtpd::blocklist::{Action, Blocklist};
-use smtpd::rules::{BadLists, HeloPolicy, KarmaRefuses, MailPolicy, Pairs, Rules};
+use smtpd::rules::{BadLists, ClientPolicy, HeloPolicy, KarmaRefuses, MailPolicy, Pairs, Rules};
 use smtpd::session::{Grant, Policy};
 use smtpd::words::{Asked, Word};
 
@@ -34,10 +34,12 @@ fn everything() -> Wrong {
         reject_relay_probes: true,
         bad,
         helo: HeloPolicy::Rfc,
+        client: ClientPolicy::Own,
         bad_recipients_max: 1,
         session_bad_recipients_max: 1,
         spf: smtpd::rules::SpfBehavior::new(3).unwrap(),
         sender_domain: true,
+        greylists: true,
         domain_lists: vec![list("rhsbl.example")],
         mail_policy: MailPolicy::new(["example.org:e".parse().unwrap()]),
         one_bad_recipient_spoils: true,
@@ -119,10 +121,12 @@ const AT_RCPT: &[Step] = &[
 
 const ASKING_OTHERS: &[Step] = &[
     ("rblreject listed.example", |wrong| wrong.policy.blocklists.clear()),
+    ("helo clientgeneric", |wrong| wrong.policy.rules.client = ClientPolicy::Off),
     ("helo noforward", |wrong| wrong.helo = "mail.example.net"),
     ("spf fail", |wrong| wrong.mail = "<a@listed.example>"),
     ("chkusersender sendermxinvalid", |wrong| wrong.policy.rules.sender_domain = false),
     ("rhsbl rhsbl.example", |wrong| wrong.policy.rules.domain_lists.clear()),
+    ("greylist", |wrong| wrong.policy.rules.greylists = false),
     ("empf", |wrong| wrong.policy.rules.mail_policy = MailPolicy::default()),
     ("qregexbmt spoilt", |wrong| wrong.policy.rules.one_bad_recipient_spoils = false),
 ];
