@@ -32,7 +32,8 @@ fuzz_target!(|input: &[u8]| {
     let tree = Memory(FILES.iter().map(PathBuf::from).zip(texts).collect());
     match Definition::read(&tree, Path::new(FILES[0]), &[("mode".to_owned(), "normal".to_owned())]) {
         Ok(definition) => {
-            let again = Definition::read(&tree, Path::new(FILES[0]), &[("mode".to_owned(), "normal".to_owned())]);
+            let again =
+                Definition::read(&tree, Path::new(FILES[0]), &[("mode".to_owned(), "normal".to_owned())]);
             assert_eq!(again.ok(), Some(definition));
         }
         Err(mistakes) => assert!(!mistakes.to_string().is_empty()),

@@ -41,7 +41,7 @@ impl<'a> Command<'a> {
     pub(super) fn parse(line: &'a [u8]) -> Result<Self, Refused<'a>> {
         let end = memchr::memchr(b' ', line).unwrap_or(line.len());
         let (verb, arguments) = line.split_at_checked(end).unwrap_or((line, b""));
-        let arguments = arguments.trim_ascii();
+        let arguments = without_spaces(arguments);
         match verb.to_ascii_uppercase().as_slice() {
             b"HELO" => Ok(Command::Helo(arguments)),
             b"EHLO" => Ok(Command::Ehlo(arguments)),
@@ -84,6 +84,14 @@ impl<'a> Refused<'a> {
     fn plain(rejection: Rejection) -> Self {
         Refused { rejection, subject: Subject::Nothing }
     }
+}
+
+/// What is between the spaces at both ends; a tab is none, and no part of a command (qmail's commands.c).
+fn without_spaces(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] | [rest @ .., b' '] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 fn alone<'a>(
@@ -142,7 +150,7 @@ fn path<'a>(arguments: &'a [u8], keyword: &[u8]) -> Option<(Path<'a>, &'a [u8])>
     if !word.eq_ignore_ascii_case(keyword) {
         return None;
     }
-    let rest = rest.trim_ascii_start();
+    let rest = without_spaces(rest);
     let (given, parameters) = match rest.strip_prefix(b"<") {
         Some(inner) => bracketed(inner)?,
         None => {
@@ -218,11 +226,16 @@ mod tests {
         check("MAIL FROM:<a@b> ENVID=a=b", "Syntax");
         check("MAIL FROM:<a@b> SIZE=1 SIZE=2", "Syntax");
         check("MAIL FROM:<a@b> RET=FULL RET=FULL", "Syntax");
+        check("MAIL FROM:<a@b> AUTH=x+20y", "mail a@b");
+        check("MAIL FROM:<a@b> AUTH=x=y", "Syntax");
+        check("MAIL FROM:<a@b> AUTH=a\u{7}b", "Syntax");
         check("MAIL FROM:<a@b> BODY=BINARYMIME", "Parameter");
         check("MAIL FROM:<a@b", "Syntax");
         check("MAIL FROM:<a@b>x", "Syntax");
         check("MAIL FROM:", "Syntax");
         check("MAIL TO:<a@b>", "Syntax");
+        check("MAIL   FROM:  <a@b>  ", "mail a@b");
+        check("MAIL FROM:\t<a@b>", "mail \t<a@b>");
         check("MAIL", "Syntax");
     }
 

@@ -29,7 +29,8 @@ pub(super) fn mail(text: &[u8]) -> Result<MailParameters, Rejection> {
             b"SMTPUTF8" => return Err(Rejection::Syntax),
             b"BODY" if value.eq_ignore_ascii_case(b"7BIT") || value.eq_ignore_ascii_case(b"8BITMIME") => {}
             // RFC 4954 §5: a server that believes no other server's word about a login drops it.
-            b"AUTH" if !value.is_empty() => {}
+            b"AUTH" if dsn::xtext(value).is_some() => {}
+            b"AUTH" => return Err(Rejection::Syntax),
             _ => return Err(Rejection::Parameter),
         }
     }
