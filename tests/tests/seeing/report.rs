@@ -98,3 +98,21 @@ fn what_is_no_log_makes_a_report_of_unknown_lines() {
         assert!(!said.contains('\u{1b}'), "{format}: nothing in it steers a terminal");
     }
 }
+
+/// How many KiB a report of the recorded attack holds at most, where the log tells it so often.
+fn peak(times: usize) -> Result<u64> {
+    let directory = tempfile::tempdir()?;
+    let log = directory.path().join("long.log");
+    std::fs::write(&log, std::fs::read(fixture("botnet/smtpd.log"))?.repeat(times))?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/peak.py");
+    let mut python = bound("python3");
+    python.arg(script).arg(ours("postern-watcher")?).args(["report", "--json"]).arg(log);
+    Ok(e2e::process::done(&mut python)?.trim().parse()?)
+}
+
+#[test]
+fn a_log_that_is_ten_times_as_long_takes_no_more_memory() {
+    let (short, long) = (peak(10).unwrap(), peak(100).unwrap());
+    // The longer one has 26 MB more to hold, if it held them.
+    assert!(long < short + 8 * 1024, "{short} KiB, and {long} KiB of the longer one");
+}
