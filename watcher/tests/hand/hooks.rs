@@ -102,7 +102,7 @@ fn a_program_is_told_of_bans_and_reloads_and_asked_again_when_it_fails() {
         assert_eq!(noted(&told, 2)[1]["events"][0]["end"], "lifted");
         let toml = std::fs::read_to_string(watcher.path("watcher.toml")).unwrap();
         std::fs::write(watcher.path("watcher.toml"), format!("{toml}\nwrong = 1")).unwrap();
-        assert_eq!(watcher.banctl("reload").code, 2);
+        assert_eq!(watcher.banctl("reload").code, 78);
         assert_eq!(noted(&told, 3)[2]["events"][0]["kind"], "reload-failed");
         // What happens last is delivered before the end.
         assert_eq!(watcher.banctl("ban 198.51.100.9").code, 0);
