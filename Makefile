@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Where rustup puts cargo, and where nft and ip are, for a shell that has neither in its path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help run demo deb check test bench bench-day-model bench-servers bench-tailers fuzz walk machine soak
+.PHONY: help run demo deb check test bench bench-day-model bench-logins bench-servers bench-tailers fuzz walk machine soak
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do \
@@ -46,6 +46,11 @@ bench-servers: ## what sessions cost our server, Postfix, and tcpserver with rbl
 	@scripts/packages test
 	cargo build --locked --release -p smtpd
 	cargo run --locked --release --manifest-path bench/servers/Cargo.toml -- target/release/postern-smtpd
+
+bench-logins: ## whether the time of a refused login tells which users there are, by who checks the passwords
+	@scripts/packages test
+	cargo build --locked --release -p smtpd
+	python3 bench/logins.py target/release/postern-smtpd
 
 bench-day-model: ## what a blocklist is asked in a day, with an old server and with ours
 	@scripts/packages test

@@ -109,7 +109,7 @@ fn answer(ask: Ask) -> Input<'static> {
         Ask::Password { .. } => Input::Password(PasswordAnswer::Wrong(Fingerprint(7))),
         Ask::Response { .. } => Input::Password(PasswordAnswer::WrongProof),
         Ask::Credential { .. } => Input::Credential(CredentialAnswer::Unavailable),
-        Ask::Recipient(_) => Input::Recipient(RecipientAnswer::Known),
+        Ask::Recipient(_) | Ask::Relayed(_) => Input::Recipient(RecipientAnswer::Known),
         Ask::Blocklist { .. } => Input::Blocklist(LookUp::Resting),
         Ask::Inquire(_) => Input::Inquired(Finding::Domain(MailDomain::Takes)),
         Ask::Open(_) => Input::Opened(OpenAnswer::Closed),

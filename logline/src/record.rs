@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Auth, Chkuser, Foreign, Guard, Phase, Qlog, Queue, Rbl, Rblsmtpd, SessionId, Smtpd, Tcpserver};
+use crate::{
+    Auth, Chkuser, Foreign, Guard, Phase, PolicyCheck, Qlog, Queue, Rbl, Rblsmtpd, SessionId, Smtpd,
+    Tcpserver,
+};
 
 /// How the lines of each kind begin, but for those that begin with a number.
 static BEGINNINGS: Beginnings = Beginnings::of(&[
@@ -50,6 +53,8 @@ pub enum Record<'a> {
     Rblsmtpd(#[serde(borrow)] Rblsmtpd<'a>),
     /// A client's own doing was found out: a forbidden name or address, words before the greeting.
     Guard(#[serde(borrow)] Guard<'a>),
+    /// A recipient was asked about by the rules of who may write to whom.
+    Policy(#[serde(borrow)] PolicyCheck<'a>),
     /// Something worth a sentence happened in a session.
     Smtpd(#[serde(borrow)] Smtpd<'a>),
     /// A message moved through the queue.
@@ -115,6 +120,7 @@ impl<'a> Record<'a> {
                 b"qmail-smtpd:" => Smtpd::parse(line).map(Record::Smtpd),
                 _ => Qlog::parse(line).map(Record::Qlog),
             },
+            b'p' => PolicyCheck::parse(line).map(Record::Policy),
             b'r' => Rblsmtpd::parse(line).map(Record::Rblsmtpd),
             b'n' | b'i' | b's' | b'd' | b'b' | b'e' => Queue::parse(line).map(Record::Queue),
             _ => None,
@@ -132,6 +138,7 @@ impl fmt::Display for Record<'_> {
             Record::Rbl(record) => record.fmt(f),
             Record::Rblsmtpd(record) => record.fmt(f),
             Record::Guard(record) => record.fmt(f),
+            Record::Policy(record) => record.fmt(f),
             Record::Smtpd(record) => record.fmt(f),
             Record::Queue(record) => record.fmt(f),
             Record::Foreign(record) => record.fmt(f),

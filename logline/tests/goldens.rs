@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use logline::{
     Auth, AuthOutcome, BadList, Channel, Chkuser, ChkuserOutcome, DeliveryOutcome, Encryption, Endpoint,
-    Fingerprint, Foreign, Found, Guard, Mechanism, Phase, Qlog, Queue, Rbl, RblResult, RblSource, Rblsmtpd,
-    Reason, Record, Said, SessionId, Slots, Smtpd, SmtpdEvent, Tcpserver, Text, Verdict, Word,
+    Fingerprint, Foreign, Found, Guard, Mechanism, Phase, PolicyCheck, PolicySaid, Qlog, Queue, Rbl,
+    RblResult, RblSource, Rblsmtpd, Reason, Record, Said, SessionId, Side, Slots, Smtpd, SmtpdEvent,
+    Tcpserver, Text, Verdict, Word,
 };
 
 const PID: SessionId = SessionId(8155);
@@ -301,6 +302,24 @@ fn blocklist_lines() {
     );
     check(guard(Found::Word(Word::AuthOnly)), "qmail-smtpd[8155]: watcher: auth-only at 198.51.100.7");
     check(guard(Found::GoneEarly), "qmail-smtpd[8155]: GREETDELAY from 198.51.100.7: client disconnected");
+    let policy = |said| Record::Policy(PolicyCheck { pid: PID, said });
+    let mail = |is_authenticated| PolicySaid::Mail {
+        from: Side::Remote,
+        sender: Text::from("a b@example.net"),
+        to: Side::Local,
+        recipient: Text::from("b@example.org"),
+        is_authenticated,
+    };
+    check(
+        policy(mail(false)),
+        r"policy_check: remote a\x20b@example.net -> local b@example.org (UNAUTHENTICATED SENDER) pid=8155",
+    );
+    check(
+        policy(mail(true)),
+        r"policy_check: remote a\x20b@example.net -> local b@example.org (AUTHENTICATED SENDER) pid=8155",
+    );
+    check(policy(PolicySaid::Allows), "policy_check: policy allows transmission pid=8155");
+    check(policy(PolicySaid::Forbids), "policy_check: policy forbids transmission pid=8155");
     let said = |said| Record::Rblsmtpd(Rblsmtpd { address: ip("198.51.100.7"), pid: PID, said });
     check(
         said(Said::Delay(Text::from("http://example.net/?198.51.100.7"))),

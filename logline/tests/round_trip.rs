@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use logline::{
     Auth, AuthOutcome, BadList, Channel, Chkuser, ChkuserOutcome, DeliveryOutcome, Encryption, Endpoint,
-    Fingerprint, Found, Guard, Mechanism, Phase, Qlog, Queue, Rbl, RblResult, RblSource, Rblsmtpd, Reason,
-    Record, Said, SessionId, Slots, Smtpd, SmtpdEvent, Tcpserver, Text, Verdict, Word,
+    Fingerprint, Found, Guard, Mechanism, Phase, PolicyCheck, PolicySaid, Qlog, Queue, Rbl, RblResult,
+    RblSource, Rblsmtpd, Reason, Record, Said, SessionId, Side, Slots, Smtpd, SmtpdEvent, Tcpserver, Text,
+    Verdict, Word,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -198,6 +199,21 @@ fn guard() -> impl Strategy<Value = Guard<'static>> {
     (pid(), any::<IpAddr>(), found).prop_map(|(pid, address, found)| Guard { pid, address, found })
 }
 
+fn policy() -> impl Strategy<Value = PolicyCheck<'static>> {
+    let side = prop_oneof![Just(Side::Local), Just(Side::Remote)];
+    let mail = (side.clone(), text(), side, text(), any::<bool>()).prop_map(
+        |(from, sender, to, recipient, is_authenticated)| PolicySaid::Mail {
+            from,
+            sender,
+            to,
+            recipient,
+            is_authenticated,
+        },
+    );
+    let said = prop_oneof![mail, Just(PolicySaid::Allows), Just(PolicySaid::Forbids)];
+    (pid(), said).prop_map(|(pid, said)| PolicyCheck { pid, said })
+}
+
 fn record() -> impl Strategy<Value = Record<'static>> {
     prop_oneof![
         tcpserver().prop_map(Record::Tcpserver),
@@ -209,6 +225,7 @@ fn record() -> impl Strategy<Value = Record<'static>> {
         rbl().prop_map(Record::Rbl),
         rblsmtpd().prop_map(Record::Rblsmtpd),
         guard().prop_map(Record::Guard),
+        policy().prop_map(Record::Policy),
     ]
 }
 

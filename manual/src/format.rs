@@ -135,8 +135,14 @@ fn span(text: &str) -> Option<(String, &str)> {
     }
     let (label, after) = text.strip_prefix('[')?.split_once("](")?;
     // A bracket of another kind may come before a link.
-    let (_, after) = (!label.contains(['[', ']'])).then(|| after.split_once(')'))??;
+    let (_, after) = is_balanced(label).then(|| after.split_once(')'))??;
     Some((inline(label), after))
+}
+
+/// Whether each bracket that is opened is closed, and none that is not.
+fn is_balanced(label: &str) -> bool {
+    let step = |depth: u32, sign: &str| if sign == "[" { depth.checked_add(1) } else { depth.checked_sub(1) };
+    label.matches(['[', ']']).try_fold(0, step) == Some(0)
 }
 
 /// Nothing in it is a word of troff.
@@ -192,6 +198,7 @@ mod tests {
             "`[[source]]` is [quota] * 2, `a` at 3`\n",
             ".PP\n\\fB[[source]]\\fR is [quota] * 2, \\fBa\\fR at 3\\(ga\n",
         );
+        check("[a] is [`[b]`](c.md), d](e)\n", ".PP\n[a] is \\fB[b]\\fR, d](e)\n");
         check(".start\n", ".PP\n\\&.start\n");
     }
 }

@@ -7,8 +7,8 @@
 mod budget;
 mod bureau;
 mod desk;
+mod former;
 mod health;
-mod memory;
 mod neighbours;
 mod shared;
 mod verdicts;
@@ -18,13 +18,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-pub use budget::{Budget, Limit, Worth};
-pub use bureau::Bureau;
+pub use budget::{Advance, Budget, Limit, Worth};
+pub use bureau::{Bureau, Life};
 pub use desk::{Desk, LookUp, Origin, Plan, VERDICTS_MAX};
 pub use health::{Health, Sign};
 pub use neighbours::Neighbours;
-pub use shared::SharedBooks;
 pub use verdicts::{Client, Said, Verdict, Verdicts};
+use zones::Zone;
 
 /// Codes of one answer that are used. No list has as many parts.
 const CODES_MAX: usize = 8;
@@ -32,7 +32,7 @@ const CODES_MAX: usize = 8;
 /// One list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocklist {
-    zone: String,
+    zone: Zone,
     action: Action,
     codes: BTreeMap<Ipv4Addr, String>,
     terms: Terms,
@@ -124,7 +124,7 @@ pub enum Finding {
 impl Blocklist {
     /// A list; without `codes`, those that are known of the zone, or any from 127.0.0.2 to 127.0.0.254.
     pub fn new(zone: &str, action: Action, codes: Option<BTreeMap<Ipv4Addr, String>>) -> Self {
-        let zone = zone.to_ascii_lowercase();
+        let zone = Zone::new(zone);
         let codes = codes.unwrap_or_else(|| zones::codes(&zone));
         Blocklist { zone, action, codes, terms: Terms::default() }
     }
@@ -150,14 +150,19 @@ impl Blocklist {
         self.action
     }
 
+    /// Queries that a look-up may take: one, and one for the list's text.
+    fn queries(&self) -> u64 {
+        1 + u64::from(self.terms.text.is_none())
+    }
+
     /// The name to ask for, below the zone.
     pub fn query(&self, client: IpAddr) -> String {
-        format!("{}.{}", reversed(client), self.zone)
+        format!("{}.{}", reversed(client), self.zone.asked())
     }
 
     /// The name to ask for about a domain.
     pub fn domain_query(&self, domain: &str) -> String {
-        format!("{domain}.{}", self.zone)
+        format!("{domain}.{}", self.zone.asked())
     }
 
     /// The same name as it may be shown.
@@ -167,7 +172,7 @@ impl Blocklist {
 
     /// The zone as it may be shown: without a key.
     pub fn shown_zone(&self) -> &str {
-        zones::key(&self.zone).map_or(&self.zone, |(_key, rest)| rest)
+        self.zone.shown()
     }
 
     /// What the zone's answer about a client means.
@@ -187,8 +192,8 @@ impl Blocklist {
             return Finding::Error(given.collect::<Vec<_>>().join(" "));
         };
         let text = match (&self.terms.text, text) {
-            (Some(ours), _) => ours.replace("%IP%", &client.to_string()).into_bytes(),
-            (None, Some(text)) => zones::without_key(&self.zone, text),
+            (Some(ours), _) => self.zone.without_key(ours.replace("%IP%", &client.to_string()).as_bytes()),
+            (None, Some(text)) => self.zone.without_key(text),
             (None, None) => format!("listed as {name} by {}", self.shown_zone()).into_bytes(),
         };
         Finding::Listed(Listing { text, codes: listed.iter().map(|(code, _)| **code).collect() })

@@ -16,6 +16,8 @@
 //! | `moreipme` | `[]` | addresses that are ours, behind a translation |
 //! | `badhelo`, `badmailfrom`, `badrcptto` | `[]` | names, senders and recipients that are refused: addresses, `@domain`, wildcards, expressions, `!` |
 //! | `badhelonorelay`, `badmailfromnorelay`, `badrcpttonorelay` | `[]` | the same, but not of clients that may relay |
+//! | `badmailfromto` | `[]` | `SENDER RECIPIENT`: entries as above, and who may not write to whom by them |
+//! | `relaymailfrom` | `[]` | senders from whom mail is taken for anywhere, whoever the client is: an open relay |
 //! | `rejectrelaytest` | `false` | refuses recipients with `!`, `%` or `@` in the local part |
 //! | `rejectnullsenders` | `false` | refuses bounces for now (421) |
 //! | `[[recipients]] kind` | none | who knows recipients: `users`, `any`, `validrcptto`, `users-cdb`, `maildirs`, `sqlite`, `command`, `forward` |
@@ -25,6 +27,7 @@
 //! | `[[recipients]] root`, `path` | none, `{domain}/{user}/Maildir` | of `maildirs` |
 //! | `[[recipients]] query` | none | of `sqlite`: gives a row for the address `?1`, in lower case |
 //! | `[[recipients]] command` | none | of `command`: program and arguments |
+//! | `[[recipients]] relayed` | `false` | it is asked about recipients elsewhere, too, of clients that may relay |
 //! | `[[recipients]] host` | none | of `forward`: `HOST:PORT` |
 //! | `spfbehavior` | 0 | SPF: 0 asks nobody, 1 writes the header, 2 puts off where nobody answers, 3 refuses fail, 4 softfail, 5 neutral, 6 none |
 //! | `[[rhsbl]] zone`, `action`, `codes`, `text` | as of `[[dnsbl]]` | a list of domains that is asked about the sender's |
@@ -34,11 +37,18 @@
 //! | `[karma] negative` | 2 | points that make a session bad |
 //! | `[karma] penalty` | `24h` | how long, the first time; each more bad session adds as much |
 //! | `[karma] forget` | `60d` | how long a client is remembered |
+//! | `[karma] points` | see [`Deed`](crate::karma::Deed) | what each deed is worth, as in `{ pregreet = -3, message = 1 }` |
+//! | `[karma] refuse` | `mail` | when a client with a bad karma is refused: `mail`, or `connection` |
+//! | `[naughty] refuse` | `soon` | when a client is refused of which something bad is known: `soon`, `rcpt`, `data` |
 //! | `[load] max` | none | load of the last minute above which strangers' mail is put off |
 //! | `[greet] delay` | `0s` | how long a client on port 25 waits for its greeting |
 //! | `[greet] early` | `reject` | what becomes of one that does not: `reject` (554), or `ignore` |
 //! | `[helo] policy` | `off` | what a client may call itself: `off`, `lenient`, `rfc`, `strict` |
 //! | `[sender] domain` | `false` | the sender's domain must take mail |
+//! | `[recipient] domain` | `false` | the domain of a recipient elsewhere must take mail |
+//! | `[recipient] quota_percent_max` | 100 | how full a mailbox may be to take mail, in hundredths of its quota; 0: any |
+//! | `[received] hide_clients` | `false` | Received says nothing of the address and names of who has logged in or may relay |
+//! | `[received] local_time` | `false` | its date is of the system's zone, else UTC |
 //! | `[bounces] one_recipient` | `false` | a bounce has one recipient |
 //! | `[limits] bad_recipients_max` | 0 | bad recipients after which a session is closed (421); 0: none |
 //! | `[limits] session_recipients_max` | 0 | recipients of a session; 0: any number |
@@ -55,7 +65,7 @@
 //! | `[tls] certificate` | none | PEM chain; the key may stand in the same file |
 //! | `[tls] key` | `certificate` | PEM key |
 //! | `[tls] self_signed` | `false` | makes both files where they do not exist (then `cert.pem` and `key.pem` in `state`) |
-//! | `[[tls.host]] name`, `certificate`, `key` | none | what a client is shown that asks for this name |
+//! | `[[tls.host]] name`, `certificate`, `key` | none | what a client is shown that asks for this name, `*.` in front for one label of any text |
 //! | `[tls] clients_ca` | none | PEM: who signs the certificates of clients that are known |
 //! | `[tls] clients` | `[]` | mail addresses whose owners may relay when they show such a certificate |
 //! | `[auth] mechanisms` | `["login", "plain"]` | how to log in; also `scram-sha-256`, `scram-sha-256-plus`, `cram-md5` |
@@ -73,13 +83,19 @@
 //! | `[limits] recipients_max` | 100 | recipients of a message |
 //! | `[limits] connections_max` | 1000 | open connections |
 //! | `[limits] connections_per_address_max` | 50 | of these from one IPv4 address or one IPv6 /64 |
+//! | `[limits] connections_per_network_max` | 0 | of these from one IPv4 /24 or IPv6 /48; 0: any number |
+//! | `[limits] unrecognized_max` | 0 | unknown commands after which a session is closed; 0: any number |
 //! | `[limits] errors_max` | 10 | errors after which a session is closed |
 //! | `[limits] errors_undelayed` | 3 | errors that are answered at once |
 //! | `[limits] error_pause` | `1s` | what each error after those costs |
 //! | `[limits] command_bytes_max` | 2048 | bytes of a command line |
 //! | `[limits] address_bytes_max` | 320 | bytes of an address |
 //! | `[limits] local_part_bytes_max` | 255 | bytes of its local part |
+//! | `[limits] domain_bytes_max` | 255 | bytes of its domain |
+//! | `[limits] forbidden_commands` | `CONNECT`, `GET`, … | commands of other protocols, which end the session |
+//! | `[limits] letters_first` | `false` | a command that begins with no letter ends it, too |
 //! | `[limits] line_bytes_max` | 0 | bytes of a line of a message; 0 for any |
+//! | `[limits] deferred_recipients_max` | 1000 | recipients that were put off without a message |
 //! | `[limits] idle_commands_max` | 100 | commands without a message |
 //! | `[limits] hops_max` | 100 | hops of a message |
 //! | `[limits] bare_newline` | `refuse` | `end-line`: a line feed alone ends a line, and never a message |
@@ -143,7 +159,7 @@ pub use limits::{
 pub use listen::{LISTEN, Listen};
 pub use log::{Format, Log, Stamp};
 pub use network::{HostPort, REMOTE_PORT, Remote};
-pub use recipients::{ASSIGN, RecipientKind, RecipientSource, TREE_PATH};
+pub use recipients::{ASSIGN, RecipientKind, RecipientSource, TREE_PATH, valid_of};
 pub use tls::{Tls, TlsHost};
 
 use crate::karma::KarmaTerms;
@@ -171,6 +187,8 @@ pub const QUEUE_MESSAGES_MAX: u32 = 100_000;
 pub struct Config {
     /// The rules of every session.
     pub policy: Policy,
+    /// `control`, where it is there.
+    pub control: Option<PathBuf>,
     /// `state`
     pub state: PathBuf,
     /// Who checks passwords.
@@ -284,7 +302,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         None => tls::of_control(control),
     };
     let blocklists = match root.contains("dnsbl") {
-        true => root.tables("dnsbl").iter().filter_map(dnsbl::blocklist).collect(),
+        true => dnsbl::blocklists(&root.tables("dnsbl")),
         false => dnsbl::of_control(control),
     };
     let limits = root.table_or_empty("limits");
@@ -293,6 +311,8 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
     let default_domain =
         default_domain.or_else(|| domains.first().cloned()).unwrap_or_else(|| hostname.clone());
     let mut policies = rules::rules(root, control);
+    let recipients = recipients::recipients(root, control);
+    policies.checks_relayed = recipients.iter().any(|source| source.relayed);
     if queue.is_none() {
         // Behind qmail-queue is a qmail-send that reads these lines itself.
         policies.virtual_users = VirtualUsers::new(virtuals.unwrap_or_default(), &default_domain);
@@ -310,6 +330,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
             limits: limits::session(&limits, control),
             hostname,
         },
+        control: control.directory(),
         passwords,
         users: root.path("users").unwrap_or_else(|| USERS.into()),
         maildirs: root.path("maildirs").unwrap_or_else(|| state.join("mail")),
@@ -318,7 +339,7 @@ fn read(root: &Table<'_>, control: &Control) -> Config {
         tls,
         log: log::log(&root.table_or_empty("log")),
         connections: limits::connections(&limits, control),
-        recipients: recipients::recipients(root, control),
+        recipients,
         rates: Rates {
             per_address: rates.get_or("per_address", 0),
             per_network: rates.get_or("per_network", 0),

@@ -3,6 +3,7 @@
 mod shared;
 
 use std::cell::Cell;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,8 +33,8 @@ pub(crate) struct Connection {
     shared: Arc<Shared>,
     parcel: Option<Parcel>,
     unsent: Vec<u8>,
-    /// The client takes no replies any more.
-    deaf: bool,
+    /// The client takes no replies any more, and why.
+    deaf: Option<Gone>,
     /// The server was told to stop.
     stopped: bool,
     /// When the connection came, until the first reply.
@@ -65,7 +66,7 @@ impl Connection {
             shared,
             parcel: None,
             unsent: Vec::new(),
-            deaf: false,
+            deaf: None,
             stopped: false,
             came: Some(Instant::now()),
             opened: None,
@@ -150,17 +151,15 @@ impl Connection {
                 }
                 Output::Ask(ask) => {
                     self.flush().await;
-                    return if self.deaf {
-                        Next::Answer(Input::Gone(Gone::Closed))
-                    } else {
+                    return match self.deaf {
+                        Some(gone) => Next::Answer(Input::Gone(gone)),
                         // What is asked seldom is large; a session that waits for its client has no room for it.
-                        Box::pin(self.answer(ask)).await
+                        None => Box::pin(self.answer(ask)).await,
                     };
                 }
                 Output::More => {
                     self.flush().await;
-                    let next = if self.deaf { Input::Gone(Gone::Closed) } else { Input::Resume };
-                    return Next::Answer(next);
+                    return Next::Answer(self.deaf.map_or(Input::Resume, Input::Gone));
                 }
                 Output::StartTls => {
                     self.flush().await;
@@ -174,7 +173,7 @@ impl Connection {
             }
         }
         self.flush().await;
-        if self.deaf { Next::Answer(Input::Gone(Gone::Closed)) } else { Next::Read }
+        self.deaf.map_or(Next::Read, |gone| Next::Answer(Input::Gone(gone)))
     }
 
     /// Answers, and notes how long that took where somebody had to be asked.
@@ -182,11 +181,12 @@ impl Connection {
         let asked = Instant::now();
         let (stage, input) = match ask {
             Ask::Password { user, password } => {
-                let answer = self.shared.authority.check(user, password).await;
+                let answer = self.shared.authority.check(user, password, self.session.peer().into()).await;
                 (Stage::Password, Input::Password(answer))
             }
             Ask::Response { user, challenge, response } => {
-                let answer = self.shared.authority.respond(user, &challenge, response).await;
+                let origin = self.session.peer().into();
+                let answer = self.shared.authority.respond(user, &challenge, response, origin).await;
                 (Stage::Password, Input::Password(answer))
             }
             Ask::Credential { user } => {
@@ -202,6 +202,11 @@ impl Connection {
             Ask::Recipient(mailbox) => {
                 let context = self.session.context();
                 let answer = self.shared.recipients.look_up(&mailbox, &context).await;
+                (Stage::Recipient, Input::Recipient(answer))
+            }
+            Ask::Relayed(mailbox) => {
+                let context = self.session.context();
+                let answer = self.shared.recipients.look_up_relayed(&mailbox, &context).await;
                 (Stage::Recipient, Input::Recipient(answer))
             }
             Ask::Open(envelope) => return Next::Answer(Input::Opened(self.open(envelope))),
@@ -276,19 +281,22 @@ impl Connection {
 
     /// Whoever said QUIT says no more. Whom the server leaves may be speaking still, and is listened to for a moment.
     fn farewell(&mut self, end: End) {
-        if end == End::Clean && !self.stopped && !self.deaf && !self.unsent.is_empty() {
+        if end == End::Clean && !self.stopped && self.deaf.is_none() && !self.unsent.is_empty() {
             let said = self.wire.farewell(&self.unsent);
             self.unsent.drain(..said);
         }
     }
 
     async fn flush(&mut self) {
-        if self.unsent.is_empty() || self.deaf {
+        if self.unsent.is_empty() || self.deaf.is_some() {
             return;
         }
         // Who does not take what he is told keeps his place no longer than who says nothing.
         let patience = self.session.patience();
-        self.deaf = self.wire.write(&self.unsent, patience).await.is_err();
+        self.deaf = self.wire.write(&self.unsent, patience).await.err().map(|error| match error.kind() {
+            io::ErrorKind::TimedOut => Gone::Deaf,
+            _ => Gone::Closed,
+        });
         self.unsent.clear();
         if let Some(came) = self.came.take() {
             self.took(Stage::Greeting, came);

@@ -171,8 +171,13 @@ pub fn decoded(xtext: &str) -> String {
     bytes.iter().map(|&b| if (0x20..=0x7e).contains(&b) { char::from(b) } else { '?' }).collect()
 }
 
-/// `xtext` of RFC 3461 §4: printable, and `+` only before two capital hexadecimal digits. As it came.
-pub fn xtext(value: &[u8]) -> Option<String> {
+/// Whether a value is `xtext`.
+pub(crate) fn is_xtext(value: &[u8]) -> bool {
+    xtext(value).is_some()
+}
+
+/// `xtext` of RFC 3461 §4: printable, and `+` only before two capital hexadecimal digits.
+fn xtext(value: &[u8]) -> Option<String> {
     let mut rest = value;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = match (byte, tail) {

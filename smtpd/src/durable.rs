@@ -6,8 +6,17 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
 
 pub use rounds::Rounds;
+
+/// How long another process may make what a directory lacks: two keys, a certificate.
+const ALONE_WAIT: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether it is done.
+const ALONE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Puts `bytes` at `path`, whole or not at all, readable as `mode` says.
 ///
@@ -42,6 +51,23 @@ pub fn replace_like(path: &Path, bytes: &[u8], mode: u32, like: &Path) -> io::Re
     file.sync_all()?;
     fs::rename(aside, path)?;
     sync_parent(path)
+}
+
+/// Waits until no other process makes what this directory lacks at a first start; while the value lives, none does.
+/// Sessions under tcpserver may be the first all at once, and a certificate of one with the key of another serves nobody.
+///
+/// `None` where that cannot be had, or takes longer than making anything does.
+pub fn alone_in(directory: &Path) -> Option<File> {
+    fs::create_dir_all(directory).ok()?;
+    let directory = File::open(directory).ok()?;
+    let until = Instant::now() + ALONE_WAIT;
+    while flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() >= until {
+            return None;
+        }
+        std::thread::sleep(ALONE_PAUSE);
+    }
+    Some(directory)
 }
 
 /// Makes the names in a file's directory as durable as the file.

@@ -7,11 +7,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
+use crate::recipients::QuotaPercent;
 use crate::rules::{Early, Patterns, SpfBehavior};
 use crate::session::{BareNewline, Grant, Policy, Verdict};
 
 /// No client waits longer for a greeting (RFC 5321 §4.5.3.2.1).
 const GREET_DELAY_SECONDS_MAX: u64 = 300;
+
+/// What no limit of recipients means, because each of them is kept in memory: some 12 MB of addresses.
+const RECIPIENTS_UNLIMITED: usize = 50_000;
 
 /// What an environment says: the value of a name.
 pub trait Environment {
@@ -74,6 +78,7 @@ pub fn grant(environment: &(impl Environment + ?Sized)) -> Grant {
         host: known("TCPREMOTEHOST"),
         info: known("TCPREMOTEINFO"),
         identify: known("CHKUSER_IDENTIFY"),
+        relays_by_sender: environment.value("RELAYMAILFROM").is_some(),
         word: None,
         is_naughty: false,
         is_busy: false,
@@ -116,8 +121,20 @@ pub fn settle(environment: &(impl Environment + ?Sized), policy: &mut Policy) ->
         rules.bad.sender_norelay = Patterns::default();
         changed = true;
     }
+    if let Some(percent) = environment.number("CHKUSER_MBXQUOTA") {
+        rules.quota = QuotaPercent(u32::try_from(percent).unwrap_or(u32::MAX));
+        changed = true;
+    }
+    if environment.value("CHKUSER_MUSTAUTH").is_some() {
+        policy.auth.required = true;
+        changed = true;
+    }
+    if environment.is_on("RCPTCHECKRELAYCLIENT") {
+        rules.checks_relayed = true;
+        changed = true;
+    }
     if environment.value("DISABLE_MAXRCPT").is_some() {
-        policy.limits.recipients_max = usize::MAX;
+        policy.limits.recipients_max = RECIPIENTS_UNLIMITED;
         changed = true;
     }
     if let Some(bytes) = environment.number("DATABYTES") {

@@ -6,11 +6,12 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use logline::{Endpoint, Record, SessionId, Tcpserver, Text};
 
 use crate::config::Connections;
+use crate::pace::network;
 
 /// What tcpserver logs as the wait status of a child that denied a connection.
 const DENIED: u32 = 25600;
 
-/// Counts connections and numbers sessions. Both tables hold open connections only, so `max` bounds them.
+/// Counts connections and numbers sessions. All tables hold open connections only, so `max` bounds them.
 #[derive(Debug)]
 pub struct Gate {
     hostname: String,
@@ -18,6 +19,7 @@ pub struct Gate {
     last: u32,
     open: HashMap<SessionId, IpAddr>,
     clients: HashMap<IpAddr, u32>,
+    networks: HashMap<IpAddr, u32>,
 }
 
 /// What became of a connection.
@@ -32,7 +34,14 @@ pub enum Admission {
 impl Gate {
     /// A gate that nobody has come through yet.
     pub fn new(hostname: &str, limits: Connections) -> Self {
-        Gate { hostname: hostname.to_owned(), limits, last: 0, open: HashMap::new(), clients: HashMap::new() }
+        Gate {
+            hostname: hostname.to_owned(),
+            limits,
+            last: 0,
+            open: HashMap::new(),
+            clients: HashMap::new(),
+            networks: HashMap::new(),
+        }
     }
 
     /// A connection came: lets it in or not, and appends what the journal is to know.
@@ -44,10 +53,16 @@ impl Gate {
     ) -> Admission {
         let pid = self.next_number();
         let client = client(remote.ip());
+        let network = network(client);
         let mine = self.clients.get(&client).copied().unwrap_or(0);
+        let ours = self.networks.get(&network).copied().unwrap_or(0);
+        let limits = self.limits;
+        let is_full = self.open() >= limits.max
+            || mine >= limits.per_address_max
+            || (limits.per_network_max != 0 && ours >= limits.per_network_max);
         let address = remote.ip();
         let endpoint = self.endpoint(pid, local, remote);
-        if self.open() >= self.limits.max || mine >= self.limits.per_address_max {
+        if is_full {
             facts.push(Record::Tcpserver(Tcpserver::Connect { pid, address }));
             facts.push(Record::Tcpserver(Tcpserver::Deny(endpoint)));
             facts.push(Record::Tcpserver(Tcpserver::End { pid, status: DENIED }));
@@ -55,6 +70,7 @@ impl Gate {
         }
         self.open.insert(pid, client);
         self.clients.insert(client, mine + 1);
+        self.networks.insert(network, ours + 1);
         facts.push(self.status());
         facts.push(Record::Tcpserver(Tcpserver::Connect { pid, address }));
         facts.push(Record::Tcpserver(Tcpserver::Ok(endpoint)));
@@ -80,12 +96,8 @@ impl Gate {
         let Some(client) = self.open.remove(&pid) else {
             return;
         };
-        match self.clients.get_mut(&client) {
-            Some(count) if *count > 1 => *count -= 1,
-            Some(_) | None => {
-                self.clients.remove(&client);
-            }
-        }
+        forget_one(&mut self.clients, client);
+        forget_one(&mut self.networks, network(client));
         facts.push(Record::Tcpserver(Tcpserver::End { pid, status }));
         facts.push(self.status());
     }
@@ -134,6 +146,15 @@ impl Gate {
     }
 }
 
+fn forget_one(counts: &mut HashMap<IpAddr, u32>, of: IpAddr) {
+    match counts.get_mut(&of) {
+        Some(count) if *count > 1 => *count -= 1,
+        Some(_) | None => {
+            counts.remove(&of);
+        }
+    }
+}
+
 /// One client: an IPv4 address, or the /64 that one subscriber of IPv6 has at least.
 fn client(address: IpAddr) -> IpAddr {
     match address {
@@ -147,7 +168,7 @@ mod tests {
     use super::*;
 
     fn gate(max: u32, per_address_max: u32) -> Gate {
-        Gate::new("mx", Connections { max, per_address_max })
+        Gate::new("mx", Connections { max, per_address_max, per_network_max: 0 })
     }
 
     fn enter(gate: &mut Gate, remote: &str) -> (Admission, String) {
@@ -196,6 +217,24 @@ mod tests {
     }
 
     #[test]
+    fn a_network_has_a_limit_of_its_own() {
+        let mut gate = Gate::new("mx", Connections { max: 9, per_address_max: 9, per_network_max: 2 });
+        for (remote, admitted) in [
+            ("192.0.2.1:1", true),
+            ("192.0.2.2:1", true),
+            ("192.0.2.3:1", false),
+            ("192.0.3.1:1", true),
+            ("[2001:db8:0:1::1]:1", true),
+            ("[2001:db8:0:2::1]:1", true),
+            ("[2001:db8:0:3::1]:1", false),
+        ] {
+            assert_eq!(matches!(enter(&mut gate, remote).0, Admission::Admitted(_)), admitted, "{remote}");
+        }
+        gate.leave(SessionId(1), 0, &mut Vec::new());
+        assert!(matches!(enter(&mut gate, "192.0.2.3:2").0, Admission::Admitted(_)));
+    }
+
+    #[test]
     fn a_gate_is_crowded_when_hardly_a_place_is_left_and_its_limits_may_change() {
         let mut gate = gate(4, 4);
         for port in 1..=3 {
@@ -205,7 +244,7 @@ mod tests {
         assert!(!gate.is_crowded());
         enter(&mut gate, "192.0.2.1:4");
         assert!(gate.is_crowded());
-        gate.set_limits("gate", Connections { max: 8, per_address_max: 5 });
+        gate.set_limits("gate", Connections { max: 8, per_address_max: 5, per_network_max: 0 });
         assert!(!gate.is_crowded());
         let (admission, facts) = enter(&mut gate, "192.0.2.1:5");
         assert_eq!(admission, Admission::Admitted(SessionId(5)));

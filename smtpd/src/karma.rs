@@ -3,6 +3,8 @@
 //! A session that ends badly is an offence; a client that has committed several, and never sent a message that was taken,
 //! pays for each more with one more time of penalty. Whoever has a good session to show, or logs in, never pays.
 
+mod points;
+
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 use logline::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
+
+pub use points::{Deed, Points};
 
 /// Clients that are remembered; those that were seen last stay.
 const CLIENTS_MAX: u32 = 1_000_000;

@@ -69,6 +69,12 @@ impl Mailbox {
         if self.domain.is_ascii() { self.domain.clone() } else { self.domain_key() }
     }
 
+    /// The same address with its domain as name servers know it, so that whoever compares it has one form to look for.
+    #[must_use]
+    pub fn with_host(self) -> Self {
+        Mailbox { domain: self.host(), local: self.local }
+    }
+
     /// Whether a server without SMTPUTF8 can be told this address.
     pub fn is_ascii(&self) -> bool {
         self.local.is_ascii() && self.domain.is_ascii()

@@ -11,6 +11,11 @@ use smtpd::command::{self, Answer, Failure, Look, StdioArguments, Wish};
 use smtpd::config::{Config, ConfigError, FILE};
 use smtpd::queue::Order;
 
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
 use arguments::{Arguments, Command, QueueCommand, UserCommand, print};
 
 fn main() -> ExitCode {
@@ -69,14 +74,18 @@ fn show(text: &[u8]) -> Result<Answer, Failure> {
 fn diagnose_to_stderr() {
     let colour =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let levels = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    // The resolver names what it asks for, and a blocklist's name may hold a customer's key.
-    let levels = ["hickory_net=warn", "hickory_resolver=warn", "hickory_proto=warn"]
-        .into_iter()
-        .filter_map(|quiet| quiet.parse().ok())
-        .fold(levels, tracing_subscriber::EnvFilter::add_directive);
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colour).with_env_filter(levels);
-    // Told on standard error that standard error is gone, a server would panic.
-    subscriber.log_internal_errors(false).init();
+    let levels = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        // Told on standard error that standard error is gone, a server would panic.
+        .log_internal_errors(false);
+    let tellable = filter_fn(|metadata| is_tellable(metadata.target()));
+    tracing_subscriber::registry().with(layer.with_filter(levels.and(tellable))).init();
+}
+
+/// The resolver names what it asks for, in warnings too, and a blocklist's name may hold a customer's key. So no `RUST_LOG`
+/// makes it speak but of the system's settings.
+fn is_tellable(target: &str) -> bool {
+    !target.starts_with("hickory") || target.starts_with("hickory_resolver::system_conf")
 }

@@ -223,7 +223,7 @@ impl Metrics {
             // The transcript of a listed client; the verdict is an answer and counted as one.
             Record::Rblsmtpd(_) => {}
             // What follows from it is an answer and counted as one.
-            Record::Guard(_) => {}
+            Record::Guard(_) | Record::Policy(_) => {}
             // Lines of other writers: never written here.
             Record::Foreign(_) => {}
         }

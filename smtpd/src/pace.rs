@@ -62,7 +62,7 @@ impl Pace {
         let of_address =
             per_address != 0 && minute.count(Counted::Address(masked(client, 32, 64)), into) > per_address;
         let of_network =
-            per_network != 0 && minute.count(Counted::Network(masked(client, 24, 48)), into) > per_network;
+            per_network != 0 && minute.count(Counted::Network(network(client)), into) > per_network;
         of_address || of_network
     }
 }
@@ -92,6 +92,11 @@ impl Minute {
             u64::from(self.before.get(&key).copied().unwrap_or(0)) * left / MINUTE_SECONDS.unsigned_abs();
         count.saturating_add(u32::try_from(before).unwrap_or(u32::MAX))
     }
+}
+
+/// The network that a client is of: an IPv4 /24, or the IPv6 /48 that one site has mostly.
+pub(crate) fn network(client: IpAddr) -> IpAddr {
+    masked(client, 24, 48)
 }
 
 /// The first bits of an address: so many of IPv4, so many of IPv6.

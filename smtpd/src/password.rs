@@ -1,11 +1,14 @@
 //! Passwords: checked a few at a time, and the same long for a user that does not exist.
 
 mod dovecot;
+mod even;
 mod hashed;
 mod program;
 mod vpopmail;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use logline::Mechanism;
 use tokio::sync::Semaphore;
@@ -13,9 +16,10 @@ use tokio::sync::Semaphore;
 use crate::config::Passwords;
 use crate::fingerprint::Key;
 use crate::scram::Credential;
-use crate::session::{CredentialAnswer, PasswordAnswer, Secret};
+use crate::session::{CredentialAnswer, PasswordAnswer, Peer, Secret};
 use crate::users::{UserFile, Users};
 
+use even::Even;
 use hashed::Memory;
 
 pub use dovecot::Dovecot;
@@ -52,20 +56,26 @@ impl Authority {
     }
 
     /// Is this the user's password?
-    pub async fn check(&self, user: Vec<u8>, password: Secret) -> PasswordAnswer {
+    pub async fn check(&self, user: Vec<u8>, password: Secret, origin: Origin) -> PasswordAnswer {
         match self {
             Authority::File(checker) => checker.check(user, password).await,
-            Authority::Program(program) => program.check(&user, &password).await,
-            Authority::Dovecot(dovecot) => dovecot.check(&user, &password).await,
+            Authority::Program(program) => program.check(&user, &password, origin).await,
+            Authority::Dovecot(dovecot) => dovecot.check(&user, &password, origin).await,
             Authority::Vpopmail(vpopmail) => vpopmail.check(&user, password).await,
         }
     }
 
     /// Is this the response of the user's password to that challenge?
-    pub async fn respond(&self, user: Vec<u8>, challenge: &str, response: Secret) -> PasswordAnswer {
+    pub async fn respond(
+        &self,
+        user: Vec<u8>,
+        challenge: &str,
+        response: Secret,
+        origin: Origin,
+    ) -> PasswordAnswer {
         match self {
             Authority::File(checker) => checker.respond(&user, challenge, &response),
-            Authority::Program(program) => program.respond(&user, challenge, &response).await,
+            Authority::Program(program) => program.respond(&user, challenge, &response, origin).await,
             Authority::Dovecot(_) => PasswordAnswer::Unavailable,
             Authority::Vpopmail(vpopmail) => vpopmail.respond(&user, challenge, &response),
         }
@@ -80,6 +90,33 @@ impl Authority {
             }
         }
     }
+}
+
+/// Both ends of the connection on which somebody logs in, for whoever else writes a log or counts failures.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// The client.
+    pub remote: SocketAddr,
+    /// What it connected to.
+    pub local: SocketAddr,
+}
+
+impl From<&Peer> for Origin {
+    fn from(peer: &Peer) -> Self {
+        Origin { remote: peer.remote, local: peer.local }
+    }
+}
+
+/// Passes an answer on, but a no not before answers mostly come.
+async fn evenly(even: &Even, answer: impl Future<Output = PasswordAnswer>) -> PasswordAnswer {
+    let asked = Instant::now();
+    let answer = answer.await;
+    let rest = even.rest(asked, Instant::now());
+    match answer {
+        PasswordAnswer::Wrong(_) | PasswordAnswer::WrongProof => tokio::time::sleep(rest).await,
+        PasswordAnswer::Right | PasswordAnswer::Unavailable => {}
+    }
+    answer
 }
 
 /// Checks at once. Each takes a core and 19 MB for some 30 ms; more would let strangers take the whole machine.

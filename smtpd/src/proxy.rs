@@ -71,8 +71,12 @@ fn version_1(bytes: &[u8]) -> Header {
     let words: Vec<&str> = line.split(' ').collect();
     let addresses = match words.as_slice() {
         ["PROXY", "UNKNOWN", ..] => None,
-        ["PROXY", "TCP4" | "TCP6", remote, local, remote_port, local_port] => {
-            let end = |address: &str, port: &str| Some(socket(address.parse().ok()?, port.parse().ok()?));
+        ["PROXY", family @ ("TCP4" | "TCP6"), remote, local, remote_port, local_port] => {
+            let end = |address: &str, text: &str| {
+                let address: IpAddr = address.parse().ok()?;
+                let is_of_family = address.is_ipv4() == (*family == "TCP4");
+                is_of_family.then_some(socket(address, port(text)?))
+            };
             match (end(remote, remote_port), end(local, local_port)) {
                 (Some(remote), Some(local)) => Some(Addresses { remote, local }),
                 _ => return Header::Invalid,
@@ -81,6 +85,12 @@ fn version_1(bytes: &[u8]) -> Header {
         _ => return Header::Invalid,
     };
     Header::Complete { bytes: end + 1, addresses }
+}
+
+/// Digits alone, and none in front that says nothing.
+fn port(text: &str) -> Option<u16> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    is_number.then(|| text.parse().ok()).flatten()
 }
 
 fn version_2(bytes: &[u8]) -> Header {
@@ -176,9 +186,17 @@ mod tests {
 
     #[test]
     fn what_is_no_header_is_refused() {
-        for bytes in
-            [&b"EHLO x\r\n"[..], b"PROXY TCP4 a b 1 2\r\n", b"PROXY\r\n", b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n"]
-        {
+        for bytes in [
+            &b"EHLO x\r\n"[..],
+            b"PROXY TCP4 a b 1 2\r\n",
+            b"PROXY\r\n",
+            b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n",
+            b"PROXY TCP4 ::1 ::1 1 2\r\n",
+            b"PROXY TCP6 1.2.3.4 1.2.3.4 1 2\r\n",
+            b"PROXY TCP4 1.2.3.4 1.2.3.4 +1 2\r\n",
+            b"PROXY TCP4 1.2.3.4 1.2.3.4 01 2\r\n",
+            b"PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n",
+        ] {
             assert_eq!(Header::parse(bytes), Header::Invalid, "{bytes:?}");
         }
         assert_eq!(Header::parse(&[b'P'; 200]), Header::Invalid);

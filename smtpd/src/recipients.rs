@@ -13,6 +13,7 @@ mod sqlite;
 mod tree;
 pub mod vpopmail;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub use assign::Assign;
 pub use command::Program;
 pub use forward::CallForward;
 pub use list::ValidList;
+pub use quota::QuotaPercent;
 pub use sqlite::Sqlite;
 pub use tree::Tree;
 
@@ -57,6 +59,8 @@ pub struct Source {
     pub domains: Option<Hosts>,
     /// Who knows them.
     pub backend: Backend,
+    /// Whether it is asked about recipients elsewhere, too, of clients that may relay.
+    pub relayed: bool,
 }
 
 /// What is known of a recipient besides its address.
@@ -66,6 +70,14 @@ pub struct Context {
     pub sender: String,
     /// What the client calls itself.
     pub helo: Vec<u8>,
+    /// The client.
+    pub client: Option<IpAddr>,
+    /// Who has logged in.
+    pub user: Option<String>,
+    /// That it may relay, and what is put behind a recipient elsewhere.
+    pub relay: Option<String>,
+    /// How full a mailbox may be.
+    pub quota: QuotaPercent,
 }
 
 /// All back ends.
@@ -101,6 +113,7 @@ impl Recipients {
         let source = |source: &RecipientSource| Source {
             domains: source.domains.clone().map(|domains| Hosts::new(domains, None)),
             backend: backend(&source.kind),
+            relayed: source.relayed,
         };
         let locals = Hosts::new(config.policy.domains.iter().cloned(), None);
         let sources = config.recipients.iter().map(source).collect();
@@ -119,23 +132,38 @@ impl Recipients {
                 | RecipientAnswer::Refused) => {
                     answer = Some(unknown);
                 }
-                answer => return self.with_quota(mailbox, answer),
+                answer => return self.with_quota(mailbox, answer, context.quota),
             }
         }
         match answer {
             Some(answer) => answer,
-            None if self.locals.have(&domain) => self.with_quota(mailbox, self.user(mailbox)),
+            None if self.locals.have(&domain) => self.with_quota(mailbox, self.user(mailbox), context.quota),
             None => RecipientAnswer::AnyOfDomain,
         }
     }
 
+    /// May this client send to a recipient elsewhere, by whoever wants to be asked about that too? One refusal is enough.
+    pub async fn look_up_relayed(&self, mailbox: &Mailbox, context: &Context) -> RecipientAnswer {
+        let domain = mailbox.domain_key();
+        for source in self.sources_of(&domain).filter(|source| source.relayed) {
+            match self.ask(&source.backend, mailbox, context).await {
+                RecipientAnswer::Known
+                | RecipientAnswer::AnyOfDomain
+                | RecipientAnswer::Valid
+                | RecipientAnswer::Checked => {}
+                refused => return refused,
+            }
+        }
+        RecipientAnswer::AnyOfDomain
+    }
+
     /// A recipient that exists, unless nothing more fits into its mailbox. Where that cannot be seen, whoever delivers will.
-    fn with_quota(&self, mailbox: &Mailbox, answer: RecipientAnswer) -> RecipientAnswer {
+    fn with_quota(&self, mailbox: &Mailbox, answer: RecipientAnswer, quota: QuotaPercent) -> RecipientAnswer {
         if answer != RecipientAnswer::Known {
             return answer;
         }
         let home = self.home(mailbox).ok().flatten();
-        match home.is_some_and(|home| quota::is_full(&home).unwrap_or(false)) {
+        match home.is_some_and(|home| quota::is_full(&home, quota).unwrap_or(false)) {
             true => RecipientAnswer::Full,
             false => answer,
         }

@@ -5,10 +5,12 @@
 
 mod helo;
 mod hosts;
+mod pairs;
 mod pattern;
 mod policy;
 mod spf;
 mod spf_local;
+mod trace;
 mod virtual_users;
 
 use std::net::IpAddr;
@@ -16,17 +18,20 @@ use std::time::Duration;
 
 pub use helo::{HeloFault, HeloNames, HeloPolicy};
 pub use hosts::Hosts;
+pub use pairs::{Pair, Pairs};
 pub use pattern::{Pattern, Patterns};
 pub use policy::{DomainPolicy, MailPolicy};
 pub use spf::{SpfBehavior, SpfFinding, SpfResult, SpfVerdict};
 pub use spf_local::{SpfLocal, SpfSubject};
-
+pub use trace::Trace;
 pub use virtual_users::{VirtualLine, VirtualUsers};
 
 use crate::blocklist::Blocklist;
+use crate::karma::Points;
 use crate::mailbox::Mailbox;
+use crate::recipients::QuotaPercent;
 
-/// All policies. None of them refuses anything by default.
+/// All policies. None of them refuses anything by default, but for a mailbox that is full.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// What is said in greeting and farewell in place of the host's name (`smtpgreeting`).
@@ -55,6 +60,11 @@ pub struct Rules {
     pub one_recipient_of_a_bounce: bool,
     /// A message with one bad recipient is refused as a whole.
     pub one_bad_recipient_spoils: bool,
+    /// Senders from whom mail is taken for anywhere, whoever the client is (`relaymailfrom`). Anybody can write any
+    /// sender, so this is a door for all who know one.
+    pub relay_senders: Patterns,
+    /// The same of clients alone for whom a rule says so (`RELAYMAILFROM`).
+    pub granted_relay_senders: Patterns,
     /// Bad recipients after which a session is closed (`brtlimit`); 0 for no limit.
     pub bad_recipients_max: u32,
     /// Recipients of a session after which all more are refused (`CHKUSER_RCPTLIMIT`); 0 for no limit.
@@ -64,6 +74,12 @@ pub struct Rules {
     pub session_bad_recipients_max: u32,
     /// The sender's domain must take mail.
     pub sender_domain: bool,
+    /// The domain of a recipient elsewhere must take mail (`CHKUSER_RCPT_MX`).
+    pub recipient_domain: bool,
+    /// Some back end is asked about recipients elsewhere too (`RCPTCHECKRELAYCLIENT`).
+    pub checks_relayed: bool,
+    /// How full a mailbox may be to take mail (`CHKUSER_MBXQUOTA`).
+    pub quota: QuotaPercent,
     /// What follows where the sender's domain does not let this client send (`spfbehavior`).
     pub spf: SpfBehavior,
     /// What is added to what domains say, and said for those that say nothing (`spfrules`, `spfguess`, `spfexp`).
@@ -72,6 +88,37 @@ pub struct Rules {
     pub mail_policy: MailPolicy,
     /// Lists of domains that senders must not have.
     pub domain_lists: Vec<Blocklist>,
+    /// What each deed does to a client's karma.
+    pub points: Points,
+    /// When a client with a bad karma is refused.
+    pub karma_refuses: KarmaRefuses,
+    /// When a client is refused of which something bad is known.
+    pub naughty: Naughty,
+    /// What the Received field says.
+    pub trace: Trace,
+}
+
+/// When a client is refused of which something bad is known: that it spoke early, its karma, its name, its sender, a list
+/// that has it. The later, the more reasons can be told; a login before takes all of them back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Naughty {
+    /// As soon as it is known.
+    #[default]
+    Soon,
+    /// At RCPT, with all reasons that are known by then.
+    Rcpt,
+    /// At DATA, with all reasons; nobody is asked about it any more once there is one.
+    Data,
+}
+
+/// When a client with a bad karma is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KarmaRefuses {
+    /// With its mail, so that it can log in before.
+    #[default]
+    Mail,
+    /// Instead of the greeting.
+    Connection,
 }
 
 /// What becomes of a client that speaks before the greeting.
@@ -99,6 +146,8 @@ pub struct BadLists {
     pub recipient: Patterns,
     /// `badrcpttonorelay`
     pub recipient_norelay: Patterns,
+    /// `badmailfromto`
+    pub pairs: Pairs,
 }
 
 /// Whether a client may send to other hosts.
@@ -119,6 +168,11 @@ impl BadLists {
     /// The entry that forbids a sender. The null sender stands in no list.
     pub fn sender(&self, sender: &Mailbox, trust: Trust) -> Option<&str> {
         forbidding(&self.sender, &self.sender_norelay, plain(sender).as_bytes(), trust)
+    }
+
+    /// The line that forbids this sender to write to this recipient.
+    pub fn pair(&self, sender: &Mailbox, recipient: &Mailbox) -> Option<&str> {
+        self.pairs.forbidding(plain(sender).as_bytes(), plain(recipient).as_bytes())
     }
 
     /// The entry that forbids a recipient.
@@ -150,6 +204,13 @@ pub fn is_relay_probe(recipient: &Mailbox) -> bool {
 }
 
 impl Rules {
+    /// The entry by which a sender may have its mail sent anywhere.
+    pub fn relaying_sender(&self, sender: &Mailbox, is_granted: bool) -> Option<&str> {
+        let value = plain(sender);
+        let granted = || self.granted_relay_senders.forbidding(value.as_bytes()).filter(|_| is_granted);
+        self.relay_senders.forbidding(value.as_bytes()).or_else(granted)
+    }
+
     /// A recipient at one of our addresses, or that is one of ours by another name, with the name that it is known by; any
     /// other as it is.
     pub fn with_our_name(&self, recipient: Mailbox, local: IpAddr) -> Mailbox {

@@ -6,11 +6,13 @@
 //!
 //! Replies are qmail-smtpd's; the order of the checks is that of sagredo's patch.
 
+mod blame;
 mod blocked;
 mod body;
 mod checks;
 mod chunk;
 mod command;
+mod conduct;
 mod envelope;
 mod fact;
 mod grant;
@@ -22,6 +24,7 @@ mod login;
 mod message;
 mod policy;
 mod rejection;
+mod relay;
 mod reply;
 mod traffic;
 
@@ -34,11 +37,12 @@ use crate::dsn::{Wish, Wishes};
 use crate::mailbox::Mailbox;
 use crate::recipients::Context;
 
+use blame::Blame;
 use blocked::Standing;
 use body::Body;
-use checks::Conduct;
 use chunk::Chunk;
 use command::{Command, Refused, Subject};
+use conduct::Conduct;
 use fact::About;
 use inquest::{Inquest, Step};
 use line::{Expected, Line, Pending};
@@ -92,6 +96,8 @@ pub struct Session {
     errors: u32,
     /// Commands that served no message, since the last one.
     idle_commands: u32,
+    /// Recipients that were put off since then.
+    deferred_recipients: u32,
     leaving: bool,
     /// When the client was last given the word.
     since: Timestamp,
@@ -107,26 +113,35 @@ enum State {
     Auth(Dialogue),
     /// The message is awaited.
     Data(Box<Reception>),
-    /// The loop looks whether a password is right.
-    CheckingPassword(Login),
-    /// The loop looks for what SCRAM needs.
-    FetchingCredential(Box<Fetching>),
-    /// The loop looks for a mailbox.
-    CheckingRecipient(Mailbox),
-    /// The loop asks a blocklist about the client, for this recipient.
-    AskingBlocklist { mailbox: Mailbox, zone: usize },
-    /// The loop asks about the client or the sender, for this recipient.
-    Inquiring { mailbox: Mailbox, step: Step },
     /// A chunk of the message is awaited.
     Chunk(Box<Chunk>),
-    /// The loop opens a message.
-    Opening(Opening),
-    /// The loop stores the message.
-    Storing(Box<Reception>),
+    /// The loop was asked something, and has the word.
+    Waiting(Waiting),
     /// The loop makes the handshake.
     Handshake,
     /// Nothing happens any more.
     Closed,
+}
+
+/// What the loop was asked for.
+#[derive(Debug)]
+enum Waiting {
+    /// Whether a password is right.
+    Password(Login),
+    /// What SCRAM needs.
+    Credential(Box<Fetching>),
+    /// Whether there is such a mailbox.
+    Recipient(Mailbox),
+    /// Whether mail may go to this recipient elsewhere.
+    Relayed(Mailbox),
+    /// What a blocklist says of the client, for this recipient.
+    Blocklist { mailbox: Mailbox, zone: usize },
+    /// What is known of the client or the sender, for this recipient.
+    Inquiry { mailbox: Mailbox, step: Step },
+    /// To open a message.
+    Open(Opening),
+    /// To store the message.
+    Store(Box<Reception>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +159,8 @@ struct Transaction {
     inquest: Inquest,
     /// One of the recipients was bad.
     is_spoilt: bool,
+    /// What the message will be refused for.
+    blames: Vec<Blame>,
     wishes: Wishes,
     /// What came with the recipient that is being looked at.
     wish: Wish,
@@ -192,6 +209,7 @@ impl Session {
             conduct: Conduct::default(),
             errors: 0,
             idle_commands: 0,
+            deferred_recipients: 0,
             leaving: false,
             since: now,
         }
@@ -203,23 +221,21 @@ impl Session {
         match &self.state {
             State::Greeting => Some(self.since + self.policy.rules.greet_delay),
             State::Command | State::Auth(_) => Some(self.since + limits.command_timeout),
-            State::Data(reception) => Some(reception.deadline(limits)),
-            State::Chunk(chunk) => Some(chunk.deadline(limits)),
+            State::Data(reception) => Some(reception.deadline(limits).0),
+            State::Chunk(chunk) => Some(chunk.deadline(limits).0),
             State::Handshake => Some(self.since + limits.handshake_timeout),
-            State::CheckingPassword(_)
-            | State::FetchingCredential(_)
-            | State::CheckingRecipient(_)
-            | State::AskingBlocklist { .. }
-            | State::Inquiring { .. }
-            | State::Opening(_)
-            | State::Storing(_)
-            | State::Closed => None,
+            State::Waiting(_) | State::Closed => None,
         }
     }
 
     /// How long the client may take for a reply, or for whatever has no deadline of its own.
     pub fn patience(&self) -> std::time::Duration {
         self.policy.limits.command_timeout
+    }
+
+    /// Who is connected to what.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// The client's address.
@@ -230,11 +246,16 @@ impl Session {
     /// Whose message the next recipient is for, for whoever looks the recipient up.
     pub fn context(&self) -> Context {
         let sender = self.transaction.as_ref().and_then(|transaction| transaction.sender.as_ref());
+        let suffix = || self.peer.grant.relay.clone().unwrap_or_default();
         Context {
             sender: sender
                 .map(|sender| format!("{}@{}", sender.local(), sender.domain()))
                 .unwrap_or_default(),
             helo: self.helo.clone().unwrap_or_default(),
+            client: Some(self.peer.remote.ip()),
+            user: self.login.as_ref().map(|login| String::from_utf8_lossy(&login.user).into_owned()),
+            relay: self.may_relay().then(suffix),
+            quota: self.policy.rules.quota,
         }
     }
 
@@ -242,28 +263,35 @@ impl Session {
     pub fn handle(&mut self, now: Timestamp, input: Input<'_>, out: &mut Vec<Output>) {
         match (std::mem::replace(&mut self.state, State::Command), input) {
             (State::Closed, _) => self.state = State::Closed,
-            (State::CheckingPassword(login), Input::Password(answer)) => {
+            (State::Waiting(Waiting::Password(login)), Input::Password(answer)) => {
                 self.password_answered(now, login, answer, out);
             }
-            (State::FetchingCredential(fetching), Input::Credential(answer)) => {
+            (State::Waiting(Waiting::Credential(fetching)), Input::Credential(answer)) => {
                 self.credential_answered(now, *fetching, answer, out);
             }
-            (State::CheckingRecipient(mailbox), Input::Recipient(answer)) => {
+            (State::Waiting(Waiting::Recipient(mailbox)), Input::Recipient(answer)) => {
                 self.recipient_answered(now, mailbox, answer, out);
             }
-            (State::AskingBlocklist { mailbox, zone }, Input::Blocklist(answer)) => {
+            (State::Waiting(Waiting::Relayed(mailbox)), Input::Recipient(answer)) => {
+                self.relayed_answered(now, mailbox, answer, out);
+            }
+            (State::Waiting(Waiting::Blocklist { mailbox, zone }), Input::Blocklist(answer)) => {
                 self.zone_answered(now, (mailbox, zone), answer, out);
             }
-            (State::Inquiring { mailbox, step }, Input::Inquired(finding)) => {
+            (State::Waiting(Waiting::Inquiry { mailbox, step }), Input::Inquired(finding)) => {
                 self.inquired(now, (mailbox, step), &finding, out);
             }
-            (State::Opening(opening), Input::Opened(answer)) => self.opened(now, opening, answer, out),
-            (State::Storing(reception), Input::Stored(answer)) => self.stored(now, &reception, answer, out),
+            (State::Waiting(Waiting::Open(opening)), Input::Opened(answer)) => {
+                self.opened(now, opening, answer, out);
+            }
+            (State::Waiting(Waiting::Store(reception)), Input::Stored(answer)) => {
+                self.stored(now, &reception, answer, out);
+            }
             (State::Handshake, Input::TlsDone(handshake)) => self.encrypted(now, *handshake, out),
             (_, Input::TlsFailed) => self.give_up(SmtpdEvent::TlsFailed, out),
             (state, Input::Gone(gone)) => self.gone(&state, gone, out),
             (State::Greeting, Input::Timeout) => self.waited(now, out),
-            (_, Input::Timeout) => self.timed_out(out),
+            (state, Input::Timeout) => self.timed_out(&state, out),
             (State::Command, Input::Connected) => self.connected(now, out),
             (state, Input::Bytes(bytes)) => {
                 self.state = state;
@@ -293,15 +321,7 @@ impl Session {
             State::Greeting | State::Command | State::Auth(_) | State::Data(_) | State::Chunk(_) => {
                 out.push(Output::More);
             }
-            State::CheckingPassword(_)
-            | State::FetchingCredential(_)
-            | State::CheckingRecipient(_)
-            | State::AskingBlocklist { .. }
-            | State::Inquiring { .. }
-            | State::Opening(_)
-            | State::Storing(_)
-            | State::Handshake
-            | State::Closed => {}
+            State::Waiting(_) | State::Handshake | State::Closed => {}
         }
     }
 
@@ -322,15 +342,7 @@ impl Session {
             State::Data(_) => return self.read_message(now, out),
             State::Greeting => return !self.pending.is_empty() && self.spoke_early(now, out),
             State::Chunk(_) => return self.read_chunk(now, out),
-            State::CheckingPassword(_)
-            | State::FetchingCredential(_)
-            | State::CheckingRecipient(_)
-            | State::AskingBlocklist { .. }
-            | State::Inquiring { .. }
-            | State::Opening(_)
-            | State::Storing(_)
-            | State::Handshake
-            | State::Closed => return false,
+            State::Waiting(_) | State::Handshake | State::Closed => return false,
         };
         let line = self.pending.line(expected, self.policy.limits.command_bytes_max);
         if line != Line::Incomplete {
@@ -350,7 +362,10 @@ impl Session {
     }
 
     fn command(&mut self, now: Timestamp, line: &[u8], out: &mut Vec<Output>) {
-        let command = Command::parse(line);
+        let command = match self.policy.limits.forbid(line) {
+            true => Err(Refused::plain(Rejection::NotSmtp)),
+            false => Command::parse(line),
+        };
         self.hear(line, command.as_ref(), out);
         self.slow_down(out);
         if self.is_idle_too_long(command.as_ref()) {
@@ -382,6 +397,10 @@ impl Session {
                 self.refuse(Rejection::NotSmtp, About::Session, out);
                 self.close(End::GaveUp, out);
             }
+            Err(Refused { rejection: Rejection::Unrecognized, .. }) if self.is_babbling() => {
+                self.refuse(Rejection::TooManyUnrecognized, About::Session, out);
+                self.close(End::GaveUp, out);
+            }
             Err(Refused { rejection, subject }) => {
                 let about = match subject {
                     Subject::Nothing => About::Session,
@@ -398,6 +417,7 @@ impl Session {
         match command {
             Ok(Command::Helo(_) | Command::Ehlo(_) | Command::Rset)
             | Ok(Command::Noop | Command::Vrfy | Command::Help) => {}
+            Ok(Command::Mail { .. }) if self.transaction.is_some() => {}
             Ok(Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Bdat { .. })
             | Ok(Command::Quit | Command::StartTls | Command::Auth { .. })
             | Err(_) => return false,

@@ -133,6 +133,7 @@ fn make(files: &Tls, hostname: &str) -> Result<(), TlsError> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::process::Command;
 
     use super::*;
 
@@ -170,5 +171,40 @@ mod tests {
         assert!(matches!(keeper.reload(), Err(TlsError::Unreadable { .. })));
         assert!(matches!(Keeper::open(&files, "mx.example.org"), Err(TlsError::Unreadable { .. })));
         keeper.offer();
+    }
+
+    fn openssl(directory: &Path, arguments: &str) -> String {
+        let words = arguments.split(' ').map(|word| word.replace("_", " "));
+        let made = Command::new("openssl").args(words).current_dir(directory).output().unwrap();
+        assert!(made.status.success(), "{arguments}: {}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap()
+    }
+
+    /// Keys as OpenSSL wrote them in one year or another, and what else people have in `servercert.pem`.
+    #[test]
+    fn a_file_may_hold_key_and_chain_in_any_order_and_form() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        let curve = openssl(at, "ecparam -name prime256v1 -genkey");
+        std::fs::write(at.join("ec.key"), &curve).unwrap();
+        let rsa = openssl(at, "genrsa -traditional 2048");
+        std::fs::write(at.join("rsa.key"), &rsa).unwrap();
+        let modern = openssl(at, "pkey -in rsa.key");
+        let dh = "-----BEGIN DH PARAMETERS-----\nMAYCAQUCAQI=\n-----END DH PARAMETERS-----\n";
+        for (name, keys) in [("ec", vec![curve]), ("rsa", vec![rsa, modern])] {
+            let own = openssl(at, &format!("req -x509 -key {name}.key -subj /CN=mx.example.org -days 2"));
+            for key in keys {
+                for text in [
+                    format!("{own}{key}"),
+                    format!("{key}{own}{own}"),
+                    format!("subject=mx\n{own}{dh}{own}{key}").replace('\n', "\r\n"),
+                ] {
+                    std::fs::write(at.join("servercert.pem"), &text).unwrap();
+                    let files = files(at, "servercert.pem", "servercert.pem");
+                    let keeper = Keeper::open(&files, "mx.example.org");
+                    assert!(keeper.is_ok(), "{:?} of {text}", keeper.err());
+                }
+            }
+        }
     }
 }

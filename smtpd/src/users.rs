@@ -1,7 +1,8 @@
 //! Who has a mailbox and a password: a file of `name:hash` lines.
 //!
 //! A name is a local part, which is a mailbox in every domain of this server, or a whole address, which is one in that
-//! domain alone. Names are lower case; the file is replaced, never changed in place.
+//! domain alone. Names are lower case, and may have letters beyond ASCII (RFC 6531); the file is replaced, never changed
+//! in place.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -28,12 +29,12 @@ impl FromStr for Name {
     type Err = NotAName;
 
     fn from_str(text: &str) -> Result<Self, NotAName> {
-        let text = text.to_ascii_lowercase();
+        let text = normal(text);
         let (local, domain) = match text.split_once('@') {
             Some((local, domain)) => (local, Some(domain)),
             None => (text.as_str(), None),
         };
-        let plain = local.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+=-".contains(&b));
+        let plain = local.chars().all(|c| c.is_alphanumeric() || "._+=-".contains(c));
         let domain =
             domain.is_none_or(|domain| Mailbox::new("x", domain).is_some() && !domain.starts_with('['));
         if plain && domain && !local.is_empty() && !local.starts_with('.') {
@@ -41,6 +42,17 @@ impl FromStr for Name {
         } else {
             Err(NotAName)
         }
+    }
+}
+
+/// A name or an address as they are compared: in lower case, the domain as name servers know it.
+fn normal(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((local, domain)) => {
+            let key = Mailbox::new("x", domain).map_or_else(|| domain.to_lowercase(), |own| own.domain_key());
+            format!("{}@{key}", local.to_lowercase())
+        }
+        None => text.to_lowercase(),
     }
 }
 
@@ -104,7 +116,7 @@ impl Users {
 
     /// The hash of the user that a client says it is; a name without a domain is one of `default_domain` too.
     pub fn hash(&self, user: &[u8], default_domain: &str) -> Option<&str> {
-        let user = std::str::from_utf8(user).ok()?.to_ascii_lowercase();
+        let user = normal(std::str::from_utf8(user).ok()?);
         let other = match user.split_once('@') {
             Some((local, _)) => local.to_owned(),
             None => format!("{user}@{default_domain}"),
@@ -115,7 +127,7 @@ impl Users {
     /// Whose mailbox an address of ours is: the user's own, one of its extensions (`user-ext`, `user+ext`), or, for
     /// postmaster, the first user's (RFC 5321 §4.5.1 demands that somebody reads it).
     pub fn owner(&self, mailbox: &Mailbox) -> Option<&str> {
-        let (local, domain) = (mailbox.local().to_ascii_lowercase(), mailbox.domain_key());
+        let (local, domain) = (mailbox.local().to_lowercase(), mailbox.domain_key());
         let extensions = local.match_indices(['-', '+']).map(|(at, _)| at).rev();
         let found = std::iter::once(local.len())
             .chain(extensions)
@@ -266,10 +278,40 @@ mod tests {
     }
 
     #[test]
+    fn names_may_have_letters_beyond_ascii_and_domains_have_one_form() {
+        let users = Users::parse("josé:1\nΧριστίνα@bücher.example:2\nзоя@xn--kln-sna.example:3\n").0;
+        for (address, owner) in [
+            ("JOSÉ@example.org", Some("josé")),
+            ("josé+list@example.org", Some("josé")),
+            ("ΧΡΙΣΤΊΝΑ@xn--bcher-kva.example", Some("χριστίνα")),
+            ("χριστίνα@BÜCHER.example", Some("χριστίνα")),
+            ("Зоя@köln.example", Some("зоя")),
+            ("зоя@bücher.example", None),
+            ("jose@example.org", None),
+        ] {
+            assert_eq!(users.owner(&address.parse().unwrap()), owner, "{address}");
+            let hash = owner.and_then(|_| users.hash(address.replace("+list", "").as_bytes(), ""));
+            assert_eq!(hash.is_some(), owner.is_some(), "{address}");
+        }
+    }
+
+    #[test]
     fn a_name_cannot_leave_its_directory() {
-        for text in
-            ["", "..", ".x", "a/b", "a:b", "a b", "a\n", "@example.org", "a@", "a@b/c", "a@[192.0.2.1]"]
-        {
+        for text in [
+            "",
+            "..",
+            ".x",
+            "a/b",
+            "a:b",
+            "a b",
+            "a\n",
+            "@example.org",
+            "a@",
+            "a@b/c",
+            "a@[192.0.2.1]",
+            "a\u{202e}b",
+            "e\u{301}",
+        ] {
             assert_eq!(text.parse::<Name>(), Err(NotAName), "{text:?}");
         }
     }

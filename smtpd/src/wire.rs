@@ -1,5 +1,6 @@
 //! A connection's bytes, encrypted or not.
 
+mod guarded;
 mod stream;
 
 use std::future::poll_fn;
@@ -19,6 +20,8 @@ use crate::connection::READ_BYTES;
 use crate::session::{Gone, Handshake};
 use crate::tls::Offer;
 
+use guarded::Guarded;
+
 pub(crate) use stream::{Stream, connection_on_stdin, leave_standard, leave_stderr, stderr_is_the_client};
 
 /// How long a client is listened to after the last reply, so that the reply is not lost: a socket that is closed with
@@ -34,7 +37,7 @@ pub(crate) enum Wire {
     /// In the clear.
     Plain(Stream),
     /// Encrypted.
-    Tls(Box<TlsStream<Stream>>),
+    Tls(Box<TlsStream<Guarded>>),
     /// The last word is said, and goes with the end of the connection.
     Said(Stream),
     /// Given up.
@@ -57,7 +60,11 @@ impl Wire {
     fn poll_read(&mut self, context: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<Result<(), Gone>> {
         let (read, broken) = match self {
             Wire::Plain(stream) => (ready!(Pin::new(stream).poll_read(context, room)), Gone::Closed),
-            Wire::Tls(stream) => (ready!(Pin::new(stream).poll_read(context, room)), Gone::TlsBroken),
+            Wire::Tls(stream) => {
+                let read = ready!(Pin::new(&mut *stream).poll_read(context, room));
+                stream.get_mut().0.renew();
+                (read, Gone::TlsBroken)
+            }
             Wire::Said(_) | Wire::Dead => return Poll::Ready(Err(Gone::Closed)),
         };
         Poll::Ready(match read {
@@ -112,8 +119,9 @@ impl Wire {
         let Wire::Plain(stream) = std::mem::replace(self, Wire::Dead) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        let accepted = timeout(patience, offer.acceptor().accept(stream)).await;
-        let stream = accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        let accepted = timeout(patience, offer.acceptor().accept(Guarded::new(stream))).await;
+        let mut stream = accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        stream.get_mut().0.renew();
         let handshake = offer.handshake(stream.get_ref().1);
         *self = Wire::Tls(Box::new(stream));
         Ok(handshake)

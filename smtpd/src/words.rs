@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipnet::IpNet;
 use logline::Timestamp;
@@ -43,7 +44,11 @@ pub struct Word {
 
 /// The file, as a server reads it.
 #[derive(Debug)]
-pub struct Words(Watched<Table>);
+pub struct Words {
+    file: Watched<Table>,
+    /// It could not be read, which was told: each session looks, and would tell it again.
+    is_unreadable: AtomicBool,
+}
 
 /// What stands in the file, as who writes it has it.
 #[derive(Debug, Default)]
@@ -59,15 +64,20 @@ struct Table {
 impl Words {
     /// The file at `path`, which need not be there.
     pub fn new(path: &Path) -> Self {
-        Words(Watched::new(path))
+        Words { file: Watched::new(path), is_unreadable: AtomicBool::new(false) }
     }
 
-    /// What is asked about a client now; the narrowest network counts. A file that cannot be read asks nothing.
+    /// What is asked about a client now; the narrowest network counts. A file that never could be read asks nothing.
     pub fn about(&self, client: IpAddr, now: Timestamp) -> Option<Word> {
-        match self.0.current(Table::read) {
-            Ok(table) => table?.about(client, now),
+        match self.file.current(Table::read) {
+            Ok(table) => {
+                self.is_unreadable.store(false, Ordering::Relaxed);
+                table?.about(client, now)
+            }
             Err(error) => {
-                tracing::warn!(file = %self.0.path().display(), %error, "cannot read the watcher's words");
+                if !self.is_unreadable.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(file = %self.file.path().display(), %error, "cannot read the watcher's words");
+                }
                 None
             }
         }
@@ -136,7 +146,8 @@ impl Table {
         if std::fs::metadata(path)?.len() > BYTES_MAX {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is larger than 32 MB"));
         }
-        Ok(Table::parse(&std::fs::read_to_string(path)?))
+        // What is damaged is passed over, and the other lines hold.
+        Ok(Table::parse(&String::from_utf8_lossy(&std::fs::read(path)?)))
     }
 
     fn parse(text: &str) -> Self {
@@ -186,5 +197,27 @@ mod tests {
         check("2001:db8:1::1", 50, Some((Asked::Slow, "")));
         check("2001:db9::1", 50, None);
         check("198.51.100.7", 50, Some((Asked::Slow, "[31mred")));
+    }
+
+    #[test]
+    fn a_damaged_file_says_what_is_left_of_it_and_one_that_never_could_be_read_says_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, now) = (directory.path().join("words"), Timestamp::from_seconds(50));
+        let client = "192.0.2.7".parse().unwrap();
+        let words = Words::new(&path);
+        assert_eq!(words.about(client, now), None, "there is none");
+        std::fs::write(
+            &path,
+            b"\x00\xff\xfe 192.0.2.7 slow 100 x\n192.0.2.7 slow 100 spam-source\n192.0.2.7 au",
+        )
+        .unwrap();
+        assert_eq!(words.about(client, now).map(|word| word.asked), Some(Asked::Slow));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(words.about(client, now), None, "it was taken away");
+        // What is too large is not read, not even once.
+        std::fs::File::create(&path).unwrap().set_len(BYTES_MAX + 1).unwrap();
+        assert_eq!(words.about(client, now), None);
+        std::fs::write(&path, "192.0.2.0/24 auth-only 100 x\n").unwrap();
+        assert_eq!(words.about(client, now).map(|word| word.asked), Some(Asked::AuthOnly));
     }
 }

@@ -54,7 +54,7 @@ fn answer(ask: &Ask) -> Input<'static> {
     match ask {
         Ask::Password { .. } | Ask::Response { .. } => Input::Password(PasswordAnswer::WrongProof),
         Ask::Credential { .. } => Input::Credential(smtpd::session::CredentialAnswer::Unavailable),
-        Ask::Recipient(_) => Input::Recipient(RecipientAnswer::Known),
+        Ask::Recipient(_) | Ask::Relayed(_) => Input::Recipient(RecipientAnswer::Known),
         Ask::Blocklist { .. } => Input::Blocklist(smtpd::blocklist::LookUp::Resting),
         Ask::Inquire(_) => Input::Inquired(Finding::Domain(MailDomain::Takes)),
         // What is behind the envelope is the message.

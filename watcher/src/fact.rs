@@ -170,6 +170,8 @@ impl<'r, 'a> View<'r, 'a> {
             Record::Smtpd(smtpd) => (Fact::Smtpd, smtpd.pid, Some(smtpd.address)),
             Record::Rbl(rbl) => (Fact::Rbl, Some(rbl.pid), Some(rbl.address)),
             Record::Guard(guard) => (guard_fact(guard), Some(guard.pid), Some(guard.address)),
+            // What follows from it is an answer, and told as one.
+            Record::Policy(policy) => (Fact::Note, Some(policy.pid), None),
             Record::Rblsmtpd(rblsmtpd) => (Fact::Rblsmtpd, Some(rblsmtpd.pid), Some(rblsmtpd.address)),
             Record::Queue(Queue::Delivery { .. }) => (Fact::Delivery, None, None),
             Record::Queue(_) => (Fact::Queue, None, None),
@@ -248,6 +250,7 @@ impl<'r, 'a> View<'r, 'a> {
                 _ => None,
             },
             Record::Guard(guard) => guard_field(guard, name),
+            Record::Policy(_) => None,
             Record::Queue(queue) => queue_field(queue, name),
             Record::Foreign(foreign) => foreign::field(foreign, name),
         }

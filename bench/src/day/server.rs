@@ -246,6 +246,7 @@ impl Dialogue<'_> {
             Ask::Credential { .. } => Input::Credential(CredentialAnswer::Unavailable),
             Ask::Recipient(mailbox) if mailbox.local() == "alice" => Input::Recipient(RecipientAnswer::Known),
             Ask::Recipient(_) => Input::Recipient(RecipientAnswer::Unknown),
+            Ask::Relayed(_) => Input::Recipient(RecipientAnswer::AnyOfDomain),
             Ask::Blocklist { zone, address } => {
                 Input::Blocklist(self.server.look_up(self.visit, zone, address, self.list)?)
             }

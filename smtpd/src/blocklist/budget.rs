@@ -2,7 +2,11 @@
 //!
 //! In a period no more than the limit are made. They are spread: a tenth may be made at once, the rest as the period
 //! goes by, so that a flood in the morning leaves something for the evening. What was saved at night may be spent by day.
+//!
+//! Several processes may spend one budget. A server takes some queries in advance from the books that it shares with them,
+//! so that it need not go there for each: what it has taken nobody else spends, and what a crash leaves of it is lost.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use logline::Timestamp;
@@ -12,6 +16,15 @@ const AT_ONCE: f64 = 0.1;
 
 /// Above this part of what may be spent by now, only clients that were never heard of are asked about.
 const SCARCE: f64 = 0.8;
+
+/// Queries that are taken in advance at least; then twice as many as were made since the last time.
+const ADVANCE_MIN: u64 = 4;
+
+/// But no more than this.
+const ADVANCE_MAX: u64 = 256;
+
+/// Nor more than this part of a limit.
+const ADVANCE_PARTS: u64 = 64;
 
 /// A zone's limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +46,15 @@ pub enum Worth {
     Stale,
 }
 
+/// Whether queries are taken in advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// None are; those that are left are given back.
+    None,
+    /// As many as are likely to be made until the books are opened again.
+    Taken,
+}
+
 /// What was spent of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -40,21 +62,20 @@ pub struct Budget {
     /// When the current period began.
     began: Timestamp,
     used: u64,
+    /// How many were taken in advance when the books were open last.
+    taken: u64,
+    /// How many of these are left; below zero, how many were made that do not stand in the books.
+    left: i64,
 }
 
 impl Budget {
     /// Nothing spent; without a limit all is allowed, and counted.
     pub fn new(limit: Option<Limit>) -> Self {
-        Budget { limit, began: Timestamp::default(), used: 0 }
+        Budget { limit, began: Timestamp::default(), used: 0, taken: 0, left: 0 }
     }
 
-    /// The same, with so much spent in the period that began then.
-    pub fn with_used(self, began: Timestamp, used: u64) -> Self {
-        Budget { began, used, ..self }
-    }
-
-    /// Whether this query may be made now.
-    pub fn allows(&mut self, now: Timestamp, worth: Worth) -> bool {
+    /// Whether a look-up may be begun now that takes so many queries.
+    pub fn allows(&mut self, now: Timestamp, worth: Worth, queries: u64) -> bool {
         self.turn(now);
         let Some(limit) = self.limit else { return true };
         let elapsed = now.since(self.began).as_secs_f64() / limit.period.as_secs_f64();
@@ -63,13 +84,73 @@ impl Budget {
             Worth::Unheard => 1.0,
             Worth::Stale => SCARCE,
         };
-        ((self.used + 1) as f64) <= limit.queries as f64 * open * part
+        ((self.used + 1) as f64) <= limit.queries as f64 * open * part && self.has_left(now, queries)
+    }
+
+    /// Whether the limit has so many left, whenever they were meant for.
+    pub fn has_left(&mut self, now: Timestamp, queries: u64) -> bool {
+        self.turn(now);
+        self.limit.is_none_or(|limit| self.used.saturating_add(queries) <= limit.queries)
     }
 
     /// So many were made.
     pub fn spend(&mut self, now: Timestamp, queries: u64) {
         self.turn(now);
         self.used = self.used.saturating_add(queries);
+        self.left = self.left.saturating_sub_unsigned(queries);
+    }
+
+    /// So many were spent and not made.
+    pub fn give_back(&mut self, now: Timestamp, queries: u64) {
+        self.turn(now);
+        let queries = queries.min(self.used);
+        self.used -= queries;
+        self.left = self.left.saturating_add_unsigned(queries);
+    }
+
+    /// Whether fewer than that are left of those that were taken in advance.
+    pub fn is_short(&mut self, now: Timestamp, queries: u64) -> bool {
+        self.turn(now);
+        self.left < i64::try_from(queries).unwrap_or(i64::MAX)
+    }
+
+    /// Whether the books would say something else after a settlement.
+    pub fn has_news(&self) -> bool {
+        self.made() > 0 || self.taken > ADVANCE_MIN
+    }
+
+    /// Settles with what stands in the books: what all have used in the period that began then. Gives what is to stand
+    /// there.
+    pub fn settle(
+        &mut self,
+        now: Timestamp,
+        booked: Option<(Timestamp, u64)>,
+        advance: Advance,
+    ) -> (Timestamp, u64) {
+        self.turn(now);
+        if let Some((began, used)) = booked {
+            match began.cmp(&self.began) {
+                Ordering::Less => {}
+                Ordering::Equal => self.used = used.saturating_add_signed(self.left.saturating_neg()),
+                // Another clock is ahead of ours, or another process was told of another reset.
+                Ordering::Greater => (self.began, self.used) = (began, used),
+            }
+        }
+        self.taken = match advance {
+            Advance::None => 0,
+            Advance::Taken => {
+                let part = self.limit.map_or(ADVANCE_MAX, |limit| limit.queries / ADVANCE_PARTS);
+                let max = part.clamp(1, ADVANCE_MAX);
+                (2 * self.made()).clamp(ADVANCE_MIN.min(max), max)
+            }
+        };
+        self.left = i64::try_from(self.taken).unwrap_or(i64::MAX);
+        (self.began, self.used.saturating_add(self.taken))
+    }
+
+    /// Queries that were made since the books were open.
+    fn made(&self) -> u64 {
+        self.taken.saturating_add_signed(self.left.saturating_neg())
     }
 
     /// When the period began, and how many queries it has seen.
@@ -93,6 +174,7 @@ impl Budget {
         // A clock that was set back opens no new purse.
         if began > self.began {
             (self.began, self.used) = (began, 0);
+            (self.taken, self.left) = (0, 0);
         }
     }
 }
@@ -117,7 +199,7 @@ mod tests {
     /// Asks as often as it may at that time.
     fn drain(budget: &mut Budget, now: Timestamp, worth: Worth) -> u64 {
         let mut asked = 0;
-        while budget.allows(now, worth) {
+        while budget.allows(now, worth, 1) {
             budget.spend(now, 1);
             asked += 1;
         }
@@ -159,15 +241,94 @@ mod tests {
         let mut budget = budget(1000, 0);
         drain(&mut budget, at(HOUR), Worth::Unheard);
         let used = budget.used();
-        assert!(!budget.allows(at(-HOUR), Worth::Unheard));
+        assert!(!budget.allows(at(-HOUR), Worth::Unheard, 1));
         assert_eq!(budget.used(), used);
     }
 
     #[test]
     fn a_zone_without_a_limit_is_counted() {
         let mut budget = Budget::new(None);
-        assert!(budget.allows(at(0), Worth::Stale));
+        assert!(budget.allows(at(0), Worth::Stale, 1));
         budget.spend(at(0), 2);
         assert_eq!(budget.used(), (at(0), 2));
+    }
+
+    #[test]
+    fn a_look_up_of_two_queries_is_not_begun_with_the_last_one() {
+        let (mut budget, evening) = (budget(10, 0), at(86_399));
+        budget.spend(evening, 8);
+        assert!(budget.allows(evening, Worth::Unheard, 2));
+        budget.spend(evening, 2);
+        budget.give_back(evening, 1);
+        assert!(!budget.allows(evening, Worth::Unheard, 2));
+        assert!(budget.has_left(evening, 1) && !budget.has_left(evening, 2));
+    }
+
+    /// Two servers and the books between them: what both asked, and what the books say in the end.
+    #[track_caller]
+    fn check_shared(queries: u64, expected: u64) {
+        let mut books = None;
+        let mut servers = [budget(queries, 0), budget(queries, 0)];
+        let (noon, mut asked) = (at(12 * HOUR), 0);
+        for turn in 0..4 * queries {
+            let server = &mut servers[usize::from(turn % 3 == 0)];
+            if server.is_short(noon, 1) {
+                books = Some(server.settle(noon, books, Advance::Taken));
+            }
+            if server.allows(noon, Worth::Unheard, 1) {
+                server.spend(noon, 1);
+                asked += 1;
+            }
+        }
+        for server in &mut servers {
+            books = Some(server.settle(noon, books, Advance::None));
+        }
+        assert_eq!((asked, books), (expected, Some((at(0), expected))), "{queries}");
+    }
+
+    #[test]
+    fn processes_that_share_a_budget_spend_it_once() {
+        check_shared(1000, 550);
+        check_shared(10, 5);
+    }
+
+    #[test]
+    fn a_crash_loses_what_was_taken_in_advance_and_nothing_is_spent_twice() {
+        let mut budget_before = budget(6400, 0);
+        let books = budget_before.settle(at(0), None, Advance::Taken);
+        assert_eq!(books, (at(0), ADVANCE_MIN));
+        let mut after = budget(6400, 0);
+        after.settle(at(0), Some(books), Advance::Taken);
+        assert_eq!(after.used(), (at(0), ADVANCE_MIN));
+    }
+
+    #[test]
+    fn who_asks_much_opens_the_books_seldom_and_who_is_idle_keeps_little() {
+        let (mut budget, mut booked, mut openings) = (budget(1_000_000, 0), None, 0);
+        for _ in 0..10_000 {
+            if budget.is_short(at(0), 1) {
+                booked = Some(budget.settle(at(0), booked, Advance::Taken));
+                openings += 1;
+            }
+            budget.spend(at(0), 1);
+        }
+        assert!(openings < 60, "{openings}");
+        while budget.has_news() {
+            booked = Some(budget.settle(at(0), booked, Advance::Taken));
+        }
+        assert_eq!(booked, Some((at(0), 10_000 + ADVANCE_MIN)));
+    }
+
+    #[test]
+    fn the_books_of_a_period_that_is_over_say_nothing_of_this_one() {
+        let mut budget = budget(1000, 0);
+        budget.settle(at(-HOUR), None, Advance::Taken);
+        budget.spend(at(HOUR), 2);
+        assert_eq!(budget.settle(at(HOUR), Some((at(-86_400), 999)), Advance::None), (at(0), 2));
+        assert_eq!(
+            budget.settle(at(HOUR), Some((at(86_400), 7)), Advance::None),
+            (at(86_400), 7),
+            "a clock ahead"
+        );
     }
 }

@@ -3,31 +3,39 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use logline::Timestamp;
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
 
+use super::budget::Advance;
 use super::desk::{Desk, LookUp, Origin, Plan};
 use super::health::Sign;
+use super::shared::SharedBooks;
 use super::verdicts::Client;
-use super::{Action, Blocklist, Finding, SharedBooks, ZoneAnswer, memory};
+use super::{Action, Blocklist, Finding, ZoneAnswer};
 use crate::clock::now;
 use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::stop::Stop;
 use crate::telemetry::Telemetry;
 
-/// How often the books are written down. A crash costs the queries of this time.
-const SAVE: Duration = Duration::from_secs(300);
+/// The books on disk, below the state directory.
+const BOOKS: &str = "dnsbl.db";
+
+/// Where a server kept them before they were shared.
+const FORMER_BOOKS: &str = "dnsbl.jsonl";
+
+/// How often a server writes down what is new. A crash costs the queries of this time.
+const KEEP: Duration = Duration::from_secs(1);
 
 /// How often the metrics are told how the zones stand.
 const PUBLISH: Duration = Duration::from_secs(5);
 
-/// How often each zone is tested.
+/// How often each zone is tested: by a server, or by one of all sessions where there is none.
 const TEST: Duration = Duration::from_secs(3600);
 
 /// Every working list lists this address (RFC 5782 §5).
@@ -39,10 +47,19 @@ const NEVER_LISTED: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Nor this, which is nobody's address: a private list may have the one above, and who has both lists the world.
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1));
 
-/// Queries that a test makes.
-const TEST_QUERIES: u64 = 2;
+/// Queries that a test makes at most.
+const TEST_QUERIES: u64 = 3;
 
 type Key = (usize, Client);
+
+/// How long the process lives that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// As long as one session, of which there are many at once.
+    Session,
+    /// For many sessions.
+    Server,
+}
 
 /// Asks blocklists for all sessions.
 #[derive(Debug)]
@@ -52,34 +69,23 @@ pub struct Bureau {
     /// Look-ups under way: a client that opens many sessions at once is asked about once.
     asking: Mutex<HashMap<Key, Arc<OnceCell<LookUp>>>>,
     names: Names,
-    books: Books,
+    books: Option<Books>,
 }
 
-/// Where the books are kept.
+/// The books on disk, and how they are used.
 #[derive(Debug)]
-enum Books {
-    /// In this process, and now and then in a file.
-    Own(PathBuf),
-    /// In a database, by many processes.
-    Shared(SharedBooks),
+struct Books {
+    /// For what a session waits for.
+    at_hand: SharedBooks,
+    /// For what no session waits for; a server's alone.
+    apart: Option<SharedBooks>,
+    /// Each look-up is written down at once, because nobody does it later.
+    at_once: AtomicBool,
 }
 
 impl Bureau {
-    /// Takes up the books that lie in `file`.
-    pub fn open(lists: &[Blocklist], names: Names, file: PathBuf) -> Self {
-        let mut desk = Desk::new(lists);
-        if !lists.is_empty() {
-            memory::load(&mut desk, now(), &file);
-        }
-        Bureau::with(lists, names, desk, Books::Own(file))
-    }
-
-    /// For one of many processes that share their books.
-    pub fn sharing(lists: &[Blocklist], names: Names, books: SharedBooks) -> Self {
-        Bureau::with(lists, names, Desk::new(lists), Books::Shared(books))
-    }
-
-    fn with(lists: &[Blocklist], names: Names, desk: Desk, books: Books) -> Self {
+    /// Takes up the books that lie in the directory `state`.
+    pub fn open(lists: &[Blocklist], names: Names, state: &Path, life: Life) -> Self {
         for list in lists {
             if let Some(why) = list.dead() {
                 tracing::warn!(
@@ -88,6 +94,8 @@ impl Bureau {
                 );
             }
         }
+        let mut desk = Desk::new(lists);
+        let books = (!lists.is_empty()).then(|| Books::open(&mut desk, state, life)).flatten();
         Bureau { lists: lists.to_vec(), desk: Mutex::new(desk), asking: Mutex::default(), names, books }
     }
 
@@ -99,7 +107,7 @@ impl Bureau {
         let key = (zone, Client::of(address));
         let (cell, is_first) = match lock(&self.asking).entry(key) {
             Entry::Occupied(entry) => (Arc::clone(entry.get()), false),
-            Entry::Vacant(entry) => match self.on_desk(address, |desk, now| desk.plan(now, zone, address)) {
+            Entry::Vacant(entry) => match self.plan(zone, address) {
                 Plan::Answer(look_up) => return look_up,
                 Plan::Ask => (Arc::clone(entry.insert(Arc::default())), true),
             },
@@ -117,24 +125,40 @@ impl Bureau {
         self.on_desk(address, |desk, now| desk.accepted(now, address));
     }
 
+    fn plan(&self, zone: usize, address: IpAddr) -> Plan {
+        if let Some(books) = self.books.as_ref().filter(|books| !books.are_at_once()) {
+            let (now, client, mut desk) = (now(), Client::of(address), self.desk());
+            if !desk.remembers(now, zone, client) {
+                books.at_hand.recall(&mut desk, client);
+            }
+            if !desk.remembers(now, zone, client) && desk.is_short(now, zone) {
+                books.at_hand.settle(&mut desk, now, Advance::Taken);
+            }
+            return desk.plan(now, zone, address);
+        }
+        self.on_desk(address, |desk, now| desk.plan(now, zone, address))
+    }
+
     /// Works on the books, as far as they are about a client.
     fn on_desk<T>(&self, client: IpAddr, work: impl FnOnce(&mut Desk, Timestamp) -> T) -> T {
         let (now, mut desk) = (now(), self.desk());
-        match &self.books {
-            Books::Own(_) => work(&mut desk, now),
-            Books::Shared(books) => books.around(&mut desk, now, Client::of(client), |desk| work(desk, now)),
+        match self.books.as_ref().filter(|books| books.are_at_once()) {
+            Some(books) => books.at_hand.around(&mut desk, now, Client::of(client), |desk| work(desk, now)),
+            None => work(&mut desk, now),
         }
     }
 
     /// Tests the lists where that is this process's turn, as it is one's of all that share the books in each hour.
     pub async fn test_in_turn(&self) {
-        let is_turn = match &self.books {
-            Books::Shared(books) if !self.lists.is_empty() => books.takes_test(&self.desk(), now(), TEST),
-            Books::Shared(_) | Books::Own(_) => false,
-        };
-        if is_turn {
+        if self.books.is_some() && self.takes_test(TEST) {
             self.test().await;
         }
+    }
+
+    /// Whether it is for this process to test the lists, where nobody did so for that time.
+    fn takes_test(&self, every: Duration) -> bool {
+        let zones: Vec<String> = self.lists.iter().map(|list| list.shown_zone().to_owned()).collect();
+        self.books.as_ref().is_none_or(|books| books.at_hand.takes_test(&zones, now(), every))
     }
 
     /// The books, to look into.
@@ -148,28 +172,44 @@ impl Bureau {
         self.on_desk(address, |desk, now| desk.answered(now, zone, address, &answer))
     }
 
-    /// Tests, publishes and saves until the server stops.
-    pub async fn run(self: Arc<Self>, metrics: Arc<Telemetry>, mut stop: Stop) {
+    /// Tests, publishes and writes until the server stops.
+    pub async fn run(self: Arc<Self>, telemetry: Arc<Telemetry>, mut stop: Stop) {
         if self.lists.is_empty() {
             return;
         }
-        let (mut test_at, mut save_at) = (Instant::now(), Instant::now() + SAVE);
-        let mut publish = tokio::time::interval(PUBLISH);
+        tokio::select! {
+            () = stop.requested() => {}
+            () = self.test_for_ever() => {}
+            () = self.publish_for_ever(telemetry.metrics()) => {}
+            () = self.keep_for_ever() => {}
+        }
+        self.close().await;
+    }
+
+    async fn test_for_ever(&self) {
         loop {
-            tokio::select! {
-                () = stop.requested() => break,
-                _ = publish.tick() => self.publish(metrics.metrics()),
-                () = tokio::time::sleep_until(test_at) => {
-                    self.test().await;
-                    test_at = Instant::now() + TEST;
-                }
-                () = tokio::time::sleep_until(save_at) => {
-                    self.save().await;
-                    save_at = Instant::now() + SAVE;
-                }
+            // Sessions see that it was done, and leave it.
+            self.takes_test(Duration::ZERO);
+            self.test().await;
+            tokio::time::sleep(TEST).await;
+        }
+    }
+
+    async fn publish_for_ever(&self, metrics: &Metrics) {
+        let mut tick = tokio::time::interval(PUBLISH);
+        loop {
+            tick.tick().await;
+            self.publish(metrics);
+        }
+    }
+
+    async fn keep_for_ever(self: &Arc<Self>) {
+        loop {
+            tokio::time::sleep(KEEP).await;
+            if self.desk().has_news() {
+                self.write_down(Advance::Taken).await;
             }
         }
-        self.save().await;
     }
 
     fn publish(&self, metrics: &Metrics) {
@@ -183,16 +223,20 @@ impl Bureau {
     /// Tests every zone (RFC 5782 §5).
     async fn test(&self) {
         for (index, list) in self.lists.iter().enumerate().filter(|(_, list)| list.dead().is_none()) {
-            self.on_desk(ALWAYS_LISTED, |desk, now| desk.spend(now, index, TEST_QUERIES));
+            let spend = |desk: &mut Desk, now| desk.spend_for_test(now, index, TEST_QUERIES);
+            if !self.on_desk(ALWAYS_LISTED, spend) {
+                tracing::info!(zone = list.shown_zone(), "its limit has no query left for a test");
+                continue;
+            }
             let ask = async |address| {
                 let answer = self.names.blocklist(&list.query(address), false).await;
                 let silent = answer == ZoneAnswer::Failed;
                 (list.judge(address, &answer), silent)
             };
             let (mut never, always) = (ask(NEVER_LISTED).await, ask(ALWAYS_LISTED).await);
-            if let (Finding::Listed(_), _) = never {
-                self.on_desk(ALWAYS_LISTED, |desk, now| desk.spend(now, index, 1));
-                never = ask(NOBODY).await;
+            match never {
+                (Finding::Listed(_), _) => never = ask(NOBODY).await,
+                _ => self.on_desk(ALWAYS_LISTED, |desk, now| desk.give_back(now, index, 1)),
             }
             self.judge_test(index, list, never, always);
         }
@@ -204,6 +248,7 @@ impl Bureau {
             ((_, true), _) | (_, (_, true)) => Sign::Silent,
             ((Finding::Listed(_), _), _) => {
                 tracing::error!(zone, "this blocklist lists 127.0.0.1 and 240.0.0.1, that is everybody");
+                self.forget_listings(index, zone);
                 Sign::Refuses
             }
             // A list of the good may have a code of its own for that, or none.
@@ -223,16 +268,67 @@ impl Bureau {
         }
     }
 
-    /// Writes the books down.
-    pub(crate) async fn save(&self) {
-        let Books::Own(file) = &self.books else { return };
-        let (file, bytes) = (file.clone(), self.desk().written(now()));
-        let path = file.clone();
-        let saved = tokio::task::spawn_blocking(move || memory::store(&bytes, &file)).await;
-        if let Ok(Err(error)) = saved {
-            tracing::error!(path = %path.display(), %error, "cannot keep what blocklists said");
+    /// Whom a zone that lists everybody has listed would be refused for as long as listings are remembered.
+    fn forget_listings(&self, index: usize, zone: &str) {
+        self.desk().forget_listings(index);
+        if let Some(books) = &self.books {
+            books.at_hand.forget_listings(zone);
         }
     }
+
+    /// Gives back what was taken in advance and writes all down. From then on each look-up is written at once: sessions
+    /// that are open still may make some.
+    pub(crate) async fn close(self: &Arc<Self>) {
+        if let Some(books) = &self.books {
+            books.at_once.store(true, Ordering::Relaxed);
+        }
+        self.write_down(Advance::None).await;
+    }
+
+    async fn write_down(self: &Arc<Self>, advance: Advance) {
+        let bureau = Arc::clone(self);
+        // A panic is told where it happens; what was not written costs queries.
+        let _ = tokio::task::spawn_blocking(move || bureau.write_down_now(advance)).await;
+    }
+
+    fn write_down_now(&self, advance: Advance) {
+        let Some(books) = self.books.as_ref().and_then(|books| books.apart.as_ref()) else { return };
+        let news = {
+            let mut desk = self.desk();
+            books.settle(&mut desk, now(), advance);
+            desk.news()
+        };
+        books.write(&news);
+    }
+}
+
+impl Books {
+    /// Without them a process asks for itself.
+    fn open(desk: &mut Desk, state: &Path, life: Life) -> Option<Self> {
+        let path = state.join(BOOKS);
+        let at_hand = opened(&path)?;
+        at_hand.take_in(&state.join(FORMER_BOOKS));
+        let apart = match life {
+            // Most sessions end before they have a question.
+            Life::Session => None,
+            Life::Server => {
+                at_hand.settle(desk, now(), Advance::None);
+                Some(opened(&path)?)
+            }
+        };
+        Some(Books { at_hand, at_once: AtomicBool::new(apart.is_none()), apart })
+    }
+
+    fn are_at_once(&self) -> bool {
+        self.at_once.load(Ordering::Relaxed)
+    }
+}
+
+fn opened(path: &Path) -> Option<SharedBooks> {
+    let opened = SharedBooks::open(path).inspect_err(|error| {
+        tracing::error!(path = %path.display(), %error, "what blocklists say is neither kept nor shared");
+    });
+    opened.ok()
 }
 
 /// A look-up that ends, one way or another.

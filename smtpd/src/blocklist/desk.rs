@@ -1,14 +1,15 @@
 //! Who is asked about whom, and when: what is remembered, what a zone's budget still has, and whether it works.
 //! Pure: it is told the time, and what was answered.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use logline::Timestamp;
 
-use super::budget::{Budget, Worth};
+use super::budget::{Advance, Budget, Worth};
 use super::health::{Health, Sign};
-use super::neighbours::Neighbours;
+use super::neighbours::{Counts, Neighbours};
 use super::verdicts::{Client, Said, Verdict, Verdicts};
 use super::{Blocklist, Finding, Terms, ZoneAnswer};
 
@@ -21,6 +22,10 @@ const PUT_OFF: Duration = Duration::from_secs(180);
 
 /// Who comes again later than this is a newcomer anew.
 const AWAITED: Duration = Duration::from_secs(86_400);
+
+/// Clients of whom something new is kept until it is written down. Where that fails for long, what is newer costs a query
+/// after a restart.
+const CHANGED_MAX: usize = 50_000;
 
 /// What the books say of a client, before anybody is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +69,10 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Desk {
     zones: Vec<Zone>,
-    pub(super) verdicts: Verdicts,
-    pub(super) neighbours: Neighbours,
+    verdicts: Verdicts,
+    neighbours: Neighbours,
+    /// Of whom something was learned that is written nowhere.
+    changed: HashSet<Client>,
 }
 
 #[derive(Debug)]
@@ -73,6 +80,28 @@ struct Zone {
     list: Blocklist,
     budget: Budget,
     health: Health,
+    /// How it stood when the books on disk were open last.
+    booked_health: Health,
+}
+
+/// What stands in the books on disk about one zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Account {
+    /// When its period began.
+    pub(super) began: Timestamp,
+    /// What was used in it.
+    pub(super) used: u64,
+    /// How it stands.
+    pub(super) health: Health,
+}
+
+/// What stands there about one client.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) client: Client,
+    /// By the shown name of the zone.
+    pub(super) verdicts: Vec<(String, Verdict)>,
+    pub(super) neighbours: Option<Counts>,
 }
 
 impl Desk {
@@ -82,11 +111,13 @@ impl Desk {
             list: list.clone(),
             budget: Budget::new(list.terms.limit),
             health: Health::default(),
+            booked_health: Health::default(),
         };
         Desk {
             zones: lists.iter().map(zone).collect(),
             verdicts: Verdicts::new(VERDICTS_MAX),
             neighbours: Neighbours::default(),
+            changed: HashSet::new(),
         }
     }
 
@@ -114,15 +145,16 @@ impl Desk {
         let is_newcomer = old.is_none() && !came_again;
         if is_newcomer && self.neighbours.are_listed(now, client, entry.list.terms.neighbours) {
             let put_off = Verdict { said: Said::PutOff, since: now, until: now + AWAITED };
-            self.verdicts.insert(key, client, put_off);
+            self.remember(key, client, put_off);
             return Plan::Answer(LookUp::PutOff);
         }
         let worth = if old.is_some() { Worth::Stale } else { Worth::Unheard };
-        if !entry.budget.allows(now, worth) {
+        let queries = entry.list.queries();
+        if !entry.budget.allows(now, worth, queries) {
             // An old verdict is better than none.
             return Plan::Answer(old.map_or(LookUp::NoBudget, Verdict::look_up));
         }
-        entry.budget.spend(now, 1);
+        entry.budget.spend(now, queries);
         Plan::Ask
     }
 
@@ -131,9 +163,9 @@ impl Desk {
         let Some((key, entry)) = u16::try_from(zone).ok().zip(self.zones.get_mut(zone)) else {
             return LookUp::Resting;
         };
-        if let (ZoneAnswer::Addresses { .. }, None) = (answer, &entry.list.terms.text) {
-            // The text was asked for too.
-            entry.budget.spend(now, 1);
+        if !matches!(answer, ZoneAnswer::Addresses { .. }) {
+            // Nobody asked for the text.
+            entry.budget.give_back(now, entry.list.queries() - 1);
         }
         let finding = entry.list.judge(address, answer);
         let sign = match (&finding, answer) {
@@ -162,7 +194,7 @@ impl Desk {
             Finding::Error(_) => return LookUp::Found { finding, origin: Origin::Query },
         };
         if holds > Duration::ZERO {
-            self.verdicts.insert(key, client, Verdict { said, since: now, until: now + holds });
+            self.remember(key, client, Verdict { said, since: now, until: now + holds });
         }
         LookUp::Found { finding, origin: Origin::Query }
     }
@@ -170,26 +202,51 @@ impl Desk {
     /// Mail of a client was accepted: zones that do not list it are not asked for a while.
     pub fn accepted(&mut self, now: Timestamp, address: IpAddr) {
         let client = Client::of(address);
-        for (key, zone) in (0_u16..).zip(&self.zones) {
-            let until = now + zone.list.terms.known_for;
+        let known_for: Vec<Duration> = self.zones.iter().map(|zone| zone.list.terms.known_for).collect();
+        for (key, known_for) in (0_u16..).zip(known_for) {
+            let until = now + known_for;
             match self.verdicts.get(key, client) {
                 Some(Verdict { said: Said::Clear | Said::Known, until: before, .. }) if *before < until => {}
                 Some(_) | None => continue,
             }
-            self.verdicts.insert(key, client, Verdict { said: Said::Known, since: now, until });
+            self.remember(key, client, Verdict { said: Said::Known, since: now, until });
         }
     }
 
-    /// Queries that a zone's own test needs.
-    pub fn spend(&mut self, now: Timestamp, zone: usize, queries: u64) {
-        if let Some(zone) = self.zones.get_mut(zone) {
+    fn remember(&mut self, key: u16, client: Client, verdict: Verdict) {
+        self.verdicts.insert(key, client, verdict);
+        if self.changed.len() < CHANGED_MAX {
+            self.changed.insert(client);
+        }
+    }
+
+    /// Takes the queries that a zone's own test needs; false where the limit has none for it.
+    pub fn spend_for_test(&mut self, now: Timestamp, zone: usize, queries: u64) -> bool {
+        let Some(zone) = self.zones.get_mut(zone) else { return false };
+        let has_left = zone.budget.has_left(now, queries);
+        if has_left {
             zone.budget.spend(now, queries);
+        }
+        has_left
+    }
+
+    /// Takes back what was spent for a query that was not made.
+    pub fn give_back(&mut self, now: Timestamp, zone: usize, queries: u64) {
+        if let Some(zone) = self.zones.get_mut(zone) {
+            zone.budget.give_back(now, queries);
         }
     }
 
     /// What a zone's own test showed; tells for how long it is left alone.
     pub fn tested(&mut self, now: Timestamp, zone: usize, sign: Sign) -> Option<Duration> {
         self.zones.get_mut(zone)?.health.saw(now, sign)
+    }
+
+    /// A zone was found to list everybody: nobody is listed by what it said.
+    pub fn forget_listings(&mut self, zone: usize) {
+        if let Ok(key) = u16::try_from(zone) {
+            self.verdicts.forget_listings(key);
+        }
     }
 
     /// How many verdicts are remembered.
@@ -207,23 +264,74 @@ impl Desk {
         self.zones.iter().map(|zone| zone.list.shown_zone().to_owned()).collect()
     }
 
-    /// How a zone stands.
-    pub(super) fn health(&self, zone: usize) -> Health {
-        self.zones.get(zone).map(|zone| zone.health).unwrap_or_default()
+    /// Whether it is remembered what a zone said of a client, so that nobody need be asked.
+    pub(super) fn remembers(&self, now: Timestamp, zone: usize, client: Client) -> bool {
+        let key = u16::try_from(zone).ok();
+        key.and_then(|key| self.verdicts.get(key, client)).is_some_and(|verdict| verdict.until > now)
     }
 
-    /// Puts back how a zone stood.
-    pub(super) fn set_health(&mut self, zone: usize, health: Health) {
-        if let Some(zone) = self.zones.get_mut(zone) {
-            zone.health = health;
+    /// Whether one more look-up needs queries that were not taken from the books in advance.
+    pub(super) fn is_short(&mut self, now: Timestamp, zone: usize) -> bool {
+        let zone = self.zones.get_mut(zone);
+        zone.is_some_and(|zone| zone.budget.is_short(now, zone.list.queries()))
+    }
+
+    /// Settles one zone's account with the books on disk; gives what is to stand there.
+    pub(super) fn settle(
+        &mut self,
+        now: Timestamp,
+        zone: usize,
+        booked: Option<Account>,
+        advance: Advance,
+    ) -> Option<Account> {
+        let zone = self.zones.get_mut(zone)?;
+        let used = booked.map(|booked| (booked.began, booked.used));
+        let (began, used) = zone.budget.settle(now, used, advance);
+        if let Some(booked) = booked
+            && zone.health == zone.booked_health
+        {
+            zone.health = booked.health;
+        }
+        zone.booked_health = zone.health;
+        Some(Account { began, used, health: zone.health })
+    }
+
+    /// Takes in what stands on disk about a client, as far as it is newer than what is remembered.
+    pub(super) fn learn(&mut self, page: Page) {
+        let Page { client, verdicts, neighbours } = page;
+        for (name, verdict) in verdicts {
+            let zones = (0_u16..).zip(&self.zones);
+            let keys = zones.filter(|(_, zone)| zone.list.shown_zone() == name).map(|(key, _)| key);
+            for key in keys.collect::<Vec<_>>() {
+                if self.verdicts.get(key, client).is_none_or(|known| known.since < verdict.since) {
+                    self.verdicts.insert(key, client, verdict.clone());
+                }
+            }
+        }
+        if let Some(counts) = neighbours {
+            self.neighbours.restore(client, counts);
         }
     }
 
-    /// Puts back what was spent in the period that began then.
-    pub(super) fn restore_used(&mut self, shown_zone: &str, began: Timestamp, used: u64) {
-        for zone in self.zones.iter_mut().filter(|zone| zone.list.shown_zone() == shown_zone) {
-            zone.budget = zone.budget.with_used(began, used);
-        }
+    /// Whether there is anything that does not stand on disk.
+    pub(super) fn has_news(&self) -> bool {
+        let is_new = |zone: &Zone| zone.budget.has_news() || zone.health != zone.booked_health;
+        !self.changed.is_empty() || self.zones.iter().any(is_new)
+    }
+
+    /// What is to be written about clients.
+    pub(super) fn news(&mut self) -> Vec<Page> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().map(|client| self.page(client)).collect()
+    }
+
+    fn page(&self, client: Client) -> Page {
+        let verdict = |(key, zone): (u16, &Zone)| {
+            let verdict = self.verdicts.get(key, client)?;
+            Some((zone.list.shown_zone().to_owned(), verdict.clone()))
+        };
+        let verdicts = (0_u16..).zip(&self.zones).filter_map(verdict).collect();
+        Page { client, verdicts, neighbours: self.neighbours.counts(client) }
     }
 }
 
@@ -360,11 +468,14 @@ mod tests {
         let mut desk = desk(Some(40));
         desk.plan(START, 0, address(1));
         desk.answered(START, 0, address(1), &listed());
-        // Four at once; the listing took one for its text.
-        assert_eq!(desk.plan(START, 0, address(2)), Plan::Ask);
-        assert_eq!(desk.plan(START, 0, address(3)), Plan::Ask);
+        // Four at once; the listing took one for its text, and the others gave theirs back.
+        for last in 2..=3 {
+            assert_eq!(desk.plan(START, 0, address(last)), Plan::Ask);
+            desk.answered(START, 0, address(last), &ZoneAnswer::NotListed);
+        }
         assert_eq!(desk.plan(START, 0, address(4)), Plan::Answer(LookUp::NoBudget));
-        desk.spend(START + 25 * HOUR, 0, 40);
+        assert!(desk.spend_for_test(START + 25 * HOUR, 0, 40));
+        assert!(!desk.spend_for_test(START + 25 * HOUR, 0, 1), "a test is no reason to ask too much");
         let old = desk.plan(START + 25 * HOUR, 0, address(1));
         assert_eq!(old, found(listing(), Origin::Cache));
     }

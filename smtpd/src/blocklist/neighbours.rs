@@ -62,9 +62,13 @@ impl Neighbours {
         self.networks.get(&network(client)).copied()
     }
 
-    /// Puts back what was found in a client's network.
+    /// Takes in what others found in a client's network, where they have seen more of it.
     pub(super) fn restore(&mut self, client: Client, counts: Counts) {
-        *self.entry(client) = counts;
+        let ours = self.entry(client);
+        let seen = |counts: &Counts| u64::from(counts.listed) + u64::from(counts.clear);
+        if ours.until < counts.until || (ours.until == counts.until && seen(ours) < seen(&counts)) {
+            *ours = counts;
+        }
     }
 
     /// A client was found on no list.

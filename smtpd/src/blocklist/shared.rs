@@ -1,20 +1,27 @@
-//! The books of processes that live for one session each: a database that all of them read and write, so that a client
-//! that comes again costs no query whichever of them it meets, and all together spend one budget.
+//! The books on disk, which all processes of a host share, a server's and sessions' under tcpserver: a client that comes
+//! again costs no query whichever of them it meets, and all together spend one budget.
 //!
-//! What one look-up needs is read and written in one transaction: who counts a query has seen all that were counted
-//! before. What cannot be read or written costs queries and nothing else.
+//! What a session needs for a look-up is read and written in one transaction: who counts a query has seen all that were
+//! counted before. A server reads of a client what it does not remember itself, takes queries in advance, and writes for
+//! many look-ups at once. What two processes find in one network at the same moment may count once. What cannot be read or
+//! written costs queries and nothing else.
 
+use std::fs;
+use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use logline::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
 use super::Listing;
-use super::desk::Desk;
+use super::budget::Advance;
+use super::desk::{Account, Desk, Page};
+use super::former::{self, Entry};
 use super::health::Health;
-use super::neighbours::Counts;
+use super::neighbours::{self, Counts};
 use super::verdicts::{Client, Said, Verdict};
 
 /// Longest wait for another process. Each is done in less than a millisecond.
@@ -22,6 +29,9 @@ const BUSY: Duration = Duration::from_millis(500);
 
 /// Rows that a table keeps when it is tidied, some 30 MB; nine tenths are left of one that has more.
 const ROWS_MAX: i64 = 200_000;
+
+/// Clients that a server writes about at once, so that a session waits no longer than for these.
+const PAGES_AT_ONCE: usize = 250;
 
 const TABLES: &str = "
     create table if not exists zones (
@@ -41,24 +51,59 @@ const TABLES: &str = "
 
 /// The database.
 #[derive(Debug)]
-pub struct SharedBooks(Mutex<Connection>);
+pub(super) struct SharedBooks {
+    database: Mutex<Connection>,
+    /// The last use failed, which was told.
+    is_broken: AtomicBool,
+}
 
 impl SharedBooks {
-    /// Opens the database, or makes it.
-    ///
-    /// # Errors
-    /// Where it cannot be used.
-    pub fn open(path: &Path) -> rusqlite::Result<Self> {
-        let database = Connection::open(path)?;
-        database.busy_timeout(BUSY)?;
-        // What a crash loses is asked again.
-        database.execute_batch("pragma journal_mode = wal; pragma synchronous = off;")?;
-        database.execute_batch(TABLES)?;
-        Ok(SharedBooks(Mutex::new(database)))
+    /// Opens the database, or makes it. One that is damaged is put aside.
+    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
+        let database = match connect(path) {
+            Err(error)
+                if matches!(
+                    error.sqlite_error_code(),
+                    Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+                ) =>
+            {
+                tracing::error!(path = %path.display(), %error, "what blocklists said is forgotten");
+                put_aside(path);
+                connect(path)?
+            }
+            opened => opened?,
+        };
+        Ok(SharedBooks { database: Mutex::new(database), is_broken: AtomicBool::new(false) })
     }
 
-    /// Does some work on the books as far as they are about one client, and keeps what it changed. Without the database
-    /// it works on what this process knows.
+    /// Takes in the file of a former version, if there is one.
+    pub(super) fn take_in(&self, path: &Path) {
+        if !path.exists() {
+            return;
+        }
+        let taken = self.change(|database| {
+            // Whoever comes second finds no file.
+            let Ok(Some(entries)) = former::read(path).inspect_err(|error| {
+                tracing::warn!(path = %path.display(), %error, "what blocklists said is forgotten");
+            }) else {
+                return Ok(());
+            };
+            for entry in entries {
+                match entry {
+                    Entry::Spent { zone, began, used } => add_used(database, &zone, began, used)?,
+                    Entry::Page(page) => write_page(database, &page)?,
+                }
+            }
+            if let Err(error) = fs::remove_file(path) {
+                tracing::warn!(path = %path.display(), %error, "cannot remove the former books of blocklists");
+            }
+            Ok(())
+        });
+        self.told(taken);
+    }
+
+    /// Does some work on a session's books as far as they are about one client, and keeps what it changed. Without the
+    /// database it works on what this process knows.
     pub(super) fn around<T>(
         &self,
         desk: &mut Desk,
@@ -66,28 +111,57 @@ impl SharedBooks {
         client: Client,
         work: impl FnOnce(&mut Desk) -> T,
     ) -> T {
-        let told =
-            |error: &rusqlite::Error| tracing::warn!(%error, "cannot use the shared books of blocklists");
-        let mut database = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = database.transaction_with_behavior(TransactionBehavior::Immediate);
-        let Ok(transaction) = begun.inspect_err(told) else { return work(desk) };
-        if let Err(error) = load(&transaction, desk, client) {
-            told(&error);
-        }
+        let mut database = self.lock();
+        let transaction = match database.transaction_with_behavior(TransactionBehavior::Immediate) {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                self.told(Err(error));
+                return work(desk);
+            }
+        };
+        let read = read_page(&transaction, &desk.names(), client).map(|page| desk.learn(page));
+        self.told(read.and_then(|()| settle(&transaction, desk, now, Advance::None)));
         let done = work(desk);
-        if let Err(error) = store(&transaction, desk, now, client).and_then(|()| transaction.commit()) {
-            told(&error);
-        }
+        let written = settle(&transaction, desk, now, Advance::None)
+            .and_then(|()| desk.news().iter().try_for_each(|page| write_page(&transaction, page)))
+            .and_then(|()| transaction.commit());
+        self.told(written);
         done
     }
 
+    /// Reads what stands about a client. It waits for nobody who writes.
+    pub(super) fn recall(&self, desk: &mut Desk, client: Client) {
+        let read = read_page(&self.lock(), &desk.names(), client);
+        self.told(read.map(|page| desk.learn(page)));
+    }
+
+    /// Settles the accounts of all zones.
+    pub(super) fn settle(&self, desk: &mut Desk, now: Timestamp, advance: Advance) {
+        self.told(self.change(|database| settle(database, desk, now, advance)));
+    }
+
+    /// Writes about clients.
+    pub(super) fn write(&self, pages: &[Page]) {
+        let mut chunks = pages.chunks(PAGES_AT_ONCE);
+        let write = |chunk: &[Page]| {
+            self.change(|database| chunk.iter().try_for_each(|page| write_page(database, page)))
+        };
+        self.told(chunks.try_for_each(write));
+    }
+
+    /// Forgets all listings by one zone.
+    pub(super) fn forget_listings(&self, zone: &str) {
+        self.told(self.change(|database| {
+            database.execute("delete from verdicts where zone = ?1 and said = 'listed'", [zone]).map(drop)
+        }));
+    }
+
     /// Whether this process is the one that tests the lists now, as one does in each such time; who is, tidies up too.
-    pub(super) fn takes_test(&self, desk: &Desk, now: Timestamp, every: Duration) -> bool {
-        let database = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn takes_test(&self, zones: &[String], now: Timestamp, every: Duration) -> bool {
         let due = now.seconds() - i64::try_from(every.as_secs()).unwrap_or(i64::MAX);
-        let take = || -> rusqlite::Result<bool> {
+        let taken = self.change(|database| {
             let mut taken = 0;
-            for (zone, ..) in desk.zones(now) {
+            for zone in zones {
                 database
                     .execute("insert or ignore into zones values (?1, 0, 0, 0, 0, null, 0)", params![zone])?;
                 taken += database.execute(
@@ -96,13 +170,64 @@ impl SharedBooks {
                 )?;
             }
             if taken > 0 {
-                tidy(&database, now)?;
+                tidy(database, now)?;
             }
             Ok(taken > 0)
-        };
-        take()
-            .inspect_err(|error| tracing::warn!(%error, "cannot look when blocklists were tested"))
-            .unwrap_or(false)
+        });
+        let is_turn = taken.as_ref().is_ok_and(|taken| *taken);
+        self.told(taken.map(drop));
+        is_turn
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let mut database = self.lock();
+        let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let changed = change(&transaction)?;
+        transaction.commit()?;
+        Ok(changed)
+    }
+
+    /// Trouble is told once until it is over: a full disk would fill the log as well.
+    fn told(&self, done: rusqlite::Result<()>) {
+        match done {
+            Ok(()) => self.is_broken.store(false, Ordering::Relaxed),
+            Err(error) if !self.is_broken.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(%error, "cannot use the shared books of blocklists");
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A transaction that a panic cut off is rolled back.
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let database = Connection::open(path)?;
+    database.busy_timeout(BUSY)?;
+    // No session waits for a disk. What dies with a process is written; what dies with the host is asked again.
+    database.execute_batch("pragma journal_mode = wal; pragma synchronous = off;")?;
+    database.execute_batch(TABLES)?;
+    Ok(database)
+}
+
+fn put_aside(path: &Path) {
+    let beside = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        name
+    };
+    for end in ["-wal", "-shm"] {
+        // It belongs to what is put aside, and mostly there is none.
+        let _ = fs::remove_file(beside(end));
+    }
+    match fs::rename(path, beside(".damaged")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "cannot put a damaged file aside");
+        }
+        Ok(()) | Err(_) => {}
     }
 }
 
@@ -121,70 +246,79 @@ fn tidy(database: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn load(database: &Transaction<'_>, desk: &mut Desk, client: Client) -> rusqlite::Result<()> {
-    let at = Timestamp::from_seconds;
-    for (key, zone) in (0_u16..).zip(desk.names()) {
-        let mut zones = database
-            .prepare_cached("select began, used, silent, rests, resting_until from zones where zone = ?1")?;
-        let found = zones
-            .query_row([&zone], |row| {
-                let until: Option<i64> = row.get(4)?;
-                let health = Health::restored(row.get(2)?, row.get(3)?, until.map(at));
-                let used = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
-                Ok((at(row.get(0)?), used, health))
-            })
-            .optional()?;
-        if let Some((began, used, health)) = found {
-            desk.restore_used(&zone, began, used);
-            desk.set_health(usize::from(key), health);
-        }
-        let mut verdicts = database.prepare_cached(
-            "select since, until, said, text, codes from verdicts where zone = ?1 and client = ?2",
-        )?;
-        let found = verdicts
-            .query_row(params![zone, client.address().to_string()], |row| {
-                let (said, text, codes): (String, Vec<u8>, String) = (row.get(2)?, row.get(3)?, row.get(4)?);
-                Ok(said_of(&said, text, &codes)
-                    .map(|said| (at(row.get(0).unwrap_or(0)), at(row.get(1).unwrap_or(0)), said)))
-            })
-            .optional()?
-            .flatten();
-        if let Some((since, until, said)) = found {
-            desk.verdicts.insert(key, client, Verdict { said, since, until });
-        }
-    }
-    let mut networks =
-        database.prepare_cached("select listed, clear, until from networks where network = ?1")?;
-    let network = super::neighbours::network(client).to_string();
-    let found = networks
-        .query_row([network], |row| {
-            Ok(Counts { listed: row.get(0)?, clear: row.get(1)?, until: at(row.get(2)?) })
-        })
-        .optional()?;
-    if let Some(counts) = found {
-        desk.neighbours.restore(client, counts);
-    }
+/// Counts queries that somebody counted apart.
+fn add_used(database: &Connection, zone: &str, began: Timestamp, used: u64) -> rusqlite::Result<()> {
+    let used = i64::try_from(used).unwrap_or(i64::MAX);
+    database.execute(
+        "insert into zones values (?1, ?2, ?3, 0, 0, null, 0) on conflict (zone) do update set
+         used = case when began = ?2 then used + ?3 when began < ?2 then ?3 else used end, began = max(began, ?2)",
+        params![zone, began.seconds(), used],
+    )?;
     Ok(())
 }
 
-fn store(database: &Transaction<'_>, desk: &Desk, now: Timestamp, client: Client) -> rusqlite::Result<()> {
-    for ((key, zone), (_, budget, _)) in (0_u16..).zip(desk.names()).zip(desk.zones(now)) {
-        let (began, used) = budget.used();
+fn settle(database: &Connection, desk: &mut Desk, now: Timestamp, advance: Advance) -> rusqlite::Result<()> {
+    for (index, zone) in desk.names().iter().enumerate() {
+        let booked = database
+            .prepare_cached("select began, used, silent, rests, resting_until from zones where zone = ?1")?
+            .query_row([zone], |row| {
+                let until: Option<i64> = row.get(4)?;
+                let health = Health::restored(row.get(2)?, row.get(3)?, until.map(Timestamp::from_seconds));
+                let used = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+                Ok(Account { began: Timestamp::from_seconds(row.get(0)?), used, health })
+            })
+            .optional()?;
+        let Some(account) = desk.settle(now, index, booked, advance) else { continue };
+        if booked == Some(account) {
+            continue;
+        }
+        let Account { began, used, health } = account;
         let used = i64::try_from(used).unwrap_or(i64::MAX);
-        let (silent, rests, until) = desk.health(usize::from(key)).parts();
+        let (silent, rests, until) = health.parts();
         database
             .prepare_cached(
                 "insert into zones values (?1, ?2, ?3, ?4, ?5, ?6, 0) on conflict (zone) do update set
                  began = ?2, used = ?3, silent = ?4, rests = ?5, resting_until = ?6",
             )?
             .execute(params![zone, began.seconds(), used, silent, rests, until.map(Timestamp::seconds)])?;
-        let Some(verdict) = desk.verdicts.get(key, client) else { continue };
+    }
+    Ok(())
+}
+
+fn read_page(database: &Connection, zones: &[String], client: Client) -> rusqlite::Result<Page> {
+    let at = Timestamp::from_seconds;
+    let mut verdicts = Vec::new();
+    for zone in zones {
+        let found = database
+            .prepare_cached(
+                "select since, until, said, text, codes from verdicts where zone = ?1 and client = ?2",
+            )?
+            .query_row(params![zone, client.address().to_string()], |row| {
+                let (since, until) = (at(row.get(0)?), at(row.get(1)?));
+                let (said, text, codes): (String, Vec<u8>, String) = (row.get(2)?, row.get(3)?, row.get(4)?);
+                Ok(said_of(&said, text, &codes).map(|said| Verdict { said, since, until }))
+            })
+            .optional()?
+            .flatten();
+        verdicts.extend(found.map(|verdict| (zone.clone(), verdict)));
+    }
+    let neighbours = database
+        .prepare_cached("select listed, clear, until from networks where network = ?1")?
+        .query_row([neighbours::network(client).to_string()], |row| {
+            Ok(Counts { listed: row.get(0)?, clear: row.get(1)?, until: at(row.get(2)?) })
+        })
+        .optional()?;
+    Ok(Page { client, verdicts, neighbours })
+}
+
+fn write_page(database: &Connection, page: &Page) -> rusqlite::Result<()> {
+    for (zone, verdict) in &page.verdicts {
         let (said, text, codes) = words_of(&verdict.said);
         database
             .prepare_cached("insert or replace into verdicts values (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
             .execute(params![
                 zone,
-                client.address().to_string(),
+                page.client.address().to_string(),
                 verdict.since.seconds(),
                 verdict.until.seconds(),
                 said,
@@ -192,10 +326,11 @@ fn store(database: &Transaction<'_>, desk: &Desk, now: Timestamp, client: Client
                 codes
             ])?;
     }
-    if let Some(Counts { listed, clear, until }) = desk.neighbours.counts(client) {
-        database.prepare_cached("insert or replace into networks values (?1, ?2, ?3, ?4)")?.execute(
-            params![super::neighbours::network(client).to_string(), listed, clear, until.seconds()],
-        )?;
+    if let Some(Counts { listed, clear, until }) = page.neighbours {
+        let network = neighbours::network(page.client).to_string();
+        database
+            .prepare_cached("insert or replace into networks values (?1, ?2, ?3, ?4)")?
+            .execute(params![network, listed, clear, until.seconds()])?;
     }
     Ok(())
 }
@@ -226,119 +361,4 @@ fn said_of(word: &str, text: Vec<u8>, codes: &str) -> Option<Said> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-
-    use super::*;
-    use crate::blocklist::desk::{LookUp, Plan};
-    use crate::blocklist::{Action, Blocklist, Finding, Limit, Origin, Sign, Terms, ZoneAnswer};
-
-    const NOW: Timestamp = Timestamp::from_seconds(1_795_262_400);
-
-    /// One process of many.
-    struct Process(Desk, SharedBooks);
-
-    impl Process {
-        fn start(path: &Path, queries: u64) -> Self {
-            let (period, reset) = (Duration::from_secs(86_400), Duration::ZERO);
-            let limit = Some(Limit { queries, period, reset });
-            let terms = Terms { limit, neighbours: 2, text: Some("no".into()), ..Terms::default() };
-            let list = Blocklist::new("key.zen.dq.spamhaus.net", Action::Delay, None).with_terms(terms);
-            Process(Desk::new(&[list]), SharedBooks::open(path).unwrap())
-        }
-
-        fn plan(&mut self, address: IpAddr) -> Plan {
-            let Process(desk, books) = self;
-            books.around(desk, NOW, Client::of(address), |desk| desk.plan(NOW, 0, address))
-        }
-
-        fn answered(&mut self, address: IpAddr, answer: &ZoneAnswer) {
-            let Process(desk, books) = self;
-            books.around(desk, NOW, Client::of(address), |desk| desk.answered(NOW, 0, address, answer));
-        }
-    }
-
-    fn listed() -> ZoneAnswer {
-        ZoneAnswer::Addresses { codes: vec![[127, 0, 0, 4].into()], text: None }
-    }
-
-    #[test]
-    fn what_one_process_heard_another_knows() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("dnsbl.db");
-        let process = || Process::start(&path, 1000);
-        let [a, b, c, d]: [IpAddr; 4] = [7, 8, 9, 10].map(|last| [192, 0, 2, last].into());
-        assert_eq!(process().plan(a), Plan::Ask);
-        process().answered(a, &listed());
-        let finding = Finding::Listed(Listing { text: b"no".to_vec(), codes: vec![[127, 0, 0, 4].into()] });
-        let expected = LookUp::Found { finding, origin: Origin::Cache };
-        assert_eq!(process().plan(a), Plan::Answer(expected));
-        // A network is known by what others found in it.
-        assert_eq!(process().plan(b), Plan::Ask);
-        process().answered(b, &listed());
-        assert_eq!(process().plan(c), Plan::Answer(LookUp::PutOff));
-        // And a list that refuses is left alone by all.
-        process()
-            .answered(d, &ZoneAnswer::Addresses { codes: vec![[127, 255, 255, 255].into()], text: None });
-        assert_eq!(process().plan([198, 51, 100, 1].into()), Plan::Answer(LookUp::Resting));
-        let bytes = std::fs::read(&path).unwrap();
-        assert!(memchr::memmem::find(&bytes, b"key.zen").is_none(), "a key is written nowhere");
-    }
-
-    #[test]
-    fn all_together_spend_one_budget() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("dnsbl.db");
-        // At noon a tenth and half of the rest may be spent.
-        SharedBooks::open(&path).unwrap();
-        let asked: usize = std::thread::scope(|scope| {
-            let path = &path;
-            let threads: Vec<_> = (0..4_u8)
-                .map(|n| {
-                    scope.spawn(move || {
-                        (0..20_u8)
-                            .filter(|last| {
-                                Process::start(path, 40).plan([10, n, 0, *last].into()) == Plan::Ask
-                            })
-                            .count()
-                    })
-                })
-                .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-        });
-        assert_eq!(asked, 22);
-    }
-
-    #[test]
-    fn one_of_all_tests_the_lists_and_what_is_over_goes() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("dnsbl.db");
-        let hour = Duration::from_secs(3600);
-        let Process(desk, books) = Process::start(&path, 10);
-        assert!(books.takes_test(&desk, NOW, hour));
-        let Process(mut desk, books) = Process::start(&path, 10);
-        assert!(!books.takes_test(&desk, NOW, hour));
-        let address = [192, 0, 2, 7].into();
-        books.around(&mut desk, NOW, Client::of(address), |desk| desk.answered(NOW, 0, address, &listed()));
-        books.around(&mut desk, NOW, Client::of(address), |desk| desk.tested(NOW, 0, Sign::Good));
-        let rows = |table: &str| -> i64 {
-            let database = books.0.lock().unwrap();
-            database.query_row(&format!("select count(*) from {table}"), [], |row| row.get(0)).unwrap()
-        };
-        assert_eq!((rows("verdicts"), rows("networks")), (1, 1));
-        assert!(books.takes_test(&desk, NOW + 25 * hour, hour));
-        assert_eq!((rows("verdicts"), rows("networks")), (0, 0));
-    }
-
-    #[test]
-    fn a_damaged_database_costs_queries_and_nothing_else() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("dnsbl.db");
-        let mut process = Process::start(&path, 1000);
-        process.1.0.lock().unwrap().execute_batch("drop table verdicts; drop table networks").unwrap();
-        let address = [192, 0, 2, 7].into();
-        assert_eq!(process.plan(address), Plan::Ask);
-        process.answered(address, &listed());
-        assert!(matches!(process.plan(address), Plan::Answer(LookUp::Found { .. })), "this process knows it");
-    }
-}
+mod tests;

@@ -91,6 +91,13 @@ impl Verdicts {
         }
     }
 
+    /// Forgets all listings by one zone.
+    pub fn forget_listings(&mut self, zone: u16) {
+        let is_other =
+            |key: &Key, verdict: &Verdict| key.0 != zone || !matches!(verdict.said, Said::Listed(_));
+        self.entries.retain(|key, (_, verdict)| is_other(key, verdict));
+    }
+
     /// How many are remembered.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -99,14 +106,6 @@ impl Verdicts {
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-
-    /// All that hold after `now`, in the order in which they were remembered.
-    pub fn holding(&self, now: Timestamp) -> impl Iterator<Item = (u16, Client, &Verdict)> {
-        self.order.iter().filter_map(move |(age, key)| {
-            let (newest, verdict) = self.entries.get(key)?;
-            (newest == age && verdict.until > now).then_some((key.0, key.1, verdict))
-        })
     }
 }
 
@@ -145,8 +144,6 @@ mod tests {
         assert_eq!(verdicts.len(), 3);
         assert!(verdicts.get(0, client("192.0.2.2")).is_none());
         assert!(verdicts.get(0, client("192.0.2.1")).is_some());
-        assert_eq!(verdicts.holding(Timestamp::from_seconds(99)).count(), 3);
-        assert_eq!(verdicts.holding(until).count(), 0);
     }
 
     #[test]

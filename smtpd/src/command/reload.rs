@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::blocklist::Bureau;
+use crate::blocklist::{Bureau, Life};
 use crate::command::{Failure, fingerprint_key, karma};
 use crate::config::Config;
 use crate::connection::{Current, Shared};
@@ -129,7 +129,7 @@ impl Running {
                 self.lists.task.abort();
             }
             // Its successor takes up what it has written down.
-            before.blocklists.save().await;
+            before.blocklists.close().await;
             shared.blocklists = Arc::new(bureau(&config, &names));
             self.lists = Lists::run(&shared.blocklists, &self.lasting.telemetry, &self.alive);
         }
@@ -153,7 +153,7 @@ fn needs_restart(before: &Config, after: &Config) -> Vec<&'static str> {
 }
 
 pub(super) fn bureau(config: &Config, names: &Names) -> Bureau {
-    Bureau::open(&config.policy.blocklists, names.clone(), config.state.join("dnsbl.jsonl"))
+    Bureau::open(&config.policy.blocklists, names.clone(), &config.state, Life::Server)
 }
 
 pub(super) fn delivering(config: &Config, shared: &Shared) -> Delivering {

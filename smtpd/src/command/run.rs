@@ -15,6 +15,7 @@ use crate::command::reload::{self, Lasting, Lists, Running};
 use crate::command::{Answer, Failure, telemetry};
 use crate::config::Config;
 use crate::connection::{Current, Shared};
+use crate::durable;
 use crate::gate::Gate;
 use crate::names::Names;
 use crate::queue::{Courier, Delivering, Router, Store};
@@ -74,6 +75,7 @@ struct House {
 
 /// Opens all that sessions and deliveries need.
 fn open(config: Config, telemetry: &Arc<Telemetry>) -> Result<(House, Courier), Failure> {
+    let _alone = durable::alone_in(&config.state);
     let names = Names::new(&config.name_servers).map_err(Failure::Resolver)?;
     let users = reload::users(&config.users, &config.state)?;
     let store = Store::open(&config.state.join("queue"))?;

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 
 use logline::{Endpoint, Record, SessionId, Tcpserver, Text};
 
-use crate::blocklist::{Bureau, SharedBooks};
+use crate::blocklist::{Bureau, Life};
 use crate::clock::now;
 use crate::command::{Answer, Failure, fingerprint_key, karma};
-use crate::config::{Config, ConfigError, FILE, RecipientKind, RecipientSource};
+use crate::config::{Config, ConfigError, FILE, RecipientKind, RecipientSource, valid_of};
 use crate::connection::{Connection, Shared};
+use crate::durable;
 use crate::environment::{self, Environment as _, OfProcess};
 use crate::gate::Gate;
 use crate::inquiry::Inquirer;
@@ -121,10 +122,20 @@ fn settings(path: Option<&Path>, arguments: &Arguments) -> Result<Config, Config
         config.policy.hostname.clone_from(host);
     }
     environment::settle(&OfProcess, &mut config.policy);
+    let path = |name| OfProcess.value(name).map(|path| PathBuf::from(OsString::from_vec(path)));
+    let (valid, more) = (path("VALIDRCPTTO"), path("MOREVALIDRCPTTO_CDB"));
+    if valid.is_some() || more.is_some() {
+        let control = |name| Some(config.control.as_ref()?.join(name));
+        let list = valid.or_else(|| control("validrcptto"));
+        let more = more.or_else(|| control("morevalidrcptto.cdb"));
+        config.recipients = valid_of(list.as_deref(), more.as_deref())
+            .map_err(|cause| ConfigError::Unreadable { path: list.or(more).unwrap_or_default(), cause })?;
+    }
     if let Some(check) = OfProcess.value("RCPTCHECK").filter(|path| path.starts_with(b"/")) {
         let program = PathBuf::from(OsString::from_vec(check));
         let kind = RecipientKind::Command { program, arguments: Vec::new() };
-        config.recipients.insert(0, RecipientSource { domains: None, kind });
+        let relayed = OfProcess.is_on("RCPTCHECKRELAYCLIENT");
+        config.recipients.insert(0, RecipientSource { domains: None, kind, relayed });
     }
     if program(&config).is_some() {
         // qmail-send behind the program reads virtualdomains itself.
@@ -140,6 +151,7 @@ fn program(config: &Config) -> Option<Program> {
 }
 
 fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> Result<Arc<Shared>, Failure> {
+    let _alone = durable::alone_in(&config.state);
     let policy = Arc::new(config.policy.clone());
     let users = Arc::new(UserFile::new(&config.users, &config.state));
     let tls = config.tls.as_ref().map(|tls| Keeper::open(tls, &policy.hostname)).transpose()?.map(Arc::new);
@@ -160,7 +172,7 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
     };
     Ok(Arc::new(Shared {
         gate: Arc::new(Mutex::new(Gate::new(&policy.hostname, config.connections))),
-        blocklists: Arc::new(bureau(config, &names)),
+        blocklists: Arc::new(Bureau::open(&policy.blocklists, names.clone(), &config.state, Life::Session)),
         telemetry: Arc::clone(telemetry),
         inquirer: Inquirer::new(names, &policy),
         // tcpserver counts its sessions, and does not tell.
@@ -177,22 +189,6 @@ fn open(config: &Config, arguments: &Arguments, telemetry: &Arc<Telemetry>) -> R
         words: config.words.as_ref().map(|path| Words::new(path)),
         tls,
     }))
-}
-
-/// The blocklists, with the books that all sessions share.
-fn bureau(config: &Config, names: &Names) -> Bureau {
-    let lists = &config.policy.blocklists;
-    if lists.is_empty() {
-        return Bureau::open(lists, names.clone(), PathBuf::new());
-    }
-    let path = config.state.join("dnsbl.db");
-    match SharedBooks::open(&path) {
-        Ok(books) => Bureau::sharing(lists, names.clone(), books),
-        Err(error) => {
-            tracing::error!(path = %path.display(), %error, "what blocklists said is not shared: each session asks for itself");
-            Bureau::open(lists, names.clone(), PathBuf::new())
-        }
-    }
 }
 
 impl Arrival {

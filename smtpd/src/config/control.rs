@@ -3,6 +3,7 @@
 //! A file that is not there says nothing. Lines are read as qmail reads them: blanks at the end go, `#` begins a comment.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ pub const CONTROL: &str = "/var/qmail/control";
 pub(super) struct Control {
     directory: Option<PathBuf>,
     mistakes: RefCell<Vec<Mistake>>,
+    /// The files that were looked for, which is what the documentation has to name.
+    asked: RefCell<BTreeSet<&'static str>>,
 }
 
 impl Control {
@@ -37,7 +40,18 @@ impl Control {
                 "there is no such directory; write \"off\" where there are no control files",
             );
         }
-        Control { directory, mistakes: RefCell::default() }
+        Control { directory, mistakes: RefCell::default(), asked: RefCell::default() }
+    }
+
+    /// Where they are.
+    pub(super) fn directory(&self) -> Option<PathBuf> {
+        self.directory.clone()
+    }
+
+    /// Every file that was looked for, there or not.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> BTreeSet<&'static str> {
+        self.asked.borrow().clone()
     }
 
     /// Every mistake that was found.
@@ -46,19 +60,20 @@ impl Control {
     }
 
     /// A file's path, where it is there.
-    pub(super) fn file(&self, name: &str) -> Option<PathBuf> {
+    pub(super) fn file(&self, name: &'static str) -> Option<PathBuf> {
+        self.asked.borrow_mut().insert(name);
         self.directory.as_ref().map(|directory| directory.join(name)).filter(|path| path.exists())
     }
 
     /// The first line of a file.
-    pub(super) fn line(&self, name: &str) -> Option<String> {
+    pub(super) fn line(&self, name: &'static str) -> Option<String> {
         let text = self.text(name)?;
         let line = text.lines().next().unwrap_or_default().trim_end_matches([' ', '\t']);
         (!line.is_empty()).then(|| line.to_owned())
     }
 
     /// The number in a file.
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
+    pub(super) fn number(&self, name: &'static str) -> Option<u64> {
         let line = self.line(name)?;
         let number = line.parse().ok();
         if number.is_none() {
@@ -68,18 +83,18 @@ impl Control {
     }
 
     /// A number that fits.
-    pub(super) fn number_as<N: TryFrom<u64>>(&self, name: &str) -> Option<N> {
+    pub(super) fn number_as<N: TryFrom<u64>>(&self, name: &'static str) -> Option<N> {
         let number = N::try_from(self.number(name)?);
         number.inspect_err(|_| self.mistake(name, 1, "this number is too large".to_owned())).ok()
     }
 
     /// Whether a file holds a number that is not 0.
-    pub(super) fn is_on(&self, name: &str) -> Option<bool> {
+    pub(super) fn is_on(&self, name: &'static str) -> Option<bool> {
         self.number(name).map(|number| number != 0)
     }
 
     /// The lines of a file that say something, each with its number; none where the file is not there.
-    pub(super) fn lines(&self, name: &str) -> Option<Vec<(usize, String)>> {
+    pub(super) fn lines(&self, name: &'static str) -> Option<Vec<(usize, String)>> {
         let text = self.text(name)?;
         let lines = text.lines().enumerate().map(|(n, line)| (n + 1, line.trim_end_matches([' ', '\t'])));
         let saying = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
@@ -87,7 +102,10 @@ impl Control {
     }
 
     /// The lines of a file, each read as what it must be.
-    pub(super) fn entries<T: FromStr<Err = E>, E: std::fmt::Display>(&self, name: &str) -> Option<Vec<T>> {
+    pub(super) fn entries<T: FromStr<Err = E>, E: std::fmt::Display>(
+        &self,
+        name: &'static str,
+    ) -> Option<Vec<T>> {
         let lines = self.lines(name)?;
         let read = |(n, line): (usize, String)| {
             line.parse().inspect_err(|error: &E| self.mistake(name, n, error.to_string())).ok()
@@ -102,7 +120,8 @@ impl Control {
         }
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    fn text(&self, name: &'static str) -> Option<String> {
+        self.asked.borrow_mut().insert(name);
         let path = self.directory.as_ref()?.join(name);
         match fs::read_to_string(path) {
             Ok(text) => Some(text),

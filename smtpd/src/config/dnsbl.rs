@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use settings::{DeValue, Located, Table, Text, TimeOfDay, Value, one_of};
+use settings::{DeValue, Located, Table, TimeOfDay, Value, one_of};
 
 use super::Domain;
 use super::control::Control;
@@ -15,27 +15,41 @@ pub const NEIGHBOURS: u32 = 2;
 /// `[[dnsbl]] period`
 pub const DNSBL_PERIOD: Duration = Duration::from_secs(86_400);
 
-pub(super) fn blocklist(table: &Table<'_>) -> Option<Blocklist> {
-    let zone = table.require::<Text<Domain>>("zone");
+/// `[[dnsbl]]`, each list once: what it said of a client is remembered by its name.
+pub(super) fn blocklists(tables: &[Table<'_>]) -> Vec<Blocklist> {
+    let mut lists: Vec<Blocklist> = Vec::new();
+    for table in tables {
+        match blocklist(table) {
+            Some(list) if lists.iter().any(|other| other.shown_zone() == list.shown_zone()) => {
+                table.mistake("zone", "this list stands above already");
+            }
+            list => lists.extend(list),
+        }
+    }
+    lists
+}
+
+fn blocklist(table: &Table<'_>) -> Option<Blocklist> {
+    let zone = table.require::<ZoneName>("zone");
     let action = table.get_or("action", Action::Delay);
     let codes = table.contains("codes").then(|| codes(table));
     let terms = terms(table);
-    let Text(Domain(zone)) = zone?;
+    let ZoneName(zone) = zone?;
     Some(Blocklist::new(&zone, action, codes).with_terms(terms))
 }
 
 /// `[[rhsbl]]`: a list of domains. It has no budget: it is asked about senders only, whose client no other list has.
 pub(super) fn domain_list(table: &Table<'_>) -> Option<Blocklist> {
-    let zone = table.require::<Text<Domain>>("zone");
+    let zone = table.require::<ZoneName>("zone");
     let action = table.get_or("action", Action::Delay);
     let codes = table.contains("codes").then(|| codes(table));
     let terms = Terms { text: table.get("text"), ..Terms::default() };
-    let Text(Domain(zone)) = zone?;
+    let ZoneName(zone) = zone?;
     Some(Blocklist::new(&zone, action, codes).with_terms(terms))
 }
 
 /// The lists of qmail's `dnsbllist`: `ZONE`, `ZONE:TEXT` or `ZONE:-TEXT`, with `-` (553), `+` (the good) or `=` (look
-/// only) in front.
+/// only) in front. Of a list that is named twice the first line counts.
 pub(super) fn of_control(control: &Control) -> Vec<Blocklist> {
     let lines = control.lines("dnsbllist").unwrap_or_default();
     let read = |(n, line): (usize, String)| {
@@ -66,7 +80,13 @@ pub(super) fn of_control(control: &Control) -> Vec<Blocklist> {
             }
         }
     };
-    lines.into_iter().filter_map(read).collect()
+    let mut lists: Vec<Blocklist> = Vec::new();
+    for list in lines.into_iter().filter_map(read) {
+        if lists.iter().all(|other| other.shown_zone() != list.shown_zone()) {
+            lists.push(list);
+        }
+    }
+    lists
 }
 
 fn terms(table: &Table<'_>) -> Terms {
@@ -109,6 +129,18 @@ fn codes(table: &Table<'_>) -> BTreeMap<Ipv4Addr, String> {
         }
     }
     codes
+}
+
+/// The name of a zone. A mistake in it is not told with the name, because a customer's key may be a part of it.
+struct ZoneName(String);
+
+impl Value for ZoneName {
+    const EXPECTED: &'static str = "the name of a zone such as \"list.example.org\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let name = value.as_str().and_then(|name| name.parse().ok());
+        name.map(|Domain(name)| ZoneName(name)).ok_or_else(|| format!("expected {}", Self::EXPECTED))
+    }
 }
 
 impl Value for Action {

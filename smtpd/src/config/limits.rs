@@ -5,7 +5,7 @@ use std::time::Duration;
 use settings::{DeValue, Table, Value, one_of};
 
 use super::control::Control;
-use crate::karma::KarmaTerms;
+use crate::karma::{Deed, KarmaTerms, Points};
 use crate::session::{BareNewline, Limits};
 
 /// `[limits] message_bytes_max`: what most large hosts take.
@@ -38,10 +38,21 @@ const COMMAND_BYTES_MAX: u32 = 2048;
 const ADDRESS_BYTES_MAX: u32 = 320;
 /// `[limits] local_part_bytes_max`: the RFC's 64 would refuse the return addresses of many a mailing list.
 const LOCAL_PART_BYTES_MAX: u32 = 255;
+/// `[limits] domain_bytes_max` (RFC 5321 §4.5.3.1.2).
+const DOMAIN_BYTES_MAX: u32 = 255;
+/// `[limits] forbidden_commands`: what web pages and proxies make a program say here. Nothing good can follow.
+const FORBIDDEN_COMMANDS: [&str; 7] = ["CONNECT", "GET", "HEAD", "OPTIONS", "POST", "PUT", "USER-AGENT:"];
+/// `[limits] letters_first`
+const LETTERS_FIRST: bool = false;
 /// `[limits] line_bytes_max`: the RFC's 1,000 would refuse much honest mail.
 const LINE_BYTES_MAX: u64 = 0;
+/// `[limits] deferred_recipients_max`: Postfix's `smtpd_recipient_overshoot_limit`; a list server that gives a thousand
+/// recipients at once hears of each.
+const DEFERRED_RECIPIENTS_MAX: u32 = 1000;
 /// `[limits] idle_commands_max`: Postfix's `smtpd_junk_command_limit`.
 const IDLE_COMMANDS_MAX: u32 = 100;
+/// `[karma] points`: a thousand slips are more than any session has.
+const POINTS_MAX: u32 = 1000;
 /// `[limits] hops_max`: qmail's MAXHOPS.
 const HOPS_MAX: u32 = 100;
 
@@ -52,6 +63,8 @@ pub struct Connections {
     pub max: u32,
     /// From one client.
     pub per_address_max: u32,
+    /// From one network, an IPv4 /24 or IPv6 /48; 0 for any number.
+    pub per_network_max: u32,
 }
 
 impl Default for Limits {
@@ -70,8 +83,13 @@ impl Default for Limits {
             command_bytes_max: COMMAND_BYTES_MAX as usize,
             address_bytes_max: ADDRESS_BYTES_MAX as usize,
             local_part_bytes_max: LOCAL_PART_BYTES_MAX as usize,
+            domain_bytes_max: DOMAIN_BYTES_MAX as usize,
+            forbidden_commands: FORBIDDEN_COMMANDS.map(str::to_owned).to_vec(),
+            letters_first: LETTERS_FIRST,
             line_bytes_max: LINE_BYTES_MAX,
+            deferred_recipients_max: DEFERRED_RECIPIENTS_MAX,
             idle_commands_max: IDLE_COMMANDS_MAX,
+            unrecognized_max: 0,
             bare_newline: BareNewline::Refused,
             hops_max: HOPS_MAX,
         }
@@ -88,11 +106,25 @@ pub(super) fn karma(table: &Table<'_>) -> KarmaTerms {
     }
 }
 
+/// `[karma] points`
+pub(super) fn points(karma: &Table<'_>) -> Points {
+    let points = karma.table_or_empty("points");
+    let changed = Deed::ALL.iter().filter_map(|(deed, name, _)| {
+        let worth = points.get::<i64>(name)?;
+        if worth.unsigned_abs() > u64::from(POINTS_MAX) {
+            points.mistake(name, format!("expected a number from -{POINTS_MAX} to {POINTS_MAX}"));
+        }
+        Some((*deed, i32::try_from(worth).unwrap_or(0)))
+    });
+    Points::new(changed.collect())
+}
+
 pub(super) fn connections(limits: &Table<'_>, control: &Control) -> Connections {
     let max = limits.get("connections_max").or_else(|| control.number_as("concurrencyincoming"));
     Connections {
         max: max.unwrap_or(CONNECTIONS_MAX),
         per_address_max: limits.get_or("connections_per_address_max", CONNECTIONS_PER_ADDRESS_MAX),
+        per_network_max: limits.get_or("connections_per_network_max", 0),
     }
 }
 
@@ -115,8 +147,15 @@ pub(super) fn session(limits: &Table<'_>, control: &Control) -> Limits {
         command_bytes_max: limits.get_or("command_bytes_max", COMMAND_BYTES_MAX) as usize,
         address_bytes_max: limits.get_or("address_bytes_max", ADDRESS_BYTES_MAX) as usize,
         local_part_bytes_max: limits.get_or("local_part_bytes_max", LOCAL_PART_BYTES_MAX) as usize,
+        domain_bytes_max: limits.get_or("domain_bytes_max", DOMAIN_BYTES_MAX) as usize,
+        forbidden_commands: limits
+            .get("forbidden_commands")
+            .unwrap_or_else(|| FORBIDDEN_COMMANDS.map(str::to_owned).to_vec()),
+        letters_first: limits.get_or("letters_first", LETTERS_FIRST),
         line_bytes_max: limits.get_or("line_bytes_max", LINE_BYTES_MAX),
+        deferred_recipients_max: limits.get_or("deferred_recipients_max", DEFERRED_RECIPIENTS_MAX),
         idle_commands_max: limits.get_or("idle_commands_max", IDLE_COMMANDS_MAX),
+        unrecognized_max: limits.get_or("unrecognized_max", 0),
         bare_newline: limits.get_or("bare_newline", BareNewline::Refused),
         hops_max: limits.get_or("hops_max", HOPS_MAX),
     }

@@ -1,6 +1,8 @@
 //! `[[recipients]]`: who knows which recipients exist.
 
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use settings::{DeValue, Table, Text, Value, one_of};
 
@@ -20,6 +22,8 @@ pub struct RecipientSource {
     pub domains: Option<Vec<String>>,
     /// `kind`, with its own keys.
     pub kind: RecipientKind,
+    /// `relayed`
+    pub relayed: bool,
 }
 
 /// What a back end is.
@@ -91,11 +95,43 @@ pub(super) fn recipients(root: &Table<'_>, control: &Control) -> Vec<RecipientSo
     if entries.is_none() && more.is_none() {
         return Vec::new();
     }
-    let entries = entries.unwrap_or_default().into_iter().map(|(_, line)| line).collect();
-    // What these do not have, the users file may.
+    valid(entries.unwrap_or_default().into_iter().map(|(_, line)| line).collect(), more)
+}
+
+/// Those of `validrcptto`; what these do not have, the users file may.
+fn valid(entries: Vec<String>, more: Option<Cdb>) -> Vec<RecipientSource> {
     [RecipientKind::List { entries, more }, RecipientKind::Users]
-        .map(|kind| RecipientSource { domains: None, kind })
+        .map(|kind| RecipientSource { domains: None, kind, relayed: false })
         .into()
+}
+
+/// Those of other files in place of `validrcptto` and `morevalidrcptto.cdb`; a file that is not there has none, as in
+/// qmail.
+///
+/// # Errors
+/// Where one cannot be read.
+pub fn valid_of(list: Option<&Path>, more: Option<&Path>) -> io::Result<Vec<RecipientSource>> {
+    let text = list.map(fs::read_to_string).map_or(Ok(None), if_there)?;
+    let more = more.map(Cdb::read).map_or(Ok(None), if_there)?;
+    if text.is_none() && more.is_none() {
+        return Ok(Vec::new());
+    }
+    Ok(valid(saying(text.as_deref().unwrap_or_default()), more))
+}
+
+/// What was read from a file, unless it is not there.
+fn if_there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The lines of a file that say something.
+fn saying(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim_end);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
 }
 
 fn source(table: &Table<'_>) -> Option<RecipientSource> {
@@ -130,7 +166,7 @@ fn source(table: &Table<'_>) -> Option<RecipientSource> {
             RecipientKind::Forward(host)
         }
     };
-    Some(RecipientSource { domains, kind })
+    Some(RecipientSource { domains, kind, relayed: table.get_or("relayed", false) })
 }
 
 fn required_path(table: &Table<'_>, key: &str) -> Option<PathBuf> {
@@ -142,11 +178,11 @@ fn required_path(table: &Table<'_>, key: &str) -> Option<PathBuf> {
 }
 
 fn list(table: &Table<'_>) -> RecipientKind {
-    let unreadable = |key: &str, path: &PathBuf, error: std::io::Error| {
+    let unreadable = |key: &str, path: &PathBuf, error: io::Error| {
         table.mistake(key, format!("cannot read {}: {error}", path.display()));
     };
     let text = table.path("file").map(|path| {
-        std::fs::read_to_string(&path).unwrap_or_else(|error| {
+        fs::read_to_string(&path).unwrap_or_else(|error| {
             unreadable("file", &path, error);
             String::new()
         })
@@ -154,9 +190,7 @@ fn list(table: &Table<'_>) -> RecipientKind {
     let more = table
         .path("cdb")
         .and_then(|path| Cdb::read(&path).map_err(|error| unreadable("cdb", &path, error)).ok());
-    let lines = text.as_deref().unwrap_or_default().lines().map(str::trim_end);
-    let entries =
-        lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect();
+    let entries = saying(text.as_deref().unwrap_or_default());
     if text.is_none() && !table.contains("cdb") {
         table.mistake_at_table("file or cdb is missing: a list of addresses");
     }

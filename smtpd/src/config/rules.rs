@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use settings::{DeValue, Table, Text, Value, one_of};
 
 use super::Domain;
 use super::control::Control;
 use crate::cdb::Cdb;
+use crate::recipients::QuotaPercent;
 use crate::rules::{
-    BadLists, DomainPolicy, Early, HeloPolicy, Hosts, MailPolicy, Pattern, Patterns, Rules, SpfBehavior,
-    SpfLocal, VirtualLine, VirtualUsers,
+    BadLists, DomainPolicy, Early, HeloPolicy, Hosts, KarmaRefuses, MailPolicy, Naughty, Pair, Pairs,
+    Pattern, Patterns, Rules, SpfBehavior, SpfLocal, Trace, VirtualLine, VirtualUsers,
 };
 
 pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
@@ -18,6 +20,9 @@ pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
     let sender = root.table_or_empty("sender");
     let limits = root.table_or_empty("limits");
     let bounces = root.table_or_empty("bounces");
+    let recipient = root.table_or_empty("recipient");
+    let karma = root.table_or_empty("karma");
+    let usual_quota = QuotaPercent::default().0;
     Rules {
         greeting: root.get("smtpgreeting").or_else(|| control.line("smtpgreeting")),
         rcpthosts: hosts(root, control),
@@ -34,22 +39,56 @@ pub(super) fn rules(root: &Table<'_>, control: &Control) -> Rules {
             sender_norelay: patterns(root, control, "badmailfromnorelay"),
             recipient: patterns(root, control, "badrcptto"),
             recipient_norelay: patterns(root, control, "badrcpttonorelay"),
+            pairs: pairs(root, control),
         },
         reject_relay_probes: switch(root, control, "rejectrelaytest"),
         reject_null_sender: switch(root, control, "rejectnullsenders"),
         one_recipient_of_a_bounce: bounces.get_or("one_recipient", false),
         one_bad_recipient_spoils: limits.get_or("one_bad_recipient_spoils", false),
+        relay_senders: relay_senders(root),
+        granted_relay_senders: Patterns::new(control.entries("relaymailfrom").unwrap_or_default()),
         bad_recipients_max: (limits.get("bad_recipients_max"))
             .or_else(|| control.number_as("brtlimit"))
             .unwrap_or(0),
         session_recipients_max: limits.get_or("session_recipients_max", 0),
         session_bad_recipients_max: limits.get_or("session_bad_recipients_max", 0),
         sender_domain: sender.get_or("domain", false),
+        recipient_domain: recipient.get_or("domain", false),
+        checks_relayed: false,
+        quota: QuotaPercent(recipient.get_or("quota_percent_max", usual_quota)),
         spf: spf(root, control),
         spf_local: spf_local(root, control),
         mail_policy: mail_policy(root, control),
         domain_lists: root.tables("rhsbl").iter().filter_map(super::dnsbl::domain_list).collect(),
+        points: super::limits::points(&karma),
+        karma_refuses: karma.get_or("refuse", KarmaRefuses::Mail),
+        naughty: root.table_or_empty("naughty").get_or("refuse", Naughty::Soon),
+        trace: trace(&root.table_or_empty("received")),
     }
+}
+
+/// `[received]`
+fn trace(table: &Table<'_>) -> Trace {
+    let zone = if table.get_or("local_time", false) { TimeZone::system() } else { TimeZone::UTC };
+    Trace { hides_clients: table.get_or("hide_clients", false), zone }
+}
+
+/// `relaymailfrom`. It counts for everybody, so the control file of that name, which may have been forgotten years ago,
+/// is not meant by it: that one needs a rule for each client.
+fn relay_senders(root: &Table<'_>) -> Patterns {
+    let own = root.get::<Vec<Text<Pattern>>>("relaymailfrom").unwrap_or_default();
+    if !own.is_empty() {
+        tracing::warn!(
+            "relaymailfrom lets whoever writes one of these senders send anywhere: this is an open relay"
+        );
+    }
+    Patterns::new(own.into_iter().map(|Text(pattern)| pattern).collect())
+}
+
+fn pairs(root: &Table<'_>, control: &Control) -> Pairs {
+    let own = root.get::<Vec<Text<Pair>>>("badmailfromto");
+    let own = own.map(|own| own.into_iter().map(|Text(pair)| pair).collect());
+    Pairs::new(own.or_else(|| control.entries("badmailfromto")).unwrap_or_default())
 }
 
 fn spf(root: &Table<'_>, control: &Control) -> SpfBehavior {
@@ -70,7 +109,7 @@ fn spf(root: &Table<'_>, control: &Control) -> SpfBehavior {
 }
 
 fn spf_local(root: &Table<'_>, control: &Control) -> SpfLocal {
-    let mechanisms = |name: &str| {
+    let mechanisms = |name: &'static str| {
         let (line, is_own) = match root.get::<String>(name) {
             Some(line) => (Some(line), true),
             None => (control.line(name), false),
@@ -100,12 +139,12 @@ fn mail_policy(root: &Table<'_>, control: &Control) -> MailPolicy {
     MailPolicy::new(own.or_else(|| control.entries("policy")).unwrap_or_default())
 }
 
-fn switch(root: &Table<'_>, control: &Control, name: &str) -> bool {
+fn switch(root: &Table<'_>, control: &Control, name: &'static str) -> bool {
     root.get(name).or_else(|| control.is_on(name)).unwrap_or(false)
 }
 
 /// A domain, of the settings or of the control file of the same name.
-pub(super) fn domain(root: &Table<'_>, control: &Control, name: &str) -> Option<String> {
+pub(super) fn domain(root: &Table<'_>, control: &Control, name: &'static str) -> Option<String> {
     let own = root.get::<Text<Domain>>(name).map(|Text(Domain(name))| name);
     own.or_else(|| {
         let line = control.line(name)?;
@@ -114,7 +153,7 @@ pub(super) fn domain(root: &Table<'_>, control: &Control, name: &str) -> Option<
     })
 }
 
-fn patterns(root: &Table<'_>, control: &Control, name: &str) -> Patterns {
+fn patterns(root: &Table<'_>, control: &Control, name: &'static str) -> Patterns {
     let own = root.get::<Vec<Text<Pattern>>>(name);
     let own = own.map(|own| own.into_iter().map(|Text(pattern)| pattern).collect());
     Patterns::new(own.or_else(|| control.entries(name)).unwrap_or_default())
@@ -177,6 +216,22 @@ impl Value for HeloPolicy {
                 ("strict", HeloPolicy::Strict),
             ],
         )
+    }
+}
+
+impl Value for Naughty {
+    const EXPECTED: &'static str = "\"soon\", \"rcpt\" or \"data\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(value, &[("soon", Naughty::Soon), ("rcpt", Naughty::Rcpt), ("data", Naughty::Data)])
+    }
+}
+
+impl Value for KarmaRefuses {
+    const EXPECTED: &'static str = "\"mail\" or \"connection\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        one_of(value, &[("mail", KarmaRefuses::Mail), ("connection", KarmaRefuses::Connection)])
     }
 }
 

@@ -1,3 +1,5 @@
+mod qmail;
+
 use std::time::Duration;
 
 use super::*;
@@ -97,6 +99,10 @@ fn every_mistake_is_told_at_its_place() {
          in 127.255.0.0/16",
     );
     check(
+        "[[dnsbl]]\nzone = \"secret.zen.dq.spamhaus.net\"\n[[dnsbl]]\nzone = \"Secret.zen.dq.spamhaus.net\"",
+        "smtpd.toml:4:8: this list stands above already",
+    );
+    check(
         "[tls]\nkey = \"k\"",
         "smtpd.toml:1:1: certificate is missing: the PEM file of the chain, or self_signed = true",
     );
@@ -130,7 +136,8 @@ const CONTROL_FILES: &[(&str, &str)] = &[
     ("rejectrelaytest", "1\n"),
     (
         "dnsbllist",
-        "-zen.spamhaus.org\n+list.dnswl.org\nb.example:-go away %IP%\n=look.example\nbl.example:later\n",
+        "-zen.spamhaus.org\n+list.dnswl.org\nb.example:-go away %IP%\n=look.example\nbl.example:later\n\
+         zen.spamhaus.org\n",
     ),
     ("servercert.pem", "PEM"),
 ];

@@ -5,11 +5,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
 use crate::config::ASSIGN;
 use crate::fingerprint::Key;
+use crate::password::even::Even;
 use crate::password::hashed::{self, Memory};
 use crate::recipients::vpopmail;
 use crate::session::{PasswordAnswer, Secret};
@@ -40,6 +42,8 @@ pub struct Vpopmail {
     waiting: Semaphore,
     /// The last hash that was found: an unknown user is answered after as much work as that one's.
     example: Mutex<String>,
+    /// Where users have hashes of several kinds, that one's takes another time than theirs.
+    even: Even,
 }
 
 /// One user's entry.
@@ -60,6 +64,7 @@ impl Vpopmail {
             checks: Semaphore::new(CHECKS_MAX),
             waiting: Semaphore::new(WAITING_MAX),
             example: Mutex::new(NOBODY.to_owned()),
+            even: Even::default(),
         }
     }
 
@@ -68,9 +73,10 @@ impl Vpopmail {
         let Ok(_waiting) = self.waiting.try_acquire() else {
             return PasswordAnswer::Unavailable;
         };
-        let Ok(_turn) = self.checks.acquire().await else {
+        let Ok(turn) = self.checks.acquire().await else {
             return PasswordAnswer::Unavailable;
         };
+        let asked = Instant::now();
         let Ok(entry) = self.found(user) else {
             return PasswordAnswer::Unavailable;
         };
@@ -84,9 +90,15 @@ impl Vpopmail {
             example.clone()
         };
         let verify = move || hashed::verify(&hash, password.bytes(), &mut Memory::new());
-        match tokio::task::spawn_blocking(verify).await {
+        let verified = tokio::task::spawn_blocking(verify).await;
+        drop(turn);
+        let rest = self.even.rest(asked, Instant::now());
+        match verified {
             Ok(true) if is_known => PasswordAnswer::Right,
-            Ok(_) => wrong,
+            Ok(_) => {
+                tokio::time::sleep(rest).await;
+                wrong
+            }
             Err(error) => {
                 tracing::error!(%error, "checking a password failed");
                 PasswordAnswer::Unavailable

@@ -87,6 +87,13 @@ fn wild_has(entry: &[u8], rest: &str) -> io::Result<bool> {
     if vpopmail::mailbox(home, rest)?.is_some() || exists(&dot_qmail(rest), std::fs::Metadata::is_file)? {
         return Ok(true);
     }
+    // A list has its own commands behind its name: `.qmail-list-default` takes `list-subscribe` (dot-qmail(5)).
+    for (at, _) in rest.match_indices('-').collect::<Vec<_>>().into_iter().rev() {
+        let list = rest.get(..at).unwrap_or_default();
+        if takes_the_rest(&dot_qmail(&format!("{list}-default")))? {
+            return Ok(true);
+        }
+    }
     takes_the_rest(&dot_qmail("default"))
 }
 

@@ -1,5 +1,6 @@
-//! A program that is asked about each recipient, as sagredo's patch asks `RCPTCHECK`: `SENDER`, `RECIPIENT` and `HELO` stand in
-//! its environment, and its exit code is the answer. In which words it is given it may say on descriptor 4.
+//! A program that is asked about each recipient, as sagredo's patch asks `RCPTCHECK`: `SENDER`, `RECIPIENT`, `HELO`,
+//! `TCPREMOTEIP`, and `SMTPAUTHUSER` and `RELAYCLIENT` where they hold stand in its environment, and its exit code is the
+//! answer. In which words it is given it may say on descriptor 4.
 
 use std::ffi::OsString;
 use std::io;
@@ -65,6 +66,9 @@ impl Program {
             .env("SENDER", &context.sender)
             .env("RECIPIENT", format!("{}@{}", mailbox.local(), mailbox.domain()))
             .env("HELO", OsString::from_vec(helo))
+            .envs(context.client.map(|client| ("TCPREMOTEIP", client.to_string())))
+            .envs(context.user.as_ref().map(|user| ("SMTPAUTHUSER", user.replace('\0', ""))))
+            .envs(context.relay.as_ref().map(|relay| ("RELAYCLIENT", relay.replace('\0', ""))))
             .env("USE_FD4", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -8,11 +8,24 @@ use std::path::Path;
 /// Longest file that is read; whoever delivers begins it anew at 5,120 bytes.
 const BYTES_MAX: u64 = 16 * 1024;
 
+/// How much of its quota a mailbox may have used up to take mail, in hundredths; 0 for any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaPercent(pub u32);
+
+impl Default for QuotaPercent {
+    fn default() -> Self {
+        QuotaPercent(100)
+    }
+}
+
 /// Whether nothing more fits into a Maildir. One without a quota is never full.
 ///
 /// # Errors
 /// Where the file is there and cannot be read.
-pub(super) fn is_full(maildir: &Path) -> io::Result<bool> {
+pub(super) fn is_full(maildir: &Path, percent: QuotaPercent) -> io::Result<bool> {
+    if percent.0 == 0 {
+        return Ok(false);
+    }
     let mut text = String::new();
     match File::open(maildir.join("maildirsize")) {
         Ok(file) => drop(file.take(BYTES_MAX).read_to_string(&mut text)?),
@@ -21,10 +34,10 @@ pub(super) fn is_full(maildir: &Path) -> io::Result<bool> {
         }
         Err(error) => return Err(error),
     }
-    Ok(judge(&text))
+    Ok(judge(&text, percent))
 }
 
-fn judge(text: &str) -> bool {
+fn judge(text: &str, QuotaPercent(percent): QuotaPercent) -> bool {
     let mut lines = text.lines();
     let quota = lines.next().unwrap_or_default();
     let limit = |unit: char| {
@@ -37,7 +50,9 @@ fn judge(text: &str) -> bool {
         bytes = bytes.saturating_add(numbers.next().unwrap_or(0));
         count = count.saturating_add(numbers.next().unwrap_or(0));
     }
-    limit('S').is_some_and(|limit| bytes >= limit) || limit('C').is_some_and(|limit| count >= limit)
+    let is_over = |used: i64, limit: i64| i128::from(used) * 100 >= i128::from(limit) * i128::from(percent);
+    limit('S').is_some_and(|limit| is_over(bytes, limit))
+        || limit('C').is_some_and(|limit| is_over(count, limit))
 }
 
 #[cfg(test)]
@@ -57,7 +72,8 @@ mod tests {
             ("0S\n5 9\n", false),
             ("nonsense\nx y\n", false),
         ] {
-            assert_eq!(judge(text), full, "{text:?}");
+            assert_eq!(judge(text, QuotaPercent::default()), full, "{text:?}");
         }
+        assert!(judge("1000S\n900 1\n", QuotaPercent(90)) && !judge("1000S\n899 1\n", QuotaPercent(90)));
     }
 }

@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::*;
 use crate::config::HostPort;
@@ -19,7 +20,10 @@ fn house(backend: impl FnOnce(&Path) -> Vec<Backend>) -> House {
     users.change(|users| users.set("alice".parse().unwrap(), "h".into())).unwrap();
     let domains = || Hosts::new(["example.net".to_owned()], None);
     let sources = backend(directory.path());
-    let sources = sources.into_iter().map(|backend| Source { domains: Some(domains()), backend }).collect();
+    let sources = sources
+        .into_iter()
+        .map(|backend| Source { domains: Some(domains()), backend, relayed: false })
+        .collect();
     let locals = Hosts::new(["example.org".to_owned(), "example.net".to_owned()], None);
     let recipients = Recipients::new(users, locals, sources, directory.path().join("mail"));
     House { directory, recipients }
@@ -28,7 +32,8 @@ fn house(backend: impl FnOnce(&Path) -> Vec<Backend>) -> House {
 impl House {
     fn look_up(&self, address: &str) -> RecipientAnswer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let context = Context { sender: "s@example.com".into(), helo: b"he\0lo".to_vec() };
+        let context =
+            Context { sender: "s@example.com".into(), helo: b"he\0lo".to_vec(), ..Context::default() };
         runtime.block_on(self.recipients.look_up(&address.parse().unwrap(), &context))
     }
 
@@ -112,6 +117,7 @@ fn users_cdb_leads_to_vpopmails_mailboxes() {
         let home = directory.join("vpopmail/example.net");
         fs::create_dir_all(home.join("bob/Maildir")).unwrap();
         fs::write(home.join(".qmail-sales"), "&bob@example.net\n").unwrap();
+        fs::write(home.join(".qmail-news-default"), "| /usr/bin/ezmlm-manage\n").unwrap();
         fs::write(home.join(".qmail-default"), "| /bin/vdelivermail '' bounce-no-mailbox\n").unwrap();
         let catch_all = directory.join("vpopmail/all");
         fs::create_dir_all(&catch_all).unwrap();
@@ -149,10 +155,12 @@ fn users_cdb_leads_to_vpopmails_mailboxes() {
             "bob@example.net",
             "Dan@example.net",
             "sales@example.net",
+            "news-subscribe@example.net",
+            "News-help-7@example.net",
             "root@example.net",
             "all-any@example.net",
         ],
-        &["carol@example.net", "\"../bob\"@example.net", "roo@example.net"],
+        &["carol@example.net", "news@example.net", "\"../bob\"@example.net", "roo@example.net"],
     );
     assert_eq!(house.home("bob@example.net").as_deref(), Some("vpopmail/example.net/bob/Maildir"));
     assert_eq!(house.home("Dan@example.net").as_deref(), Some("vpopmail/example.net/0/dan/Maildir"));
@@ -200,6 +208,43 @@ fn a_program_says_it_by_its_exit_code() {
     ] {
         assert_eq!(house.look_up(address), answer, "{address}");
     }
+}
+
+#[test]
+fn a_program_may_be_asked_about_recipients_elsewhere_and_is_told_who_sends() {
+    let mut house = house(|directory| {
+        let text = "[ \"$TCPREMOTEIP $SMTPAUTHUSER ${RELAYCLIENT-unset}\" = '192.0.2.7 alice ' ] || exit 100\n\
+                    case $RECIPIENT in many@*) exit 113 ;; *) exit 112 ;; esac";
+        vec![Backend::Any, Backend::Program(Program::new(script(directory, text), Vec::new()))]
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let context = Context {
+        client: Some("192.0.2.7".parse().unwrap()),
+        user: Some("alice".into()),
+        relay: Some(String::new()),
+        ..Context::default()
+    };
+    let look_up = |house: &House, address: &str| {
+        runtime.block_on(house.recipients.look_up_relayed(&address.parse().unwrap(), &context))
+    };
+    assert_eq!(look_up(&house, "many@example.net"), RecipientAnswer::AnyOfDomain, "it does not want to know");
+    house.recipients.sources[1].relayed = true;
+    assert_eq!(look_up(&house, "many@example.net"), RecipientAnswer::Overlimit);
+    assert_eq!(look_up(&house, "bob@example.net"), RecipientAnswer::AnyOfDomain);
+    assert_eq!(look_up(&house, "many@elsewhere.example"), RecipientAnswer::AnyOfDomain, "nor of that domain");
+}
+
+#[test]
+fn a_query_that_does_not_end_is_given_up() {
+    let house = house(|directory| {
+        let path = directory.join("mail.db");
+        drop(rusqlite::Connection::open(&path).unwrap().execute_batch("create table box (address text)"));
+        let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) \
+                       select i from n where i < 0 and ?1 = ?1";
+        vec![Backend::Sqlite(Sqlite::new(path, endless).with_patience(Duration::from_millis(50)))]
+    });
+    assert_eq!(house.look_up("bob@example.net"), RecipientAnswer::Unavailable);
+    assert_eq!(house.look_up("bob@example.net"), RecipientAnswer::Unavailable);
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Pattern {
     }
 
     /// Whether it forbids `value`.
-    fn forbids(&self, value: &[u8]) -> bool {
+    pub(super) fn forbids(&self, value: &[u8]) -> bool {
         let fits = match &self.shape {
             Shape::Whole(whole) => value.eq_ignore_ascii_case(whole),
             Shape::Domain(domain) => memchr::memrchr(b'@', value)

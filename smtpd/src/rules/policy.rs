@@ -81,6 +81,11 @@ impl MailPolicy {
         MailPolicy(domains)
     }
 
+    /// Whether there are no rules at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether mail from here to there is forbidden, by the sender's rules or the recipient's.
     pub fn forbids(&self, sender: Option<&Mailbox>, recipient: &Mailbox) -> bool {
         let (from, to) = (sender.and_then(|sender| self.of(sender)), self.of(recipient));

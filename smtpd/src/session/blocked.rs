@@ -4,7 +4,9 @@ use logline::{Rbl, RblResult, RblSource, Rblsmtpd, Record, Said, Text, Timestamp
 
 use crate::blocklist::{Action, Blocklist, Finding, Listing, LookUp, Origin};
 use crate::mailbox::Mailbox;
-use crate::session::{About, Answer, Ask, Command, Output, Refused, Rejection, Session, State, Verdict};
+use crate::session::{
+    About, Answer, Ask, Command, Output, Refused, Rejection, Session, State, Verdict, Waiting,
+};
 
 /// Bytes of a list's text that are used, as in rblsmtpd.
 const TEXT_BYTES_MAX: usize = 200;
@@ -64,8 +66,9 @@ impl Session {
     /// query that the zone's quota still has.
     pub(super) fn recipient_known(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
         match &self.standing {
+            _ if self.is_blamed() => self.accept_known(mailbox, out),
             Standing::Unasked(_) if !self.may_relay() => self.ask_zone(mailbox, 0, out),
-            Standing::Listed { .. } if !self.may_relay() => self.refuse_listed(&mailbox, out),
+            Standing::Listed { .. } if !self.may_relay() => self.refuse_listed(mailbox, out),
             Standing::Unasked(_) | Standing::Clear | Standing::Listed { .. } => {
                 self.inquire(mailbox, out);
             }
@@ -91,11 +94,11 @@ impl Session {
     fn ask_zone(&mut self, mailbox: Mailbox, zone: usize, out: &mut Vec<Output>) {
         if zone < self.policy.blocklists.len() {
             out.push(Output::Ask(Ask::Blocklist { zone, address: self.peer.remote.ip() }));
-            self.state = State::AskingBlocklist { mailbox, zone };
+            self.state = State::Waiting(Waiting::Blocklist { mailbox, zone });
             return;
         }
         match &self.standing {
-            Standing::Listed { .. } => self.refuse_listed(&mailbox, out),
+            Standing::Listed { .. } => self.refuse_listed(mailbox, out),
             Standing::Unasked(_) | Standing::Clear => {
                 self.standing = Standing::Clear;
                 self.inquire(mailbox, out);
@@ -140,7 +143,7 @@ impl Session {
         if self.is_surveyed() {
             self.ask_zone(mailbox, zone + 1, out);
         } else {
-            self.refuse_listed(&mailbox, out);
+            self.refuse_listed(mailbox, out);
         }
     }
 
@@ -211,7 +214,7 @@ impl Session {
     }
 
     /// The reply is the list's own text, which tells the sender where to go.
-    fn refuse_listed(&mut self, mailbox: &Mailbox, out: &mut Vec<Output>) {
+    fn refuse_listed(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
         let Standing::Listed { action, zone, text } = &self.standing else {
             return;
         };
@@ -224,6 +227,9 @@ impl Session {
         let (zone, text) = (zone.clone(), text.clone());
         let given = mailbox.to_string();
         let answer = Answer { text: &text, detail: &zone, ..rejection.answer() };
+        if self.is_told_at_data(rejection, answer) {
+            return self.accept_known(mailbox, out);
+        }
         self.refuse_with(
             rejection,
             answer,

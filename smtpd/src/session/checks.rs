@@ -4,37 +4,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use logline::{ChkuserOutcome, Found, Guard, Record, Text, Timestamp};
+use logline::{ChkuserOutcome, Found, Guard, PolicyCheck, PolicySaid, Record, Side, Text, Timestamp};
 
 use crate::mailbox::Mailbox;
-use crate::rules::{Early, HeloFault, Trust, is_relay_probe};
-use crate::session::inquest::Opinion;
-use crate::session::{About, Answer, End, Output, RecipientAnswer, Rejection, Service, Session, State};
+use crate::rules::{Early, HeloFault, KarmaRefuses, Trust, is_relay_probe};
+use crate::session::{About, Answer, End, Output, Rejection, Service, Session, State};
 use crate::words::Asked;
 
 /// What each command costs a client that the watcher wants slow.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// How a session stands with the policies.
-#[derive(Debug, Default)]
-pub(super) struct Conduct {
-    /// Who knew the last recipient.
-    pub(super) found: RecipientAnswer,
-    /// What the client's name was found to be.
-    pub(super) helo: Opinion,
-    /// How the session went so far.
-    points: i32,
-    /// Bad recipients so far, of all messages.
-    bad_recipients: u32,
-    /// Recipients so far, of all messages.
-    recipients: u32,
-    /// It tried more recipients than it may, and gets none any more.
-    is_over: bool,
-}
-
 impl Session {
-    /// Lets a client wait for its greeting, or greets it.
+    /// Lets a client wait for its greeting, or greets it, or tells it to come again another day.
     pub(super) fn greet_in_time(&mut self, out: &mut Vec<Output>) {
+        let is_refused = self.policy.rules.karma_refuses == KarmaRefuses::Connection
+            && self.peer.service == Service::Smtp
+            && self.peer.grant.is_naughty
+            && !self.may_relay();
+        if is_refused {
+            self.refuse(Rejection::NaughtyConnection, About::Session, out);
+            return self.close(End::GaveUp, out);
+        }
         let waits = !self.policy.rules.greet_delay.is_zero()
             && self.peer.service == Service::Smtp
             && !self.may_relay();
@@ -50,6 +40,14 @@ impl Session {
     /// The client did not wait; false where it has the word now.
     pub(super) fn spoke_early(&mut self, now: Timestamp, out: &mut Vec<Output>) -> bool {
         match self.policy.rules.early {
+            // A login may come yet.
+            Early::Reject if self.tells_later() => {
+                self.note_guard(Found::SpokeEarly, out);
+                self.conduct.is_early = true;
+                self.state = State::Command;
+                self.waited(now, out);
+                true
+            }
             Early::Reject => {
                 self.note_guard(Found::SpokeEarly, out);
                 self.refuse(Rejection::SpokeEarly, About::Session, out);
@@ -73,6 +71,15 @@ impl Session {
                 Asked::Slow => logline::Word::Slow,
             };
             self.note_guard(Found::Word(found), out);
+        }
+    }
+
+    /// What the greeting says to a client that the watcher wants slow, so that whoever reads its log knows why it waits.
+    pub(super) fn slowness(&self) -> String {
+        match self.peer.grant.word.as_ref().filter(|word| word.asked == Asked::Slow) {
+            None => String::new(),
+            Some(word) if word.reason.is_empty() => ", slowly for now".to_owned(),
+            Some(word) => format!(", slowly for now [{}]", word.reason),
         }
     }
 
@@ -105,7 +112,7 @@ impl Session {
     pub(super) fn sender_is_refused(&self, sender: Option<&Mailbox>) -> Option<Rejection> {
         if self.may_relay() {
             None
-        } else if self.peer.grant.is_naughty {
+        } else if self.peer.grant.is_naughty && !self.tells_later() {
             Some(Rejection::Naughty)
         } else if self.peer.grant.is_busy {
             Some(Rejection::Busy)
@@ -124,51 +131,11 @@ impl Session {
             self.refuse(Rejection::RelayProbe, about, out);
             return true;
         }
-        self.refuses_name(about, out)
-            || self.refuses_sender(about, out)
+        self.refuses_client(about, out)
             || self.refuses_over_limit(about, out)
             || self.refuses_bad_recipient(mailbox, about, out)
+            || self.refuses_pair(mailbox, about, out)
             || self.refuses_second_of_bounce(about, out)
-    }
-
-    fn refuses_name(&mut self, about: About<'_>, out: &mut Vec<Output>) -> bool {
-        let Some(name) = self.helo.clone() else {
-            return false;
-        };
-        let policy = Arc::clone(&self.policy);
-        if let Some(entry) = policy.rules.bad.helo(&name, self.trust()) {
-            let found = Found::Forbidden { list: logline::BadList::Helo, value: Text::from(name) };
-            self.note_guard(found, out);
-            self.refuse_by(Rejection::BadHelo, entry, about, out);
-            return true;
-        }
-        let is_ours = |name: &str| {
-            policy.hostname.eq_ignore_ascii_case(name) || policy.domains.contains(&name.to_ascii_lowercase())
-        };
-        let fault = match self.trust() {
-            Trust::Relay => None,
-            Trust::None => policy.rules.helo.judge(&name, self.peer.remote.ip(), is_ours),
-        };
-        match fault {
-            Some(fault) => self.refuse(helo_rejection(fault), about, out),
-            None => return false,
-        }
-        true
-    }
-
-    fn refuses_sender(&mut self, about: About<'_>, out: &mut Vec<Output>) -> bool {
-        let policy = Arc::clone(&self.policy);
-        let sender = self.transaction.as_ref().and_then(|transaction| transaction.sender.clone());
-        let Some(sender) = sender else {
-            return false;
-        };
-        let Some(entry) = policy.rules.bad.sender(&sender, self.trust()) else {
-            return false;
-        };
-        let value = Text::from(sender.to_string());
-        self.note_guard(Found::Forbidden { list: logline::BadList::MailFrom, value }, out);
-        self.refuse_by(Rejection::BadSender, entry, about, out);
-        true
     }
 
     /// qmail's limit closes the session; chkuser's lets it go on without ever succeeding.
@@ -207,6 +174,21 @@ impl Session {
         true
     }
 
+    fn refuses_pair(&mut self, mailbox: &Mailbox, about: About<'_>, out: &mut Vec<Output>) -> bool {
+        let policy = Arc::clone(&self.policy);
+        let sender = self.transaction.as_ref().and_then(|transaction| transaction.sender.clone());
+        let Some(sender) = sender.filter(|_| !self.may_relay()) else {
+            return false;
+        };
+        let Some(line) = policy.rules.bad.pair(&sender, mailbox) else {
+            return false;
+        };
+        let value = Text::from(sender.to_string());
+        self.note_guard(Found::Forbidden { list: logline::BadList::MailFrom, value }, out);
+        self.refuse_by(Rejection::BadPair, line, about, out);
+        true
+    }
+
     fn refuses_second_of_bounce(&mut self, about: About<'_>, out: &mut Vec<Output>) -> bool {
         let is_second = (self.transaction.as_ref())
             .is_some_and(|transaction| transaction.sender.is_none() && !transaction.recipients.is_empty());
@@ -231,12 +213,40 @@ impl Session {
             let has_domain = user.contains('@');
             user.parse().ok().or_else(|| Mailbox::new(&user, &policy.default_domain).filter(|_| !has_domain))
         });
-        let sender = || self.transaction.as_ref().and_then(|transaction| transaction.sender.clone());
-        if !policy.rules.mail_policy.forbids(login.or_else(sender).as_ref(), recipient) {
+        if policy.rules.mail_policy.is_empty() {
             return false;
         }
-        self.refuse(Rejection::PolicyForbids, about, out);
-        true
+        let is_authenticated = login.is_some();
+        let sender = || self.transaction.as_ref().and_then(|transaction| transaction.sender.clone());
+        let sender = login.or_else(sender);
+        let forbids = policy.rules.mail_policy.forbids(sender.as_ref(), recipient);
+        self.note_policy(sender.as_ref(), recipient, is_authenticated, out);
+        let pid = self.peer.session;
+        let said = if forbids { PolicySaid::Forbids } else { PolicySaid::Allows };
+        out.push(Output::Fact(Record::Policy(PolicyCheck { pid, said })));
+        if forbids {
+            self.refuse(Rejection::PolicyForbids, about, out);
+        }
+        forbids
+    }
+
+    /// eMPF's line of who writes to whom.
+    fn note_policy(
+        &self,
+        sender: Option<&Mailbox>,
+        recipient: &Mailbox,
+        is_authenticated: bool,
+        out: &mut Vec<Output>,
+    ) {
+        let side = |mailbox: &Mailbox| if self.is_ours(mailbox) { Side::Local } else { Side::Remote };
+        let said = PolicySaid::Mail {
+            from: sender.map_or(Side::Remote, side),
+            sender: Text::from(sender.map(ToString::to_string).unwrap_or_default()),
+            to: side(recipient),
+            recipient: Text::from(recipient.to_string()),
+            is_authenticated,
+        };
+        out.push(Output::Fact(Record::Policy(PolicyCheck { pid: self.peer.session, said })));
     }
 
     /// The list's entry stands in the journal, as qmail's does.
@@ -244,51 +254,12 @@ impl Session {
         self.refuse_with(rejection, Answer { detail: entry, ..rejection.answer() }, about, out);
     }
 
-    /// How the session went: below zero where the client did harm, above where a message was taken. None for a client that
-    /// logged in or may relay, or was put off for what it did before.
-    pub fn karma(&self) -> Option<i32> {
-        (!self.may_relay() && !self.peer.grant.is_naughty).then_some(self.conduct.points)
-    }
-
-    /// A message was taken.
-    pub(super) fn count_message(&mut self) {
-        self.conduct.points = self.conduct.points.saturating_add(1);
-    }
-
-    /// Counts what a refusal says of the client, and of its recipients.
-    pub(super) fn count_refusal(&mut self, rejection: Rejection) {
-        self.conduct.points = self.conduct.points.saturating_sub(rejection.points());
-        if rejection.is_bad_recipient() {
-            self.conduct.bad_recipients = self.conduct.bad_recipients.saturating_add(1);
-            if let Some(transaction) = &mut self.transaction {
-                transaction.is_spoilt = true;
-            }
-        }
-    }
-
-    /// Counts a recipient that was accepted.
-    pub(super) fn count_recipient(&mut self) {
-        self.conduct.recipients = self.conduct.recipients.saturating_add(1);
-    }
-
-    /// Whether a message is refused for one of its recipients.
-    pub(super) fn is_spoilt(&self) -> bool {
-        self.policy.rules.one_bad_recipient_spoils
-            && !self.may_relay()
-            && self.transaction.as_ref().is_some_and(|transaction| transaction.is_spoilt)
-    }
-
-    /// A new name is a new question.
-    pub(super) fn forget_name(&mut self) {
-        self.conduct.helo = Opinion::None;
-    }
-
     pub(super) fn note_guard(&self, found: Found<'static>, out: &mut Vec<Output>) {
         let (pid, address) = (self.peer.session, self.peer.remote.ip());
         out.push(Output::Fact(Record::Guard(Guard { pid, address, found })));
     }
 
-    fn trust(&self) -> Trust {
+    pub(super) fn trust(&self) -> Trust {
         if self.may_relay() { Trust::Relay } else { Trust::None }
     }
 

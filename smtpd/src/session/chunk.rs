@@ -28,10 +28,13 @@ enum Fate {
     Kept(Box<Reception>),
     /// To know where the next command begins.
     Refused(Rejection),
+    /// Likewise, of a message that is refused for what was found out about its client.
+    Blamed,
 }
 
 impl Chunk {
-    pub(super) fn deadline(&self, limits: &Limits) -> Timestamp {
+    /// When the chunk is given up, and why.
+    pub(super) fn deadline(&self, limits: &Limits) -> (Timestamp, Rejection) {
         let read = self.size_bytes.saturating_sub(self.left_bytes);
         limits.data_deadline(self.began, self.heard, read)
     }
@@ -46,6 +49,7 @@ impl Session {
         };
         let opening = Opening::Chunk { size_bytes, last };
         match (rejection, self.chunks.take()) {
+            (None, _) if self.is_blamed() => self.begin_chunk(now, opening, Fate::Blamed),
             (Some(rejection), _) => self.begin_chunk(now, opening, Fate::Refused(rejection)),
             (None, Some(reception)) => self.begin_chunk(now, opening, Fate::Kept(reception)),
             (None, None) => self.open_message(now, opening, out),
@@ -119,6 +123,10 @@ impl Session {
             Fate::Refused(rejection) => {
                 self.transaction = None;
                 return self.refuse(rejection, About::Session, out);
+            }
+            Fate::Blamed => {
+                self.refuses_blamed(out);
+                return;
             }
         };
         if let Some(rejection) = reception.objection(&self.policy.limits) {

@@ -59,7 +59,6 @@ impl<'a> Command<'a> {
             b"EXPN" | b"SEND" | b"SOML" | b"SAML" | b"TURN" | b"ETRN" => {
                 Err(Refused::plain(Rejection::Unimplemented))
             }
-            verb if is_another_protocol(verb) => Err(Refused::plain(Rejection::NotSmtp)),
             _ => Err(Refused::plain(Rejection::Unrecognized)),
         }
     }
@@ -81,7 +80,8 @@ pub(super) enum Subject<'a> {
 }
 
 impl<'a> Refused<'a> {
-    fn plain(rejection: Rejection) -> Self {
+    /// A refusal that is about no part of the envelope.
+    pub(super) fn plain(rejection: Rejection) -> Self {
         Refused { rejection, subject: Subject::Nothing }
     }
 }
@@ -136,12 +136,6 @@ fn bdat(arguments: &[u8]) -> Result<Command<'_>, Refused<'_>> {
         }
         _ => Err(Refused::plain(Rejection::ChunkSize)),
     }
-}
-
-/// Verbs of other protocols: a web page or a proxy has a program talk to this port. Nothing good can follow.
-fn is_another_protocol(verb: &[u8]) -> bool {
-    const VERBS: [&[u8]; 7] = [b"CONNECT", b"GET", b"HEAD", b"OPTIONS", b"POST", b"PUT", b"USER-AGENT:"];
-    VERBS.contains(&verb)
 }
 
 /// Takes `FROM:` or `TO:` and the address behind it, with its brackets or, as qmail has it, without.
@@ -230,6 +224,18 @@ mod tests {
         check("MAIL FROM:<a@b> AUTH=x=y", "Syntax");
         check("MAIL FROM:<a@b> AUTH=a\u{7}b", "Syntax");
         check("MAIL FROM:<a@b> BODY=BINARYMIME", "Parameter");
+        check("MAIL FROM:<a@b> BODY=7BIT BODY=8BITMIME", "Syntax");
+        check("MAIL FROM:<a@b> SMTPUTF8 SMTPUTF8", "Syntax");
+        check("MAIL FROM:<a@b> AUTH=e+3Dmc2@example.com", "mail a@b");
+        check("MAIL FROM:<a@b> AUTH=", "Syntax");
+        check("MAIL FROM:<a@b> AUTH=a=b", "Syntax");
+        check("MAIL FROM:<a@b> AUTH=<> AUTH=<>", "Syntax");
+        check("MAIL FROM:<a@b> RET=", "Syntax");
+        check("MAIL FROM:<a@b> ENVID=", "Syntax");
+        check("MAIL FROM:<a@b> ENVID=q+2b", "Syntax");
+        check("MAIL FROM:<a@b> ENVID=q+", "Syntax");
+        check(&format!("MAIL FROM:<a@b> ENVID={}", "x".repeat(101)), "Syntax");
+        check("MAIL FROM:<a@b> NOTIFY=NEVER", "Parameter");
         check("MAIL FROM:<a@b", "Syntax");
         check("MAIL FROM:<a@b>x", "Syntax");
         check("MAIL FROM:", "Syntax");
@@ -250,6 +256,15 @@ mod tests {
         check("RCPT TO:<a@b> NOTIFY=SOMETIMES", "Syntax");
         check("RCPT TO:<a@b> NOTIFY=NEVER NOTIFY=DELAY", "Syntax");
         check("RCPT TO:<a@b> ORCPT=x", "Syntax");
+        check("RCPT TO:<a@b> ORCPT=;x", "Syntax");
+        check("RCPT TO:<a@b> ORCPT=rfc822;", "Syntax");
+        check("RCPT TO:<a@b> ORCPT=rfc_822;x", "Syntax");
+        check("RCPT TO:<a@b> ORCPT=rfc822;x ORCPT=rfc822;y", "Syntax");
+        check(&format!("RCPT TO:<a@b> ORCPT=rfc822;{}", "x".repeat(500)), "Syntax");
+        check("RCPT TO:<a@b> NOTIFY=", "Syntax");
+        check("RCPT TO:<a@b> NOTIFY=SUCCESS,", "Syntax");
+        check("RCPT TO:<a@b> NOTIFY=NEVER,SUCCESS", "Syntax");
+        check("RCPT TO:<a@b> RET=FULL", "Parameter");
         check("RCPT TO:<a@b> SIZE=1", "Parameter");
         check("RCPT TO:<>", "rcpt ");
     }
@@ -298,8 +313,6 @@ mod tests {
         check("BDAT 3 LAST now", "ChunkSize");
         check("BDAT 3 FIRST", "ChunkSize");
         check("BDAT 9999999999999", "ChunkSize");
-        check("GET / HTTP/1.1", "NotSmtp");
-        check("post /", "NotSmtp");
         check("451 forged", "Unrecognized");
         check("", "Unrecognized");
     }

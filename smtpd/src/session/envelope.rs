@@ -7,7 +7,7 @@ use crate::mailbox::{Address, Mailbox};
 use crate::session::command::{MailParameters, Path};
 use crate::session::{
     About, Answer, Ask, End, Inquest, Output, RecipientAnswer, Rejection, Service, Session, State,
-    Transaction,
+    Transaction, Waiting,
 };
 
 impl Session {
@@ -58,6 +58,7 @@ impl Session {
             recipients: Vec::new(),
             inquest: Inquest::default(),
             is_spoilt: false,
+            blames: Vec::new(),
             wishes: Wishes { ret, envid, each: Vec::new() },
             wish: Wish::default(),
             smtputf8,
@@ -93,12 +94,15 @@ impl Session {
     /// Whether an address is too long, or in letters that the client did not ask for.
     fn not_an_address_here(&self, path: &Path<'_>, smtputf8: bool) -> Option<Rejection> {
         let limits = &self.policy.limits;
-        let local = match &path.address {
-            Address::Mailbox(mailbox) => mailbox.local(),
-            Address::NoDomain(local) => local,
-            Address::Null | Address::Malformed => "",
+        let (local, domain) = match &path.address {
+            Address::Mailbox(mailbox) => (mailbox.local(), mailbox.domain()),
+            Address::NoDomain(local) => (local.as_str(), ""),
+            Address::Null | Address::Malformed => ("", ""),
         };
-        if path.given.len() > limits.address_bytes_max || local.len() > limits.local_part_bytes_max {
+        if path.given.len() > limits.address_bytes_max
+            || local.len() > limits.local_part_bytes_max
+            || domain.len() > limits.domain_bytes_max
+        {
             return Some(Rejection::PathTooLong);
         }
         let is_text = !matches!(path.address, Address::Malformed);
@@ -143,7 +147,7 @@ impl Session {
     /// `<postmaster>` needs no domain (RFC 5321 §4.5.1).
     fn recipient(&self, address: &Address) -> Result<Mailbox, Rejection> {
         match address {
-            Address::Mailbox(mailbox) => Ok(mailbox.clone()),
+            Address::Mailbox(mailbox) => Ok(mailbox.clone().with_host()),
             Address::NoDomain(local) if local.eq_ignore_ascii_case("postmaster") => {
                 Mailbox::new(local, &self.policy.default_domain).ok_or(Rejection::RcptNoDomain)
             }
@@ -159,21 +163,10 @@ impl Session {
         }
         if self.is_ours(&mailbox) {
             out.push(Output::Ask(Ask::Recipient(mailbox.clone())));
-            self.state = State::CheckingRecipient(mailbox);
+            self.state = State::Waiting(Waiting::Recipient(mailbox));
             return;
         }
-        let given = mailbox.to_string();
-        let about = About::Recipient { given: given.as_bytes(), ours: Some(false) };
-        if self.may_relay() {
-            let Some(relayed) = self.peer.grant.relayed(&mailbox) else {
-                self.note_chkuser(ChkuserOutcome::RejectedRcptFormat, about, out);
-                return self.refuse(Rejection::RcptFormat, about, out);
-            };
-            self.note_chkuser(ChkuserOutcome::Relaying, about, out);
-            return self.accept_recipient(relayed, (Reason::Rcptto, "chkuserrelay"), about, out);
-        }
-        self.note_chkuser(ChkuserOutcome::RejectedRelaying, about, out);
-        self.refuse(Rejection::NotInRcpthosts, about, out);
+        self.rcpt_elsewhere(mailbox, out);
     }
 
     pub(super) fn recipient_answered(
@@ -186,17 +179,31 @@ impl Session {
         self.since = now;
         let given = mailbox.to_string();
         let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
-        let rejection = match &answer {
+        let outcome = match &answer {
             RecipientAnswer::Known | RecipientAnswer::Valid | RecipientAnswer::Checked => {
-                self.note_chkuser(ChkuserOutcome::AcceptedRcpt, about, out);
-                self.conduct.found = answer;
-                return self.recipient_known(mailbox, out);
+                ChkuserOutcome::AcceptedRcpt
             }
-            RecipientAnswer::AnyOfDomain => {
-                self.note_chkuser(ChkuserOutcome::AcceptedAnyRcptOfDomain, about, out);
-                self.conduct.found = answer;
-                return self.recipient_known(mailbox, out);
-            }
+            RecipientAnswer::AnyOfDomain => ChkuserOutcome::AcceptedAnyRcptOfDomain,
+            refused => return self.refuse_recipient(refused, about, out),
+        };
+        self.note_chkuser(outcome, about, out);
+        self.conduct.found = answer;
+        self.recipient_known(mailbox, out);
+    }
+
+    /// Refuses a recipient as whoever knows recipients wants it.
+    pub(super) fn refuse_recipient(
+        &mut self,
+        answer: &RecipientAnswer,
+        about: About<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let rejection = match answer {
+            // Nothing speaks against it.
+            RecipientAnswer::Known
+            | RecipientAnswer::Valid
+            | RecipientAnswer::Checked
+            | RecipientAnswer::AnyOfDomain => return,
             RecipientAnswer::Unknown => {
                 self.note_chkuser(ChkuserOutcome::RejectedRcpt, about, out);
                 Rejection::NoMailbox
@@ -218,7 +225,7 @@ impl Session {
             RecipientAnswer::Said(_) => Rejection::CheckSaid,
         };
         let usual = rejection.answer();
-        let said = match &answer {
+        let said = match answer {
             RecipientAnswer::Said(words) => Answer { code: words.code, text: &words.text, ..usual },
             _ => usual,
         };
@@ -242,7 +249,7 @@ impl Session {
         self.accept_recipient(mailbox, (reason, detail), about, out);
     }
 
-    fn accept_recipient(
+    pub(super) fn accept_recipient(
         &mut self,
         mailbox: Mailbox,
         (reason, detail): (Reason, &'static str),

@@ -8,6 +8,8 @@ use crate::words::Word;
 pub struct Grant {
     /// It may send to other hosts (`RELAYCLIENT`); the text is put behind each recipient, and is mostly empty.
     pub relay: Option<String>,
+    /// It may send to other hosts as a sender of `relaymailfrom` (`RELAYMAILFROM`).
+    pub relays_by_sender: bool,
     /// What a blocklist in front said (`RBLSMTPD`, `DNSBLSKIP`); the lists of the settings are not asked then.
     pub blocklist: Option<Verdict>,
     /// Its name by reverse look-up (`TCPREMOTEHOST`).

@@ -22,7 +22,8 @@ impl Session {
     }
 
     pub(super) fn greet(&self, out: &mut Vec<Output>) {
-        self.say(220, "2.0.0", &format!("{} ESMTP", self.policy.greeting()), out);
+        let note = self.slowness();
+        self.say(220, "2.0.0", &format!("{} ESMTP{note}", self.policy.greeting()), out);
     }
 
     pub(super) fn helo(&mut self, name: &[u8], out: &mut Vec<Output>) {
@@ -41,12 +42,29 @@ impl Session {
         }
         reply.push_str("250-PIPELINING\r\n250-SMTPUTF8\r\n250-8BITMIME\r\n250-CHUNKING\r\n");
         reply.push_str("250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n");
-        reply.push_str(&format!("250-LIMITS RCPTMAX={}\r\n", self.policy.limits.recipients_max));
+        if let Some(recipients) = self.recipients_offered() {
+            reply.push_str(&format!("250-LIMITS RCPTMAX={recipients}\r\n"));
+        }
         if let Some(mechanisms) = self.offered_mechanisms() {
             reply.push_str(&format!("250-AUTH {mechanisms}\r\n"));
         }
-        reply.push_str(&format!("250 SIZE {}\r\n", self.policy.limits.message_bytes_max));
+        // RFC 1870 §4: 0 is no limit that could be named.
+        let size = match self.policy.limits.message_bytes_max {
+            u64::MAX => 0,
+            size => size,
+        };
+        reply.push_str(&format!("250 SIZE {size}\r\n"));
         out.push(Output::Reply(reply.into_bytes()));
+    }
+
+    /// How many recipients a message may have, whichever limit comes first. None where there are more than LIMITS has
+    /// digits for (RFC 9422 §4.2).
+    fn recipients_offered(&self) -> Option<usize> {
+        const NUMBER_MAX: usize = 999_999;
+        let of_session = self.policy.rules.session_recipients_max as usize;
+        let of_message = self.policy.limits.recipients_max;
+        let least = if of_session == 0 { of_message } else { of_message.min(of_session) };
+        (1..=NUMBER_MAX).contains(&least).then_some(least)
     }
 
     pub(super) fn begin(&mut self, name: &[u8], out: &mut Vec<Output>) {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use logline::{ChkuserOutcome, Timestamp};
 
 use crate::blocklist::{self, Action};
+use crate::karma::Deed;
 use crate::mailbox::Mailbox;
 use crate::rules::{HeloNames, SpfFinding, SpfResult, SpfVerdict};
 use crate::session::blocked::printable;
 use crate::session::checks::helo_rejection;
 use crate::session::message::readable;
-use crate::session::{About, Answer, Ask, Output, Rejection, Session, State};
+use crate::session::{About, Answer, Ask, Output, Rejection, Session, State, Waiting};
 
 /// What has to be asked about a client or a sender once a recipient is found to exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(super) enum Step {
     Helo,
     /// Name servers, about the sender's domain.
     SenderDomain,
+    /// Name servers, about the domain of a recipient elsewhere.
+    RecipientDomain,
     /// A list, about the sender's domain: which, by its place in the rules.
     DomainList(usize),
     /// The sender's domain, about the client.
@@ -109,14 +112,14 @@ pub(super) struct Inquest {
 impl Session {
     /// A recipient of ours that exists, of a client that no blocklist has: now others may be asked about it.
     pub(super) fn inquire(&mut self, mailbox: Mailbox, out: &mut Vec<Output>) {
-        if self.may_relay() {
+        if self.may_relay() || self.is_blamed() {
             return self.accept_known(mailbox, out);
         }
         let known =
             self.transaction.as_ref().map(|transaction| transaction.inquest.domain).unwrap_or_default();
         for opinion in [self.conduct.helo, known] {
             if let Opinion::Bad(rejection) = opinion {
-                return self.refuse_found(rejection.answer(), rejection, &mailbox, out);
+                return self.refuse_found(rejection.answer(), rejection, mailbox, out);
             }
         }
         if self.refuses_by_spf(&mailbox, out) || self.refuses_by_list(&mailbox, out) {
@@ -125,7 +128,7 @@ impl Session {
         match self.next_inquiry() {
             Some((step, inquiry)) => {
                 out.push(Output::Ask(Ask::Inquire(inquiry)));
-                self.state = State::Inquiring { mailbox, step };
+                self.state = State::Waiting(Waiting::Inquiry { mailbox, step });
             }
             None => self.accept_known(mailbox, out),
         }
@@ -172,6 +175,11 @@ impl Session {
                     // Nobody answers what was not asked; the client is not to suffer for it.
                     Finding::Domain(_) | Finding::Listed(_) | Finding::Spf(_) => None,
                 };
+                if let (Finding::Helo(HeloNames { forward: Some(_), reverse: Some(_) }), None) =
+                    (finding, fault)
+                {
+                    self.count_deed(Deed::Name);
+                }
                 self.conduct.helo = fault.map_or(Opinion::Good, |fault| Opinion::Bad(helo_rejection(fault)));
             }
             Step::SenderDomain => match finding {
@@ -180,6 +188,7 @@ impl Session {
                     self.sender_domain_found(MailDomain::Takes, out);
                 }
             },
+            Step::RecipientDomain => return self.recipient_domain_found(&mailbox, finding, out),
             Step::DomainList(list) => self.domain_list_answered(list, finding),
             Step::Spf => {
                 let unanswered = SpfFinding { result: SpfResult::None, explanation: None };
@@ -187,6 +196,9 @@ impl Session {
                     Finding::Spf(found) => found.clone(),
                     Finding::Helo(_) | Finding::Domain(_) | Finding::Listed(_) => unanswered,
                 };
+                if found.result == SpfResult::Pass {
+                    self.count_deed(Deed::SpfPass);
+                }
                 if let Some(transaction) = &mut self.transaction {
                     transaction.inquest.spf = Some(found);
                 }
@@ -226,7 +238,7 @@ impl Session {
         };
         let usual = rejection.answer();
         let text = explanation.map_or(usual.text.to_owned(), |explanation| format!("{explanation} (#5.7.1)"));
-        self.refuse_found(Answer { text: &text, detail, ..usual }, rejection, mailbox, out);
+        self.refuse_found(Answer { text: &text, detail, ..usual }, rejection, mailbox.clone(), out);
         true
     }
 
@@ -261,7 +273,7 @@ impl Session {
         };
         let text = printable(&text);
         let answer = Answer { text: &text, detail: list.shown_zone(), ..rejection.answer() };
-        self.refuse_found(answer, rejection, mailbox, out);
+        self.refuse_found(answer, rejection, mailbox.clone(), out);
         true
     }
 
@@ -269,9 +281,12 @@ impl Session {
         &mut self,
         answer: Answer<'_>,
         rejection: Rejection,
-        mailbox: &Mailbox,
+        mailbox: Mailbox,
         out: &mut Vec<Output>,
     ) {
+        if self.is_told_at_data(rejection, answer) {
+            return self.accept_known(mailbox, out);
+        }
         let given = mailbox.to_string();
         let about = About::Recipient { given: given.as_bytes(), ours: Some(true) };
         self.refuse_with(rejection, answer, about, out);

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use logline::{AuthOutcome, Fingerprint, Mechanism, Reason, SmtpdEvent, Timestamp};
 
 use crate::scram;
-use crate::session::{About, Ask, End, Output, PasswordAnswer, Rejection, Session, State};
+use crate::session::{About, Ask, End, Output, PasswordAnswer, Rejection, Session, State, Waiting};
 
 pub(super) use exchange::{Dialogue, Fetching};
 pub use rules::{AuthRules, NonceKey};
@@ -141,7 +141,7 @@ impl Session {
             return self.malformed(&user, mechanism, out);
         }
         out.push(Output::Ask(Ask::Password { user: user.clone(), password: Secret(password) }));
-        self.state = State::CheckingPassword(Login { user, mechanism });
+        self.state = State::Waiting(Waiting::Password(Login { user, mechanism }));
     }
 
     fn malformed(&mut self, user: &[u8], mechanism: Mechanism, out: &mut Vec<Output>) {

@@ -11,7 +11,7 @@ use crate::mailbox::Mailbox;
 use crate::session::body::Progress;
 use crate::session::{
     About, Answer, Ask, Body, End, Enhanced, Limits, OpenAnswer, Output, Rejection, Session, State,
-    StoreAnswer,
+    StoreAnswer, Waiting,
 };
 
 /// Everything about a message that does not stand in it.
@@ -68,7 +68,8 @@ enum Fate {
 }
 
 impl Reception {
-    pub(super) fn deadline(&self, limits: &Limits) -> Timestamp {
+    /// When the message is given up, and why.
+    pub(super) fn deadline(&self, limits: &Limits) -> (Timestamp, Rejection) {
         limits.data_deadline(self.began, self.last, self.body.size_bytes())
     }
 
@@ -111,6 +112,9 @@ impl Session {
             self.transaction = None;
             return;
         }
+        if self.refuses_blamed(out) {
+            return;
+        }
         self.open_message(now, Opening::Data, out);
     }
 
@@ -128,7 +132,7 @@ impl Session {
             wishes: transaction.wishes.clone(),
             smtputf8: transaction.smtputf8,
         })));
-        self.state = State::Opening(opening);
+        self.state = State::Waiting(Waiting::Open(opening));
     }
 
     pub(super) fn opened(
@@ -235,7 +239,7 @@ impl Session {
             Some(rejection) => self.drop_message(&reception, rejection, out),
             None => {
                 out.push(Output::Ask(Ask::Store));
-                self.state = State::Storing(reception);
+                self.state = State::Waiting(Waiting::Store(reception));
             }
         }
     }
@@ -255,6 +259,7 @@ impl Session {
                 self.say(250, "2.0.0", &format!("ok {} qp {}", now.seconds(), reception.qp), out);
                 self.transaction = None;
                 self.idle_commands = 0;
+                self.deferred_recipients = 0;
             }
             StoreAnswer::Failed => self.drop_message(reception, Rejection::QueueFailed, out),
             StoreAnswer::PutOff(text) => self.queue_said(reception, Rejection::QueueFailed, &text, out),
@@ -322,14 +327,17 @@ impl Session {
         let tls = self.handshake.version.zip(self.handshake.cipher);
         let tls = tls.map(|(version, cipher)| format!("\n tls {cipher} ({version})")).unwrap_or_default();
         let info = self.peer.grant.info.as_deref().map(|info| readable(info) + "@").unwrap_or_default();
-        format!(
-            "Received: from {helo} ({} [{info}{}]){}\n by {} with {protocol} id {qp}{tls}; {}\n",
-            readable(self.host()),
-            self.peer.remote.ip(),
-            user.unwrap_or_default(),
-            self.policy.hostname,
-            date(now),
-        )
+        let trace = &self.policy.rules.trace;
+        let user = user.unwrap_or_default();
+        let from = match trace.hides_clients && self.may_relay() {
+            true => user,
+            false => {
+                let (host, address) = (readable(self.host()), self.peer.remote.ip());
+                format!(" from {helo} ({host} [{info}{address}]){user}\n")
+            }
+        };
+        let (hostname, date) = (&self.policy.hostname, trace.date(now));
+        format!("Received:{from} by {hostname} with {protocol} id {qp}{tls}; {date}\n")
     }
 }
 

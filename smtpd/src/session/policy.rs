@@ -9,7 +9,7 @@ use logline::{SessionId, Timestamp};
 
 use crate::blocklist::Blocklist;
 use crate::rules::Rules;
-use crate::session::{AuthRules, BareNewline, Grant};
+use crate::session::{AuthRules, BareNewline, Grant, Rejection};
 
 /// The rules, the same for all sessions.
 #[derive(Clone, Debug)]
@@ -66,10 +66,20 @@ pub struct Limits {
     pub address_bytes_max: usize,
     /// Longest local part of one.
     pub local_part_bytes_max: usize,
+    /// Longest domain of one.
+    pub domain_bytes_max: usize,
+    /// Commands of other protocols, in upper case: whoever gives one is sent away.
+    pub forbidden_commands: Vec<String>,
+    /// Whether whoever begins a line with something other than a letter is sent away, too.
+    pub letters_first: bool,
     /// Longest line of a message, its end included; 0 for any.
     pub line_bytes_max: u64,
-    /// Commands that serve no message (NOOP, RSET, VRFY, HELP, HELO) between two messages.
+    /// Recipients that are put off (4xx) between two messages.
+    pub deferred_recipients_max: u32,
+    /// Commands that serve no message (NOOP, RSET, VRFY, HELP, HELO, a MAIL behind a MAIL) between two messages.
     pub idle_commands_max: u32,
+    /// Unknown commands after which a session is closed (qpsmtpd's `count_unrecognized_commands`); 0 for no limit.
+    pub unrecognized_max: u32,
     /// What becomes of a line feed that stands alone in a message.
     pub bare_newline: BareNewline,
     /// Hops after which a message is taken to go round in circles.
@@ -120,10 +130,26 @@ impl Limits {
         }
     }
 
-    /// When a message that began then and was heard of last then, so much of it, is given up.
-    pub(super) fn data_deadline(&self, began: Timestamp, heard: Timestamp, read_bytes: u64) -> Timestamp {
+    /// When a message that began then and was heard of last then, so much of it, is given up, and why: because nothing
+    /// more came, or too little in all.
+    pub(super) fn data_deadline(
+        &self,
+        began: Timestamp,
+        heard: Timestamp,
+        read_bytes: u64,
+    ) -> (Timestamp, Rejection) {
         let earned = Duration::from_secs(read_bytes / self.data_bytes_per_second_min.max(1));
-        (heard + self.data_timeout).min(began + self.data_timeout + earned)
+        let silent = (heard + self.data_timeout, Rejection::Timeout);
+        let slow = (began + self.data_timeout + earned, Rejection::TooSlow);
+        if slow.0 < silent.0 { slow } else { silent }
+    }
+
+    /// Whether nobody who speaks SMTP begins a line so: a web page or a proxy has a program talk to this port.
+    pub(super) fn forbid(&self, line: &[u8]) -> bool {
+        let verb = line.split(|&byte| byte == b' ').next().unwrap_or_default();
+        let is_forbidden = |word: &String| word.as_bytes().eq_ignore_ascii_case(verb);
+        let is_no_letter = |first: &u8| self.letters_first && !first.is_ascii_alphabetic();
+        line.first().is_some_and(is_no_letter) || self.forbidden_commands.iter().any(is_forbidden)
     }
 
     /// Bytes that the addresses of one message may have together, so that no session grows with what it is told:

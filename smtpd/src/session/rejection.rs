@@ -2,6 +2,8 @@
 
 use logline::Reason;
 
+use crate::karma::Deed;
+
 /// What the rest of the program needs to know about a refusal; made by [`Rejection::answer`] alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
@@ -109,6 +111,10 @@ rejections! {
     NoMailbox = 550, "5.1.1", "sorry, no mailbox here by that name. (#5.1.1)", Chkuser, "nomailbox";
     /// A recipient whose mailbox is full: no fault of the client's.
     MailboxFull = 552, "5.2.2", "sorry, recipient mailbox is over quota (#5.2.2)", Chkuser, "mailboxfull";
+    /// A recipient elsewhere whose domain takes no mail.
+    RcptDomain = 550, "5.1.2", "sorry, can't find a valid MX for rcpt domain (#5.1.2)", Chkuser, "rcptmxinvalid";
+    /// A recipient elsewhere whose domain could not be looked up: our trouble, no offence.
+    RcptDomainUnknown = 451, "4.4.3", "DNS temporary failure (#4.4.3)", Chkuser, "rcptmxdnstmpfail";
     /// A recipient elsewhere, from a client that may not relay.
     NotInRcpthosts = 553, "5.7.1", "sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", Chkuser, "notinrcpthosts";
     /// The user database could not be read: our trouble, no offence.
@@ -125,12 +131,16 @@ rejections! {
     PutOff = 451, "4.7.1", "sorry, we do not know each other yet, please try again in some minutes (#4.7.1)", Greylist, "neighbours";
     /// More recipients than a message may have.
     TooManyRecipients = 452, "4.5.3", "too many recipients (#4.5.3)", MaxRcptExceeded, "";
+    /// More recipients that were put off than a session may give between two messages.
+    TooManyDeferred = 421, "4.5.3", "too many recipients, goodbye (#4.5.3)", MaxRcptExceeded, "deferred";
     /// A client that spoke before it was greeted.
     SpokeEarly = 554, "5.5.1", "SMTP protocol violation", Pregreet, "";
     /// A name that is forbidden. The entry that forbids it stands in the journal.
     BadHelo = 553, "5.7.1", "sorry, your HELO host name has been denied (#5.7.1)", QregexBhelo, "";
     /// A sender that is forbidden.
     BadSender = 553, "5.7.1", "sorry, your envelope sender has been denied (#5.7.1)", QregexBmf, "";
+    /// A sender that may not write to this recipient. The line that forbids it stands in the journal.
+    BadPair = 553, "5.7.1", "sorry, that sender may not write to that recipient (#5.7.1)", QregexBmf, "fromto";
     /// A recipient that is forbidden.
     BadRecipient = 553, "5.7.1", "sorry, your envelope recipient has been denied (#5.7.1)", QregexBmt, "";
     /// More bad recipients than a session may try.
@@ -163,6 +173,8 @@ rejections! {
     TooFast = 421, "4.7.0", "too many connections a minute, try again later (#4.7.0)", TooManyConnections, "rate";
     /// A client that did nothing but harm before.
     Naughty = 451, "4.7.1", "sorry, your address has behaved badly and has to wait (#4.7.1)", Karma, "";
+    /// A client that did nothing but harm before, and is not even greeted.
+    NaughtyConnection = 421, "4.7.1", "sorry, your address has behaved badly and has to wait (#4.7.1)", Karma, "connect";
     /// A stranger, while the machine has much to do.
     Busy = 451, "4.3.2", "sorry, this host is busy, try again later (#4.3.2)", Load, "";
     /// A client of whom the watcher says that its mail is taken after a login only. The reason is said.
@@ -213,10 +225,14 @@ rejections! {
     QueueRefused = 554, "5.3.0", "qq permanent problem (#5.3.0)", QueueReject, "";
     /// Nothing came for too long.
     Timeout = 451, "4.4.2", "timeout (#4.4.2)", AlarmTimeout, "";
+    /// A message that came too slowly for too long.
+    TooSlow = 451, "4.4.2", "timeout (#4.4.2)", AlarmTimeout, "rate";
     /// More errors than a session may make.
     TooManyErrors = 421, "4.7.0", "too many errors (#4.7.0)", TooManyErrors, "";
     /// More commands without a message than a session may give.
     TooManyCommands = 421, "4.7.0", "too many commands without a message (#4.7.0)", TooManyErrors, "commands";
+    /// More unknown commands than a session may give.
+    TooManyUnrecognized = 421, "4.7.0", "too many unrecognized commands (#4.7.0)", TooManyErrors, "unrecognized";
     /// More connections than one address may have, or than there are.
     TooManyConnections = 421, "4.7.0", "too many connections, try again later (#4.7.0)", TooManyConnections, "";
 }
@@ -227,15 +243,32 @@ impl Rejection {
         self.answer().code >= 500 && !matches!(self, Rejection::MailboxFull)
     }
 
-    /// What it costs a client's karma. Our trouble costs nothing, and neither does a mistake of a person who types.
-    pub const fn points(self) -> i32 {
+    /// What it says of the client. Our trouble says nothing, and neither does a mistake of a person who types.
+    pub const fn deed(self) -> Option<Deed> {
         match self {
-            Rejection::SpokeEarly | Rejection::TooManyErrors | Rejection::TooManyBadRecipients => 3,
-            Rejection::BadRecipient | Rejection::RelayProbe | Rejection::NotInRcpthosts => 2,
-            Rejection::RblDelay | Rejection::AuthFailed => 1,
-            rejection if rejection.is_error() => 1,
-            _ => 0,
+            Rejection::SpokeEarly => Some(Deed::Pregreet),
+            Rejection::TooManyErrors | Rejection::TooManyUnrecognized => Some(Deed::Limits),
+            Rejection::TooManyBadRecipients => Some(Deed::Limits),
+            Rejection::RelayProbe | Rejection::NotInRcpthosts => Some(Deed::Relay),
+            Rejection::BadRecipient => Some(Deed::BadRecipient),
+            Rejection::NoMailbox | Rejection::NotValid | Rejection::CheckRefused => Some(Deed::Recipient),
+            Rejection::RblDelay | Rejection::RblReject | Rejection::SenderListed => Some(Deed::Listed),
+            Rejection::AuthFailed => Some(Deed::Auth),
+            Rejection::BadHelo | Rejection::HeloLocalhost | Rejection::HeloOurs => Some(Deed::Helo),
+            Rejection::HeloPlainAddress | Rejection::HeloForgedLiteral => Some(Deed::Helo),
+            Rejection::HeloNotFull | Rejection::HeloNoForward => Some(Deed::Helo),
+            Rejection::HeloNoReverse | Rejection::HeloNoMatch => Some(Deed::Helo),
+            Rejection::BadSender | Rejection::BadPair => Some(Deed::Sender),
+            Rejection::SenderFormat | Rejection::SenderDomain => Some(Deed::Sender),
+            Rejection::SpfRefused => Some(Deed::SpfFail),
+            rejection if rejection.is_error() => Some(Deed::Protocol),
+            _ => None,
         }
+    }
+
+    /// Whether it is for something that was found out about the client or its sender, and not for want of an answer.
+    pub const fn is_blame(self) -> bool {
+        !matches!(self, Rejection::SenderDomainUnknown | Rejection::SpfUnavailable)
     }
 
     /// Whether it is a recipient that is wrong, as qmail's `brtlimit` counts them.

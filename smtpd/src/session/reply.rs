@@ -12,15 +12,22 @@ impl Session {
         }
         let event = match (gone, state) {
             (Gone::TlsBroken, _) => SmtpdEvent::TlsError,
+            (Gone::Deaf, _) => SmtpdEvent::Timeout,
             (Gone::Closed, State::Auth(_)) => SmtpdEvent::AuthReadFailed,
             (Gone::Closed, _) => SmtpdEvent::ClosedBeforeQuit,
         };
         self.give_up(event, out);
     }
 
-    pub(super) fn timed_out(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn timed_out(&mut self, state: &State, out: &mut Vec<Output>) {
+        let limits = &self.policy.limits;
+        let why = match state {
+            State::Data(reception) => reception.deadline(limits).1,
+            State::Chunk(chunk) => chunk.deadline(limits).1,
+            _ => Rejection::Timeout,
+        };
         self.note_event(SmtpdEvent::Timeout, out);
-        self.refuse(Rejection::Timeout, About::Session, out);
+        self.refuse(why, About::Session, out);
         self.close(End::GaveUp, out);
     }
 
@@ -54,6 +61,13 @@ impl Session {
         }
         let Answer { code, enhanced, text, .. } = answer;
         self.say(code, enhanced, text, out);
+        if matches!(about, About::Recipient { .. }) && (400..500).contains(&code) && code != 421 {
+            self.deferred_recipients = self.deferred_recipients.saturating_add(1);
+            if self.deferred_recipients >= self.policy.limits.deferred_recipients_max {
+                self.refuse(Rejection::TooManyDeferred, about, out);
+                return self.close(End::GaveUp, out);
+            }
+        }
         if rejection.is_error() && self.errors >= most {
             self.refuse(Rejection::TooManyErrors, About::Session, out);
             self.close(End::GaveUp, out);

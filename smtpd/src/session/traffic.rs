@@ -33,7 +33,7 @@ pub enum Input<'a> {
     Password(PasswordAnswer),
     /// Answer to [`Ask::Credential`].
     Credential(CredentialAnswer),
-    /// Answer to [`Ask::Recipient`].
+    /// Answer to [`Ask::Recipient`] and [`Ask::Relayed`].
     Recipient(RecipientAnswer),
     /// Answer to [`Ask::Blocklist`].
     Blocklist(LookUp),
@@ -104,6 +104,8 @@ pub enum Ask {
     },
     /// Does this mailbox of ours exist?
     Recipient(Mailbox),
+    /// May this client send to a recipient elsewhere, by the programs that want to know?
+    Relayed(Mailbox),
     /// What does a blocklist say of this client?
     Blocklist {
         /// Which list, by its place in [`Policy::blocklists`](crate::session::Policy::blocklists).
@@ -215,6 +217,8 @@ pub enum Gone {
     Closed,
     /// TLS broke.
     TlsBroken,
+    /// It took no reply for too long.
+    Deaf,
 }
 
 /// How a session ended.

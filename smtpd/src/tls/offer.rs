@@ -101,7 +101,12 @@ impl Offer {
 impl Certificates {
     fn for_name(&self, name: Option<&str>) -> &Shown {
         // rustls gives names in lower case.
-        name.and_then(|name| self.names.get(name)).unwrap_or(&self.usual)
+        let shown = name.and_then(|name| {
+            let below =
+                || name.split_once('.').and_then(|(_, parent)| self.names.get(&format!("*.{parent}")));
+            self.names.get(name).or_else(below)
+        });
+        shown.unwrap_or(&self.usual)
     }
 }
 

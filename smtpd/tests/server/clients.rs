@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use crate::house::{House, Server};
 
 /// Runs a client to its end: whether it was content, and all it said.
-fn client(program: &str, arguments: &[&str]) -> (bool, String) {
+pub(crate) fn client(program: &str, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&said).into_owned())

@@ -146,6 +146,17 @@ impl Server {
         self.child.try_wait().unwrap().is_none()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Memory that it has written to and holds, in bytes.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(sent.unwrap().success());
@@ -192,8 +203,8 @@ impl Client {
         self.stream.write_all(bytes.as_bytes()).unwrap();
     }
 
-    pub(crate) fn send_byte(&mut self, byte: u8) {
-        self.stream.write_all(&[byte]).unwrap();
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
     }
 
     /// One reply, all its lines.

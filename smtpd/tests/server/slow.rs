@@ -64,9 +64,11 @@ fn a_handshake_byte_by_byte_comes_to_an_end() {
     let mut client = Client::connect(server.listen[2]);
     // The beginning of a record of TLS, of which each further byte may be the last but one.
     for byte in [0x16, 3, 1, 0x40, 0] {
-        client.send_byte(byte);
+        client.send_bytes(&[byte]);
     }
     client.drip(1);
+    let log = house.wait_for_log("qmail-smtpd: read failed (tls connection failed): ");
+    assert!(log.contains(" from 127.0.0.1 "), "{log}");
     check_given_up(&house);
 }
 
@@ -102,4 +104,6 @@ fn replies_that_nobody_reads_are_not_kept_for_ever() {
     let mut client = Client::connect(server.listen[0]);
     client.flood(&b"EHLO x\r\n".repeat(1000));
     check_given_up(&house);
+    let log = house.log();
+    assert!(log.contains("qmail-smtpd: timeout: (null) from 127.0.0.1 to (null) helo x pid=1\n"), "{log}");
 }

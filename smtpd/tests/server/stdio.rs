@@ -240,6 +240,95 @@ fn under_inetd_the_client_reads_replies_and_nothing_else() {
     }
 }
 
+/// Debian's programs that wait for connections and run one program for each, with no more than a socket.
+fn super_server(house: &House, which: &str, address: SocketAddr) -> Command {
+    let program = stdio(house);
+    let mut command;
+    match which {
+        "inetd" => {
+            let name = Path::new(PROGRAM).file_name().unwrap().to_str().unwrap();
+            let service =
+                format!("{address} stream tcp nowait root {PROGRAM} {name} {}\n", program[1..].join(" "));
+            fs::write(house.path("inetd.conf"), service).unwrap();
+            // It runs as root, who it is in a namespace of its own.
+            command = Command::new("unshare");
+            command.args(["--user", "--map-root-user", "--kill-child", "--fork", "/usr/sbin/inetd", "-i"]);
+            command.arg(house.path("inetd.conf"));
+        }
+        "systemd" => {
+            command = Command::new("systemd-socket-activate");
+            command.args(["--accept", "--inetd", &format!("--listen={address}")]).args(program);
+        }
+        _ => {
+            command = Command::new("tcpsvd");
+            command
+                .args(["-v", "-l", "mx.example.org", "127.0.0.1", &address.port().to_string()])
+                .args(program);
+        }
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(fs::File::create(house.path("errors")).unwrap());
+    command
+}
+
+#[test]
+fn sessions_that_are_the_first_all_at_once_agree_on_what_they_make() {
+    let house = house();
+    let mut children: Vec<Child> = (0..8)
+        .map(|_| {
+            let mut command = house.command(&["stdio"]);
+            command.env("TCPREMOTEIP", "192.0.2.7").stdin(Stdio::piped());
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in &mut children {
+        child.stdin.take().unwrap().write_all(b"EHLO x\r\nQUIT\r\n").unwrap();
+    }
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(said.starts_with("220 ") && said.contains("250-STARTTLS\r\n"), "{said}{log}");
+        assert!(output.status.success() && !log.contains("WARN") && !log.contains("ERROR"), "{said}{log}");
+    }
+    let (code, said, complained) = house.run(&["check"]);
+    assert_eq!(code, Some(0), "key and certificate belong together: {said}{complained}");
+}
+
+#[test]
+fn whoever_has_a_connection_can_run_a_session() {
+    for which in ["inetd", "systemd", "tcpsvd"] {
+        let house = house();
+        // A port that was free a moment ago; whoever took it since is found out by the greeting.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = super_server(&house, which, address).spawn().unwrap();
+        let _server = Tcpserver { child, address };
+        wait_for(which, || TcpStream::connect(address).ok());
+        let mut client = Client::connect(address);
+        client.expect("", "220 mx.example.org ESMTP");
+        client.expect("EHLO client.example.net", "250-mx.example.org\r\n250-STARTTLS\r\n");
+        client.expect("MAIL FROM:<bob@example.net>", "250");
+        client.expect(
+            "RCPT TO:<nobody@example.org>",
+            "550 5.1.1 sorry, no mailbox here by that name. (#5.1.1)",
+        );
+        client.deliver(
+            "bob@example.net",
+            &["alice@example.org"],
+            "Subject: through a super-server\r\n\r\nhello",
+        );
+        client.expect("QUIT", "221");
+        assert!(client.is_closed(), "{which}");
+        assert!(house.wait_for_mail("alice").contains("hello"), "{which}");
+        let log = if which == "inetd" { house.log() } else { read(&house.path("errors")) };
+        assert!(
+            log.contains(&format!(" remoteip=127.0.0.1 remoteport={} ", client.port())),
+            "{which}: {log}"
+        );
+        // tcpsvd has told of the connection itself, in words of its own.
+        assert_eq!(log.contains("tcpserver: ok "), which != "tcpsvd", "{which}: {log}");
+    }
+}
+
 /// A program in qmail-queue's place that keeps what it gets, and ends as it is told.
 fn queue(house: &House, exit: u8) -> String {
     let path = house.path(format!("queue-{exit}"));
@@ -320,6 +409,107 @@ fn settings_that_are_wrong_put_the_client_off() {
     let (code, said, log) = house.run(&["stdio"]);
     assert_eq!((code, said.as_str()), (Some(78), "421 unable to read controls (#4.3.0)\r\n"));
     assert!(log.contains("smtpd.toml:1:1: unknown key `hostnam`"), "{log}");
+}
+
+/// What one session says under an environment, by pipes.
+fn converse(house: &House, environment: &[(&str, &str)], said: &str) -> String {
+    let mut child = Command::new(PROGRAM)
+        .args(["stdio", "--config", house.path("smtpd.toml").to_str().unwrap()])
+        .envs([("TCPREMOTEIP", "192.0.2.7"), ("TCPREMOTEPORT", "4000"), ("TCPLOCALIP", "192.0.2.25")])
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(said.as_bytes()).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+/// The modes of qmail-smtpd's login patches: which mechanisms, whether a login is required, and what it needs.
+#[test]
+fn smtpauth_forcetls_and_forceauthmailfrom_are_obeyed() {
+    let house = house();
+    let tls = ("SSL_PROTOCOL", "TLSv1.3");
+    for (environment, offered, mail) in [
+        (vec![tls], Some("LOGIN PLAIN"), "250 "),
+        (vec![tls, ("SMTPAUTH", "")], Some("LOGIN PLAIN"), "250 "),
+        (vec![tls, ("SMTPAUTH", "-")], None, "250 "),
+        (vec![tls, ("SMTPAUTH", "!")], Some("LOGIN PLAIN"), "530 5.7.0 authentication required"),
+        (vec![tls, ("SMTPAUTH", "cram")], Some("CRAM-MD5"), "250 "),
+        (vec![tls, ("SMTPAUTH", "+cram")], Some("LOGIN PLAIN CRAM-MD5"), "250 "),
+        (vec![tls, ("SMTPAUTH", "!cram")], Some("CRAM-MD5"), "530 5.7.0 authentication required"),
+        (vec![tls, ("SMTPAUTH", "!+cram")], Some("LOGIN PLAIN CRAM-MD5"), "530 "),
+        (vec![("SMTPAUTH", "!")], None, "530 5.7.0 authentication required"),
+        (vec![("SMTPAUTH", ""), ("FORCETLS", "1")], None, "250 "),
+        (vec![("SMTPAUTH", ""), ("FORCETLS", "0")], Some("LOGIN PLAIN"), "250 "),
+        (vec![("SMTPAUTH", "!"), ("RELAYCLIENT", "")], None, "250 "),
+    ] {
+        let said = converse(&house, &environment, "EHLO x\r\nMAIL FROM:<bob@example.net>\r\nQUIT\r\n");
+        let found = said.lines().find_map(|line| line.strip_prefix("250-AUTH "));
+        assert_eq!(found, offered, "{environment:?}: {said}");
+        let replies: Vec<&str> = said.lines().rev().take(2).collect();
+        assert!(replies[1].starts_with(mail), "{environment:?}: {said}");
+    }
+    let refused = converse(&house, &[], "EHLO x\r\nAUTH PLAIN\r\nQUIT\r\n");
+    assert!(refused.contains("\n538 5.7.11 auth not available without TLS (#5.3.3)\r\n"), "{refused}");
+}
+
+/// TLS from the first byte and by STARTTLS, over the connection itself and over the pipes that recordio puts between.
+#[test]
+fn sessions_under_tcpserver_are_encrypted_too() {
+    let house = house();
+    let (plain, program) = (stdio(&house), stdio(&house));
+    // What recordio writes is no line of ours, and no text.
+    let apart = r#"exec 3>&2; exec recordio sh -c 'exec "$@" 2>&3' - "$@" 2>/dev/null"#;
+    let behind_pipes = [["sh", "-c", apart, "-"].map(str::to_owned).to_vec(), program].concat();
+    for program in [&plain, &behind_pipes] {
+        for (smtps, connect) in [
+            ("0", "smtplib.SMTP('127.0.0.1', port); c.starttls(context=tls)"),
+            ("1", "smtplib.SMTP_SSL('127.0.0.1', port, context=tls)"),
+        ] {
+            let server =
+                Tcpserver::start(&house, &[], &[("SMTPS", smtps), ("DATABYTES", "0")], &words(program));
+            let script = format!(
+                "
+import smtplib, ssl
+port, tls = {}, ssl._create_unverified_context()
+c = {connect}
+c.login('alice', 'secret')
+assert c.esmtp_features['size'] == '0', c.esmtp_features
+c.sendmail('alice@example.org', 'alice@example.org', 'Subject: x\\r\\n\\r\\n' + 'long line ' * 90 + '\\r\\n' * 3000)
+c.quit()",
+                server.address.port()
+            );
+            let output = Command::new("python3").args(["-c", &script]).output().unwrap();
+            assert!(
+                output.status.success(),
+                "{program:?} {smtps}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+    wait_for("four messages", || Some(()).filter(|()| house.mail("alice").len() == 4));
+    let (log, mail) = (house.log(), house.mail("alice").concat());
+    assert_eq!(log.matches(": auth: auth-success type=plain user=<alice>\n").count(), 4, "{log}");
+    assert_eq!(mail.matches("\n tls TLS_AES_256_GCM_SHA384 (TLSv1.3); ").count(), 4);
+}
+
+#[test]
+fn a_login_may_have_to_send_as_itself_under_tcpserver() {
+    let house = house();
+    for (force, mail) in [("1", "503 5.7.1 from and auth not the same (#5.5.4)"), ("0", "250 2.1.0 ok")] {
+        let environment = [("SSL_PROTOCOL", "TLSv1.3"), ("FORCEAUTHMAILFROM", force)];
+        let program = stdio(&house);
+        let server = Tcpserver::start(&house, &[], &environment, &words(&program));
+        let mut client = Client::connect(server.address);
+        client.expect("", "220");
+        client.expect("EHLO x", "250");
+        client.expect("AUTH PLAIN AGFsaWNlAHNlY3JldA==", "235");
+        client.expect("MAIL FROM:<bob@example.org>", mail);
+        client.expect("RSET", "250");
+        client.expect("MAIL FROM:<alice@example.org>", "250");
+    }
 }
 
 #[test]

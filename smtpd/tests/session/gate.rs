@@ -4,19 +4,34 @@ mod greeting;
 mod limits;
 mod lists;
 mod names;
+mod naughty;
+mod order;
+mod relay;
 mod sender;
 
 use expect_test::Expect;
 use smtpd::rules::{Pattern, Patterns, Rules};
-use smtpd::session::{Policy, Service};
+use smtpd::session::{Grant, Input, Policy, Service, Session};
 
 use crate::opening::{after_mail, after_opening};
-use crate::world::{World, converse, policy};
+use crate::world::{NOON, World, converse, peer, policy};
+
+/// One of those that may relay.
+const OURS: &str = "198.51.100.7:1";
 
 const CLIENT: &str = "203.0.113.7:40000";
 
 fn under(rules: Rules) -> Policy {
     Policy { rules, ..policy() }
+}
+
+/// A connection of a client of which this is known.
+fn granted(policy: Policy, grant: Grant) -> World {
+    let mut world = World::closed(policy.clone(), Service::Smtp, CLIENT);
+    let peer = smtpd::session::Peer { grant, ..peer(Service::Smtp, CLIENT) };
+    world.session = Session::new(std::sync::Arc::new(policy), peer, NOON);
+    world.feed(Input::Connected);
+    world
 }
 
 fn patterns(entries: &[&str]) -> Patterns {

@@ -6,6 +6,7 @@ mod blocklists;
 mod chunks;
 mod gate;
 mod hostile;
+mod limits;
 mod login;
 mod mail;
 mod mistakes;

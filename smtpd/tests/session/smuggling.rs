@@ -1,8 +1,8 @@
 //! One message hidden inside another: the sequences of the public scanners, in every split that TCP can make.
 
-use smtpd::session::{Gone, Input, Service};
+use smtpd::session::{BareNewline, Gone, Input, Service};
 
-use crate::world::World;
+use crate::world::{World, policy};
 
 /// What ends a message for some server: the union of three public scanners.
 const SEQUENCES: &[&[u8]] = &[
@@ -29,8 +29,10 @@ const INNER: &[u8] =
     b"MAIL FROM:<forged@example.org>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nforged\r\n.\r\n";
 
 /// What a session did with these pieces, its lines apart from what they carry.
-fn deal(pieces: &[&[u8]]) -> World {
-    let mut world = World::new(Service::Smtp, "203.0.113.7:40000");
+fn deal(pieces: &[&[u8]], bare_newline: BareNewline) -> World {
+    let mut policy = policy();
+    policy.limits.bare_newline = bare_newline;
+    let mut world = World::under(policy, Service::Smtp, "203.0.113.7:40000");
     for piece in pieces {
         if world.open {
             world.feed(Input::Bytes(piece));
@@ -45,11 +47,13 @@ fn deal(pieces: &[&[u8]]) -> World {
 /// Only one message may come of it, or none; and nobody else may have sent it.
 #[track_caller]
 fn check(pieces: &[&[u8]], what: &[u8]) {
-    let world = deal(pieces);
-    let facts: Vec<&str> = world.transcript.iter().filter_map(|line| line.strip_prefix("L: ")).collect();
-    assert!(!facts.iter().any(|fact| fact.contains("mailfrom=forged")), "{what:?}: {facts:?}");
-    let accepted = facts.iter().filter(|fact| fact.starts_with("qlogreceived: result=accepted"));
-    assert!(accepted.count() <= 1, "{what:?}: {facts:?}");
+    for bare_newline in [BareNewline::Refused, BareNewline::EndsLine] {
+        let world = deal(pieces, bare_newline);
+        let facts: Vec<&str> = world.transcript.iter().filter_map(|line| line.strip_prefix("L: ")).collect();
+        assert!(!facts.iter().any(|fact| fact.contains("mailfrom=forged")), "{what:?}: {facts:?}");
+        let accepted = facts.iter().filter(|fact| fact.starts_with("qlogreceived: result=accepted"));
+        assert!(accepted.count() <= 1, "{what:?}: {facts:?}");
+    }
 }
 
 #[test]
@@ -90,12 +94,56 @@ fn crlf_dot_crlf_ends_a_message_in_any_split() {
         let session = [OUTER, b"DATA\r\n", text, b".\r\nQUIT\r\n"].concat();
         for at in 0..session.len() {
             let (first, second) = session.split_at(at);
-            let world = deal(&[first, second]);
+            let world = deal(&[first, second], BareNewline::Refused);
             let replies =
                 world.transcript.iter().filter(|line| line.starts_with("S: 250 2.0.0 ok 17952624")).count();
             assert_eq!((replies, world.transcript.last().map(String::as_str)), (1, Some("*: close 0")));
         }
     }
+}
+
+/// Chunks among commands that did not wait for a reply, one after a mistake, and the last of them empty: in every split
+/// the same replies, and nothing in a chunk is a command.
+#[test]
+fn chunks_and_commands_at_once_are_told_apart_in_any_split() {
+    let forged = b"RSET\r\nMAIL FROM:<forged@example.org>\r\n";
+    let chunk = |last: &str| [format!("BDAT {}{last}\r\n", forged.len()).as_bytes(), forged].concat();
+    let session = [
+        OUTER,
+        &chunk(""),
+        // Neither goes together with a chunk.
+        b"DATA\r\nRCPT TO:<bob@example.org>\r\n",
+        b"BDAT 0\r\n",
+        &chunk(""),
+        b"BDAT 0 LAST\r\n",
+        // There is no message any more; what these hold is nobody's.
+        &chunk(""),
+        &chunk(" LAST"),
+        &OUTER[8..],
+        // A line end that is none spoils the message, and the chunks that were sent behind it.
+        b"BDAT 4\r\na\nb\n",
+        &chunk(" LAST"),
+        &OUTER[8..],
+        b"DATA\r\n",
+    ]
+    .concat();
+    let after = b"BDAT 3 LAST\r\n.\r\nNOOP\r\nBDAT 6\r\nQUIT\r\nQUIT\r\n";
+    let session = [&session[..], after].concat();
+    let replies = |pieces: &[&[u8]]| {
+        let world = deal(pieces, BareNewline::Refused);
+        let facts = world.transcript.iter().filter(|line| line.contains("mailfrom=forged"));
+        assert_eq!(facts.count(), 0, "{:?}", world.transcript);
+        let replies =
+            world.transcript.iter().filter(|line| line.starts_with("S: ") && !line.contains("250-"));
+        replies.map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect::<Vec<String>>().join(" ")
+    };
+    let expected =
+        "220 250 250 250 250 503 503 250 250 250 503 503 250 250 451 503 250 250 354 250 250 503 221";
+    for at in 0..session.len() {
+        let (first, second) = session.split_at(at);
+        assert_eq!(replies(&[first, second]), expected, "split at {at}");
+    }
+    assert_eq!(replies(&session.iter().map(std::slice::from_ref).collect::<Vec<_>>()), expected);
 }
 
 /// What came in the clear behind STARTTLS is another's word (CVE-2011-0411): it is not read after the handshake, and

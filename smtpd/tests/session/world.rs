@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use expect_test::Expect;
 use hmac::{Hmac, Mac as _};
@@ -199,6 +200,10 @@ impl World {
                 "full" => RecipientAnswer::Said(OwnWords { code: 452, text: "come on Monday".into() }),
                 _ => RecipientAnswer::Unknown,
             }),
+            Ask::Relayed(mailbox) => Input::Recipient(match mailbox.local() {
+                "over" => RecipientAnswer::Overlimit,
+                _ => RecipientAnswer::AnyOfDomain,
+            }),
             Ask::Blocklist { zone, address } => Input::Blocklist(self.look_up(zone, address)),
             Ask::Inquire(inquiry) => Input::Inquired(inquired(&inquiry)),
             Ask::Open(envelope) if envelope.sender.as_ref().is_some_and(|s| s.local() == "closed") => {
@@ -271,8 +276,8 @@ fn inquired(inquiry: &Inquiry) -> Finding {
     }
 }
 
-/// Runs a script: `C:` lines are sent, each by itself; `wait` lets the session's deadline pass, `gone` hangs up, and
-/// `shutdown` stops the server.
+/// Runs a script: `C:` lines are sent, each by itself; `after 4` lets so many seconds pass, `wait` the session's deadline,
+/// `gone` hangs up, and `shutdown` stops the server.
 pub(super) fn run(service: Service, remote: &str, script: &str) -> String {
     converse(World::new(service, remote), script)
 }
@@ -287,6 +292,10 @@ pub(super) fn converse(mut world: World, script: &str) -> String {
             }
             "gone" => world.feed(Input::Gone(Gone::Closed)),
             "shutdown" => world.feed(Input::Shutdown),
+            line if line.starts_with("after ") => {
+                let seconds = line.split(' ').nth(1).and_then(|seconds| seconds.parse().ok()).unwrap();
+                world.now = world.now + Duration::from_secs(seconds);
+            }
             line => {
                 let sent = line.strip_prefix("C:").unwrap();
                 let sent = sent.strip_prefix(' ').unwrap_or(sent);

@@ -74,7 +74,10 @@ impl World {
         let interpreter = SHIPPED.with(|shipped| shipped.another(TimeZone::UTC));
         let policy = Config::parse("smtpd.toml", SMTPD_TOML).unwrap().policy;
         World {
-            gate: Gate::new("mx.example.org", Connections { max: 10, per_address_max: 10 }),
+            gate: Gate::new(
+                "mx.example.org",
+                Connections { max: 10, per_address_max: 10, per_network_max: 0 },
+            ),
             policy: Arc::new(policy),
             watch: Watch::new(vec![interpreter], engine),
             now: NOON,
@@ -131,6 +134,7 @@ impl World {
             Ask::Credential { .. } => Input::Credential(CredentialAnswer::Unavailable),
             Ask::Recipient(mailbox) if mailbox.local() == "alice" => Input::Recipient(RecipientAnswer::Known),
             Ask::Recipient(_) => Input::Recipient(RecipientAnswer::Unknown),
+            Ask::Relayed(_) => Input::Recipient(RecipientAnswer::AnyOfDomain),
             Ask::Blocklist { .. } => Input::Blocklist(LookUp::Found {
                 finding: Finding::Listed(Listing {
                     text: self.listed_because.clone(),

@@ -20,17 +20,20 @@ pub(in crate::session) struct MailParameters {
 /// Reads the parameters of MAIL.
 pub(super) fn mail(text: &[u8]) -> Result<MailParameters, Rejection> {
     let mut parameters = MailParameters::default();
+    let (mut body, mut auth) = (None, None);
     for (key, value) in words(text) {
         match key.to_ascii_uppercase().as_slice() {
             b"SIZE" => once(&mut parameters.size_bytes, size(value))?,
             b"RET" => once(&mut parameters.ret, Return::parse(value))?,
             b"ENVID" => once(&mut parameters.envid, dsn::envid(value))?,
-            b"SMTPUTF8" if value.is_empty() => parameters.smtputf8 = true,
+            b"SMTPUTF8" if value.is_empty() && !parameters.smtputf8 => parameters.smtputf8 = true,
             b"SMTPUTF8" => return Err(Rejection::Syntax),
-            b"BODY" if value.eq_ignore_ascii_case(b"7BIT") || value.eq_ignore_ascii_case(b"8BITMIME") => {}
+            // Messages are passed on as they are, whichever was said; BINARYMIME is not offered.
+            b"BODY" if value.eq_ignore_ascii_case(b"7BIT") || value.eq_ignore_ascii_case(b"8BITMIME") => {
+                once(&mut body, Some(()))?;
+            }
             // RFC 4954 §5: a server that believes no other server's word about a login drops it.
-            b"AUTH" if dsn::xtext(value).is_some() => {}
-            b"AUTH" => return Err(Rejection::Syntax),
+            b"AUTH" => once(&mut auth, (value == b"<>" || dsn::is_xtext(value)).then_some(()))?,
             _ => return Err(Rejection::Parameter),
         }
     }

@@ -4,7 +4,7 @@ use logline::{Mechanism, Timestamp};
 
 use crate::scram::{Binding, ClientFirst, Exchange, Proof};
 use crate::session::login::{CredentialAnswer, Login, Secret, plain};
-use crate::session::{Ask, Output, Session, State};
+use crate::session::{Ask, Output, Session, State, Waiting};
 
 /// How far an exchange got.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl Session {
             response: Secret::new(response.to_ascii_lowercase()),
         };
         out.push(Output::Ask(ask));
-        self.state = State::CheckingPassword(Login { user: user.to_vec(), mechanism });
+        self.state = State::Waiting(Waiting::Password(Login { user: user.to_vec(), mechanism }));
     }
 
     fn scram_begins(&mut self, mechanism: Mechanism, answer: &[u8], out: &mut Vec<Output>) {
@@ -125,7 +125,7 @@ impl Session {
             return self.wrong_password(&login, None, out);
         }
         out.push(Output::Ask(Ask::Credential { user: first.user.clone() }));
-        self.state = State::FetchingCredential(Box::new(Fetching { mechanism, first }));
+        self.state = State::Waiting(Waiting::Credential(Box::new(Fetching { mechanism, first })));
     }
 
     pub(in crate::session) fn credential_answered(

@@ -3,7 +3,7 @@
 use expect_test::expect;
 use smtpd::rules::{Early, Rules};
 
-use super::{CLIENT, check_whole};
+use super::{CLIENT, OURS, check_whole};
 
 fn delayed(early: Early) -> Rules {
     Rules { greet_delay: std::time::Duration::from_secs(5), early, ..Rules::default() }
@@ -35,7 +35,7 @@ fn who_waits_is_greeted() {
     );
     // Who may relay waits for nothing.
     check_whole(
-        "198.51.100.7:1",
+        OURS,
         delayed(Early::Reject),
         "C: QUIT",
         &expect![[r#"

@@ -2,8 +2,10 @@
 
 use expect_test::expect;
 use smtpd::rules::Rules;
+use smtpd::session::{Limits, Policy, Service};
 
-use super::check;
+use super::{CLIENT, check};
+use crate::world::{World, converse, policy};
 
 #[test]
 fn bad_recipients_have_a_limit() {
@@ -174,5 +176,22 @@ fn a_full_mailbox_is_no_fault_of_the_clients() {
             L: qlogenvelope: result=rejected code=552 reason=chkuser detail=mailboxfull helo=x mailfrom=a@b.example rcptto=stuffed@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
             S: 552 sorry, recipient mailbox is over quota (#5.2.2)
         "#]],
+    );
+}
+
+#[test]
+fn unknown_commands_have_a_limit() {
+    let limits = Limits { unrecognized_max: 2, ..policy().limits };
+    let policy = Policy { limits, ..policy() };
+    let transcript =
+        converse(World::under(policy, Service::Smtp, CLIENT), "C: FOO\nC: NOOP\nC: BAR\nC: QUIT");
+    let replies: Vec<&str> = transcript.lines().filter(|line| line.starts_with("S: ")).collect();
+    assert_eq!(
+        replies[1..],
+        [
+            "S: 500 unrecognized command (#5.5.1)",
+            "S: 250 ok",
+            "S: 421 too many unrecognized commands (#4.7.0)",
+        ]
     );
 }

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use smtpd::blocklist::{Action, Blocklist};
-use smtpd::rules::{BadLists, MailPolicy, Rules};
+use smtpd::rules::{BadLists, MailPolicy, Pairs, Rules};
 
 use super::{check, check_from, patterns};
 
@@ -123,6 +123,8 @@ fn who_may_write_to_whom_is_the_policy_of_both_domains() {
         &expect![[r#"
             C: RCPT TO:<alice@example.org>
             L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+            L: policy_check: remote a@b.example -> local alice@example.org (UNAUTHENTICATED SENDER) pid=7
+            L: policy_check: policy forbids transmission pid=7
             L: qlogenvelope: result=rejected code=550 reason=empf detail= helo=x mailfrom=a@b.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
             S: 550 sorry, the policy of this server forbids this message (#5.7.1)
             C: MAIL FROM:<a@partner.example>
@@ -130,12 +132,36 @@ fn who_may_write_to_whom_is_the_policy_of_both_domains() {
             S: 250 ok
             C: RCPT TO:<alice@example.org>
             L: CHKUSER accepted rcpt: from <a@partner.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <alice@example.org> : found existing recipient pid=7
+            L: policy_check: remote a@partner.example -> local alice@example.org (UNAUTHENTICATED SENDER) pid=7
+            L: policy_check: policy allows transmission pid=7
             L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom=a@partner.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
             S: 250 ok
             C: RCPT TO:<bob@example.org>
             L: CHKUSER accepted rcpt: from <a@partner.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <bob@example.org> : found existing recipient pid=7
+            L: policy_check: remote a@partner.example -> local bob@example.org (UNAUTHENTICATED SENDER) pid=7
+            L: policy_check: policy forbids transmission pid=7
             L: qlogenvelope: result=rejected code=550 reason=empf detail= helo=x mailfrom=a@partner.example rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
             S: 550 sorry, the policy of this server forbids this message (#5.7.1)
+        "#]],
+    );
+}
+
+#[test]
+fn a_line_forbids_one_sender_to_write_to_one_recipient() {
+    let pairs = Pairs::new(vec!["@b.example alice@example.org".parse().unwrap()]);
+    let bad = BadLists { pairs, ..BadLists::default() };
+    check(
+        Rules { bad, ..Rules::default() },
+        "C: HELO x\nC: MAIL FROM:<a@b.example>\nC: RCPT TO:<alice@example.org>\nC: RCPT TO:<bob@example.org>",
+        &expect![[r#"
+            C: RCPT TO:<alice@example.org>
+            L: qmail-smtpd[7]: badmailfrom: <a@b.example> at 203.0.113.7
+            L: qlogenvelope: result=rejected code=553 reason=qregexbmf detail=@b.example\x20alice@example.org helo=x mailfrom=a@b.example rcptto=alice@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 553 sorry, that sender may not write to that recipient (#5.7.1)
+            C: RCPT TO:<bob@example.org>
+            L: CHKUSER accepted rcpt: from <a@b.example|remoteinfo/auth:|chkuser-identify:> remote <helo:x|remotehostname:unknown|remotehostip:203.0.113.7> rcpt <bob@example.org> : found existing recipient pid=7
+            L: qlogenvelope: result=accepted code=250 reason=rcptto detail=chkuser helo=x mailfrom=a@b.example rcptto=bob@example.org relay=no rcpthosts=yes size= authuser= authtype= encrypted=
+            S: 250 ok
         "#]],
     );
 }

@@ -54,6 +54,7 @@ fn the_watchers_word_is_kept_until_the_client_logs_in() {
         "C: HELO x\nC: QUIT",
         &expect![[r#"
             L: qmail-smtpd[7]: watcher: slow at 203.0.113.7
+            S: 220 mx.example.org ESMTP, slowly for now [spam-source]
             C: HELO x
             *: pause 5s
             S: 250 mx.example.org
