@@ -91,7 +91,7 @@ fn every_name_has_its_help_in_a_sentence() {
 }
 
 /// What series are told apart by: our own words, and names of the configuration. Nothing that a client can make up.
-const LABELS: [&str; 22] = [
+const LABELS: [&str; 23] = [
     "backend",
     "by",
     "channel",
@@ -105,6 +105,7 @@ const LABELS: [&str; 22] = [
     "le",
     "mechanism",
     "mode",
+    "other",
     "outcome",
     "reason",
     "result",
