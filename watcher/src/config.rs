@@ -217,6 +217,10 @@ fn choose(root: &Table<'_>, all: Jails, chosen: Option<Vec<String>>) -> Jails {
 }
 
 fn quota(zone: &str, table: &Table<'_>) -> Option<Quota> {
+    // A list's name may hold a customer's key.
+    if !exempt::is_name(zone, b"-_") {
+        table.mistake_at_table(format!("{zone:?} is no zone, as \"zen.spamhaus.org\" is one"));
+    }
     let limit = table.require::<u64>("limit");
     if limit == Some(0) {
         table.mistake("limit", "at least 1: with 0 the list could never be asked");

@@ -1,5 +1,6 @@
 //! `[[listen]]`: the sockets, and what each is for.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
@@ -25,12 +26,17 @@ pub(super) fn listen(root: &Table<'_>, tls: bool) -> Vec<Listen> {
     if !root.contains("listen") {
         return vec![Listen { address: LISTEN, service: Service::Smtp, proxy: Vec::new() }];
     }
+    let mut taken = HashSet::new();
     let read = |table: Table<'_>| {
         let service = table.get_or("service", Service::Smtp);
         if service != Service::Smtp && !tls {
             table.mistake("service", "this service needs TLS: name a certificate and a key in [tls]");
         }
         let address = table.get_or("address", LISTEN);
+        // Port 0 is another one each time.
+        if address.port() != 0 && !taken.insert(address) {
+            table.mistake("address", format!("another [[listen]] has {address} already"));
+        }
         Listen { address, service, proxy: table.get_or("proxy", Vec::new()) }
     };
     root.tables("listen").into_iter().map(read).collect()

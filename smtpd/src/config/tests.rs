@@ -90,6 +90,10 @@ fn every_mistake_is_told_at_its_place() {
         "smtpd.toml:2:11: this service needs TLS: name a certificate and a key in [tls]",
     );
     check(
+        "[[listen]]\naddress = \"127.0.0.1:25\"\n[[listen]]\naddress = \"127.0.0.1:25\"",
+        "smtpd.toml:4:11: another [[listen]] has 127.0.0.1:25 already",
+    );
+    check(
         "[[dnsbl]]\nzone = \"list.example\"\ncodes = { \"127.255.255.254\" = \"x\" }",
         "smtpd.toml:3:31: \"127.255.255.254\" is no code of a listing: it must be an address in 127.0.0.0/8 and not \
          in 127.255.0.0/16",

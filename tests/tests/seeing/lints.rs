@@ -125,6 +125,18 @@ fn a_panel_has_a_unit_that_fits_what_it_asks() {
 }
 
 #[test]
+fn a_figure_that_counts_what_happened_is_a_whole_number() {
+    check_panels(|panel| {
+        let defaults = &panel.json["fieldConfig"]["defaults"];
+        let counts = panel.json["type"] == "stat"
+            && defaults["unit"] == "short"
+            && panel.targets().any(|target| text(&target["expr"]).contains("increase("));
+        // Prometheus reckons what may have happened at the ends of the range: 48.2 bans.
+        (counts && defaults["decimals"] != 0).then(|| "it shows fractions".to_owned())
+    });
+}
+
+#[test]
 fn panels_have_numbers_of_their_own_and_lie_beside_each_other() {
     check_boards(|board, faults| {
         let panels = board.json["panels"].as_array().unwrap();

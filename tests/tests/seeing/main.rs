@@ -12,6 +12,7 @@ mod page;
 mod painted;
 mod prometheus;
 mod reference;
+mod report;
 mod rules;
 mod service;
 mod units;

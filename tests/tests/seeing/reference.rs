@@ -89,3 +89,66 @@ fn every_name_has_its_help_in_a_sentence() {
         assert!(line.ends_with('.'), "{line}");
     }
 }
+
+/// What series are told apart by: our own words, and names of the configuration. Nothing that a client can make up.
+const LABELS: [&str; 23] = [
+    "backend",
+    "by",
+    "channel",
+    "class",
+    "encryption",
+    "envelope",
+    "event",
+    "family",
+    "jail",
+    "kind",
+    "le",
+    "mechanism",
+    "mode",
+    "other",
+    "outcome",
+    "reason",
+    "result",
+    "source",
+    "stage",
+    "status",
+    "version",
+    "why",
+    "zone",
+];
+
+/// A sample's series: its name with its labels.
+fn series(exposed: &str) -> impl Iterator<Item = &str> {
+    let samples = exposed.lines().filter(|line| !line.starts_with('#'));
+    samples.filter_map(|line| line.rsplit_once(' ').map(|(series, _)| series))
+}
+
+#[test]
+fn no_series_has_a_label_that_is_not_ours() {
+    for exposed in [watcher(), smtpd()] {
+        for series in series(&exposed) {
+            let inside =
+                series.split_once('{').and_then(|(_, rest)| rest.strip_suffix('}')).unwrap_or_default();
+            for label in inside.split("\",").filter_map(|pair| pair.split_once('=')).map(|(label, _)| label) {
+                assert!(LABELS.contains(&label), "{label} in {series}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_large_host_has_fewer_than_two_thousand_series() {
+    let metrics = Metrics::new();
+    for source in 0..10 {
+        let source = format!("/var/log/{source}");
+        metrics.sources.prepare(&source);
+        metrics.sources.stand(&source, Standing { kind: "file", ..Standing::default() }, None);
+    }
+    for jail in watcher::jail::Jails::read(None).unwrap().iter() {
+        metrics.bans.prepare_jail(&jail.name, jail.mode);
+    }
+    ["a.example", "b.example", "c.example"].iter().for_each(|zone| metrics.blocklists.prepare(zone));
+    let watcher = String::from_utf8(metrics.expose()).unwrap();
+    let both = series(&watcher).count() + series(&smtpd()).count();
+    assert!(both < 2000, "{both}");
+}

@@ -12,7 +12,7 @@ use e2e::wait;
 /// A wrong input: the words, the exit code, and what has to be said.
 type Case = (&'static str, i32, &'static [&'static str]);
 
-const WATCHER: [Case; 22] = [
+const WATCHER: [Case; 23] = [
     ("chek", 2, &["similar", "check"]),
     ("check --config absent.toml", 78, &["absent.toml:1:1: cannot be read: No such file"]),
     ("check --config syntax.toml", 78, &["syntax.toml:2:9: "]),
@@ -39,6 +39,7 @@ const WATCHER: [Case; 22] = [
             "10m",
         ],
     ),
+    ("check --config zone.toml", 78, &["zone.toml:1:1: \"not a zone\" is no zone, as"]),
     ("run --config absent.toml", 78, &["absent.toml:1:1: "]),
     ("replay absent.log", 2, &["cannot read the log absent.log: No such file"]),
     ("replay broken.gz", 2, &["cannot read the log broken.gz: invalid gzip header"]),
@@ -75,7 +76,8 @@ const SMTPD: [Case; 12] = [
     ("word --config smtpd.toml 192.0.2.7 delay", 2, &["expected auth-only, slow or none"]),
 ];
 
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
+    ("zone.toml", "[quota.\"not a zone\"]\nlimit = 1000\n"),
     ("syntax.toml", "firewall = \"dry-run\"\n[[source\n"),
     ("key.toml", "firewal = \"dry-run\"\n"),
     ("jail.toml", "jails = [\"password-gessing\"]\n"),

@@ -41,17 +41,20 @@ fn read(file: &Path, text: &str, networks: &mut Vec<Network>, mistakes: &mut Mis
     }
 }
 
+/// Whether it is a name of the DNS, of letters, digits and these signs.
+pub(super) fn is_name(name: &str, signs: &[u8]) -> bool {
+    let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || signs.contains(&byte);
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_of_a_name);
+    name.len() <= 253 && name.trim_end_matches('.').split('.').all(is_label)
+}
+
 /// The host names; an address among them is a slip.
 pub(super) fn hosts(table: &Table<'_>) -> Vec<String> {
     let hosts = table.get_or::<Vec<String>>("hosts", Vec::new());
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
     for host in &hosts {
         if host.parse::<Network>().is_ok() {
             table.mistake("hosts", format!("{host:?} is an address: `networks` is the key for it"));
-        } else if host.len() > 253 || !host.trim_end_matches('.').split('.').all(is_label) {
+        } else if !is_name(host, b"-") {
             table.mistake("hosts", format!("{host:?} is no host name, as \"mail.example.org\" is one"));
         }
     }

@@ -14,6 +14,7 @@ pub struct Blocklists {
     errors: IntCounterVec,
     avoided: IntCounterVec,
     alone: IntGaugeVec,
+    both: IntGaugeVec,
     limit: IntGaugeVec,
     used: IntGaugeVec,
     remaining: IntGaugeVec,
@@ -34,6 +35,7 @@ impl Blocklists {
             errors: maker.counters(family::DNSBL_ERRORS),
             avoided: maker.counters(family::DNSBL_AVOIDED),
             alone: maker.gauges(family::DNSBL_ALONE),
+            both: maker.gauges(family::DNSBL_BOTH),
             limit: maker.gauges(family::DNSBL_LIMIT),
             used: maker.gauges(family::DNSBL_USED),
             remaining: maker.gauges(family::DNSBL_REMAINING),
@@ -55,6 +57,7 @@ impl Blocklists {
         for series in self.gauges() {
             series.with_label_values(&[zone]);
         }
+        self.both.with_label_values(&[zone, zone]);
     }
 
     /// Forgets a zone that is no longer configured.
@@ -92,6 +95,14 @@ impl Blocklists {
         self.exhausted.with_label_values(zone).set(view.forecast.spent.unwrap_or(0));
         self.reset.with_label_values(zone).set(view.period.1);
         self.off.with_label_values(zone).set(i64::from(view.off.is_some()));
+    }
+
+    /// What each two zones list both; pairs that are not told of are forgotten.
+    pub fn overlap<'z>(&self, pairs: impl Iterator<Item = (&'z str, &'z str, u64)>) {
+        self.both.reset();
+        for (zone, other, both) in pairs {
+            self.both.with_label_values(&[zone, other]).set(i64::try_from(both).unwrap_or(i64::MAX));
+        }
     }
 
     fn gauges(&self) -> [&IntGaugeVec; 8] {

@@ -90,6 +90,8 @@ families! {
     DNSBL_ERRORS = "watcher_dnsbl_errors_total" ["zone"] "Errors of DNS blocklists instead of answers.";
     DNSBL_ALONE = "watcher_dnsbl_listed_alone" ["zone"]
         "Clients that this zone listed and no other, as far as the others were asked.";
+    DNSBL_BOTH = "watcher_dnsbl_listed_both" ["zone", "other"]
+        "Clients that both zones list, of the last 50,000 that any listed; of a zone and itself, those that it lists.";
     DNSBL_AVOIDED = "watcher_dnsbl_queries_avoided_total" ["zone", "by"]
         "Queries that were not made; for bans an estimate from dropped packets.";
     DNSBL_LIMIT = "watcher_dnsbl_quota_limit" ["zone"] "Queries that the zone allows in a period; 0 where it has no end.";

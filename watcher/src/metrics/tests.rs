@@ -55,6 +55,7 @@ fn what_goes_takes_its_series_with_it() {
     metrics.sources.stand("/var/log/x", Standing { kind: "file", ..Standing::default() }, None);
     metrics.bans.forget_jail("other");
     metrics.blocklists.forget("second.example");
+    metrics.blocklists.overlap([("list.example", "list.example", 0)].into_iter());
     assert_eq!(series(&metrics), before);
 }
 
@@ -86,6 +87,7 @@ fn a_million_attackers_leave_the_series_as_they_are() {
     engine.book().view(now).iter().filter(|zone| engine.book().is_configured(&zone.zone)).for_each(|zone| {
         metrics.blocklists.stand(zone);
     });
+    metrics.blocklists.overlap(engine.book().overlaps());
     assert!(engine.bans_len(now) > 1000, "the attackers are banned");
     assert_eq!(series(&metrics), before);
 }

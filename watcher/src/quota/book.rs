@@ -103,6 +103,18 @@ impl Book {
         self.zones.iter().any(|z| z.configured && z.quota.zone == zone)
     }
 
+    /// For each two zones of the configuration, and for each with itself: how many clients both list, of those that were listed
+    /// lately.
+    pub fn overlaps(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        let configured = |place: usize| {
+            self.zones.get(place).filter(|zone| zone.configured).map(|zone| zone.quota.zone.as_str())
+        };
+        let rows = self.overlap.matrix(self.zones.len()).into_iter().enumerate();
+        let cells =
+            rows.flat_map(|(one, row)| row.into_iter().enumerate().map(move |(two, both)| (one, two, both)));
+        cells.filter_map(move |(one, two, both)| Some((configured(one)?, configured(two)?, both)))
+    }
+
     /// By zone: all queries since the beginning, and those about clients that a ban would have kept out.
     pub fn with_and_without(&self) -> Vec<(String, u64, u64)> {
         let told = |zone: &Zone| (zone.quota.zone.clone(), zone.tally.queries, zone.tally.kept_out);

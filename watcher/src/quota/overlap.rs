@@ -33,6 +33,22 @@ impl Overlap {
         self.clients.get(&client).copied().unwrap_or_default()
     }
 
+    /// How many clients are listed by each two of so many zones, the one by the other; by one and itself, how many it lists.
+    pub(super) fn matrix(&self, zones: usize) -> Vec<Vec<u64>> {
+        let zones = zones.min(ZONES_MAX);
+        let mut matrix = vec![vec![0; zones]; zones];
+        for listed in self.clients.values() {
+            let is_listed = |place: usize| u32::try_from(place).is_ok_and(|place| listed >> place & 1 == 1);
+            for (_, row) in matrix.iter_mut().enumerate().filter(|(one, _)| is_listed(*one)) {
+                row.iter_mut()
+                    .enumerate()
+                    .filter(|(two, _)| is_listed(*two))
+                    .for_each(|(_, both)| *both += 1);
+            }
+        }
+        matrix
+    }
+
     pub(super) fn note(&mut self, client: u128, zone: usize) -> Change {
         let Some(bit) = u32::try_from(zone).ok().and_then(|zone| 1u32.checked_shl(zone)) else {
             return Change::None;
@@ -110,6 +126,16 @@ mod tests {
         assert_eq!(overlap.note(7, 4), Change::None);
         assert_eq!(overlap.note(8, 3), Change::Alone);
         assert_eq!(overlap.note(9, 32), Change::None);
+    }
+
+    #[test]
+    fn a_matrix_has_what_each_lists_and_what_both_do() {
+        let mut overlap = Overlap::default();
+        for (client, zone) in [(7, 0), (7, 2), (8, 0), (9, 2), (10, 2)] {
+            overlap.note(client, zone);
+        }
+        assert_eq!(overlap.matrix(3), [[2, 0, 1], [0, 0, 0], [1, 0, 3]]);
+        assert_eq!(overlap.matrix(1), [[2]]);
     }
 
     #[test]

@@ -51,6 +51,12 @@ impl Networks {
         }
     }
 
+    /// How many are counted.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.networks.len()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.is_full
     }

@@ -1,6 +1,11 @@
+use logline::Text;
 use serde_json::{Value, json};
 
+use super::network::Networks;
+use super::user::Users;
+use super::zone::Zones;
 use super::*;
+use crate::event::{Event, Kind};
 
 /// Two zones: `a.example` is asked first, `b.example` only of whom `a.example` does not list, but for one client.
 const LOG: &str = r#"
@@ -165,4 +170,57 @@ fn the_page_needs_nothing_else_and_shows_hostile_bytes_as_text() {
         told.contains("of what b.example lists, a.example was asked about 1 and lists 0 (0 %)"),
         "{told}"
     );
+}
+
+/// So many attackers with a network, a name and a blocklist of their own each.
+fn besieged(attackers: u32) -> (Networks, Users, Zones) {
+    let (mut networks, mut users, mut zones) = (Networks::default(), Users::default(), Zones::default());
+    for n in 0..attackers {
+        let (name, list) = (format!("User{n}"), format!("see https://list{n}.example/"));
+        let mut event = Event {
+            kind: Kind::AuthFailed,
+            at: Timestamp::from_seconds(1_700_000_000),
+            address: Some(std::net::Ipv4Addr::from(0x0b00_0000 + n * 256).into()),
+            weight: 1,
+            fields: vec![("user", Text::from(name.as_str())), ("message", Text::from(list.as_str()))],
+            line: b"",
+        };
+        networks.event(&event);
+        users.event(&event);
+        event.kind = Kind::DnsblListed;
+        zones.event(&event);
+    }
+    (networks, users, zones)
+}
+
+#[test]
+fn no_number_of_attackers_makes_a_table_grow_without_end_and_a_full_one_is_told() {
+    let (networks, users, zones) = besieged(30);
+    assert!(!networks.is_full() && !users.is_full() && !zones.is_full());
+    let (networks, mut users, zones) = besieged(210_000);
+    assert!(networks.is_full() && users.is_full() && zones.is_full());
+    assert_eq!((networks.len(), users.len(), zones.len()), (200_000, 50_000, 32));
+    // Who was counted before is counted still, in whatever letters.
+    let before = users.failures_of(b"user7");
+    let again = Event {
+        kind: Kind::AuthFailed,
+        at: Timestamp::from_seconds(1_700_000_001),
+        address: None,
+        weight: 1,
+        fields: vec![("user", Text::from("USER7"))],
+        line: b"",
+    };
+    users.event(&again);
+    assert_eq!(users.failures_of(b"user7"), before + 1);
+    let full = Findings { full: vec!["networks"], ..Findings::default() };
+    assert!(text(&full).contains("networks") && html(&full).contains("The table of networks was full"));
+}
+
+#[test]
+fn a_report_of_nothing_is_whole_in_every_format() {
+    let nothing = Findings::default();
+    assert!(html(&nothing).contains("<h1>0 messages taken, 0 refused</h1>"));
+    assert!(text(&nothing).starts_with("0 lines"));
+    check(&nothing, "/hours", &json!([]));
+    check(&nothing, "/queue/queued/p50", &Value::Null);
 }

@@ -15,6 +15,9 @@ const USERS_MAX: usize = 50_000;
 /// So many networks are told apart for one of them.
 const NETWORKS_MAX: usize = 1000;
 
+/// And so many for all of them together.
+const PAIRS_MAX: usize = 1_000_000;
+
 /// So many accounts are named.
 const SHOWN: usize = 50;
 
@@ -24,6 +27,8 @@ const NAME_BYTES_MAX: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Users {
     users: HashMap<Vec<u8>, Account, foldhash::fast::RandomState>,
+    /// How many networks are told apart, over all accounts.
+    pairs: usize,
     is_full: bool,
 }
 
@@ -38,25 +43,41 @@ struct Account {
 impl Users {
     pub(super) fn event(&mut self, event: &Event<'_>) {
         let (Kind::AuthFailed | Kind::AuthOk, Some(user)) = (event.kind, event.field("user")) else { return };
-        let user = user.get(..NAME_BYTES_MAX).unwrap_or(user);
-        if self.users.len() >= USERS_MAX && event.kind == Kind::AuthFailed && !self.users.contains_key(user) {
+        let user = user.get(..NAME_BYTES_MAX).unwrap_or(user).to_ascii_lowercase();
+        if self.users.len() >= USERS_MAX && event.kind == Kind::AuthFailed && !self.users.contains_key(&user)
+        {
             self.is_full = true;
             return;
         }
         // Twice as many for those who log in, who are no invention.
-        if self.users.len() >= 2 * USERS_MAX && !self.users.contains_key(user) {
+        if self.users.len() >= 2 * USERS_MAX && !self.users.contains_key(&user) {
             return;
         }
-        let account = self.users.entry(user.to_ascii_lowercase()).or_default();
+        let account = self.users.entry(user).or_default();
         if event.kind == Kind::AuthOk {
             account.successes += 1;
             return;
         }
         account.failures += u64::from(event.weight);
         account.last = account.last.max(Some(event.at));
-        if let Some(address) = event.address.filter(|_| account.networks.len() < NETWORKS_MAX) {
-            account.networks.insert(Network::around(address, 24, 64));
+        let Some(address) = event.address.filter(|_| account.networks.len() < NETWORKS_MAX) else { return };
+        let network = Network::around(address, 24, 64);
+        if self.pairs < PAIRS_MAX {
+            self.pairs += usize::from(account.networks.insert(network));
+        } else {
+            self.is_full |= !account.networks.contains(&network);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn failures_of(&self, user: &[u8]) -> u64 {
+        self.users.get(user).map_or(0, |account| account.failures)
+    }
+
+    /// How many are counted.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.users.len()
     }
 
     pub(super) fn is_full(&self) -> bool {

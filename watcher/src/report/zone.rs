@@ -80,6 +80,12 @@ impl Zones {
         self.zones.iter().enumerate().filter_map(of).collect()
     }
 
+    /// How many are counted.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.zones.len()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.is_full
     }

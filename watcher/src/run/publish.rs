@@ -25,6 +25,7 @@ impl Daemon {
         for zone in book.view(clock()).iter().filter(|zone| book.is_configured(&zone.zone)) {
             self.metrics.blocklists.stand(zone);
         }
+        self.metrics.blocklists.overlap(book.overlaps());
         self.metrics.house.store_errors(self.saver.failures());
         self.publish_hooks();
         self.metrics.house.scraped_in(began.elapsed());
