@@ -74,11 +74,16 @@ impl Talkative {
     fn start(house: &House, levels: &str) -> (Self, Vec<SocketAddr>) {
         let said = fs::File::create(house.path("said")).unwrap();
         let child = house.command(&["run"]).env("RUST_LOG", levels).stderr(said).spawn().unwrap();
+        // The page of the metrics is opened while the listeners are, and may be told of before them.
+        let is_metrics = |line: &&str| line.contains("address=") && line.contains("metrics");
         let said = wait_for("the server", || {
-            fs::read_to_string(house.path("said")).ok().filter(|said| said.contains(" ready"))
+            let said = fs::read_to_string(house.path("said")).ok()?;
+            Some(said).filter(|said| said.contains(" ready") && said.lines().any(|line| is_metrics(&line)))
         });
-        let addresses = said.split("address=").skip(1).map(|rest| rest.split([' ', '\n']).next().unwrap());
-        (Talkative(child), addresses.map(|address| address.parse().unwrap()).collect())
+        let (metrics, listen): (Vec<&str>, Vec<&str>) =
+            said.lines().filter(|line| line.contains("address=")).partition(is_metrics);
+        let address = |line: &str| line.split("address=").nth(1)?.split(' ').next()?.parse().ok();
+        (Talkative(child), listen.into_iter().chain(metrics).filter_map(address).collect())
     }
 }
 
