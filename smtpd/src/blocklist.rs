@@ -155,6 +155,11 @@ impl Blocklist {
         1 + u64::from(self.terms.text.is_none())
     }
 
+    /// Whether the list is to be asked for its text, by the codes of its answer. That of a refusal nobody reads.
+    pub fn wants_text(&self, codes: &[Ipv4Addr]) -> bool {
+        self.terms.text.is_none() && codes.iter().any(|code| self.codes.contains_key(code))
+    }
+
     /// The name to ask for, below the zone.
     pub fn query(&self, client: IpAddr) -> String {
         format!("{}.{}", reversed(client), self.zone.asked())

@@ -86,11 +86,11 @@ impl Inquirer {
     /// own name was sold.
     async fn listed(&self, list: &Blocklist, domain: &str) -> blocklist::Finding {
         let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let with_text = list.terms().text.is_none();
-        let answer = self.names.blocklist(&list.domain_query(domain), with_text).await;
+        let want_text = |codes: &[Ipv4Addr]| list.wants_text(codes);
+        let answer = self.names.blocklist(&list.domain_query(domain), want_text).await;
         let finding = list.judge(nobody, &answer);
         if let blocklist::Finding::Listed(_) = finding {
-            let answer = self.names.blocklist(&list.domain_query("invalid"), false).await;
+            let answer = self.names.blocklist(&list.domain_query("invalid"), |_| false).await;
             if let blocklist::Finding::Listed(_) = list.judge(nobody, &answer) {
                 tracing::warn!(
                     zone = list.shown_zone(),

@@ -1,6 +1,6 @@
 //! The name servers: those of the settings, or the system's.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,12 +126,11 @@ impl Names {
         Ok(names.collect())
     }
 
-    /// What a blocklist answers. The text is asked for only where it is wanted and there is a listing: it is a query of
-    /// its own.
-    pub async fn blocklist(&self, query: &str, with_text: bool) -> ZoneAnswer {
+    /// What a blocklist answers. The text is asked for only where the codes want one: it is a query of its own.
+    pub async fn blocklist(&self, query: &str, want_text: impl Fn(&[Ipv4Addr]) -> bool) -> ZoneAnswer {
         let asked =
             tokio::time::timeout(BLOCKLIST_TIMEOUT, self.frugal.lookup(absolute(query), RecordType::A)).await;
-        let codes = match asked {
+        let codes: Vec<Ipv4Addr> = match asked {
             Ok(Ok(found)) => found
                 .answers()
                 .iter()
@@ -143,7 +142,7 @@ impl Names {
             Ok(Err(error)) if error.is_no_records_found() => return ZoneAnswer::NotListed,
             Ok(Err(_)) | Err(_) => return ZoneAnswer::Failed,
         };
-        if !with_text {
+        if !want_text(&codes) {
             return ZoneAnswer::Addresses { codes, text: None };
         }
         let asked =

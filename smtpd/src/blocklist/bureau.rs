@@ -150,7 +150,7 @@ impl Bureau {
 
     async fn ask(&self, zone: usize, address: IpAddr) -> LookUp {
         let Some(list) = self.lists.get(zone) else { return LookUp::Resting };
-        let answer = self.names.blocklist(&list.query(address), list.terms().text.is_none()).await;
+        let answer = self.names.blocklist(&list.query(address), |codes| list.wants_text(codes)).await;
         let (look_up, is_in_doubt) = self.on_desk(address, |desk, now| {
             (desk.answered(now, zone, address, &answer), desk.is_in_doubt(now))
         });

@@ -176,7 +176,7 @@ impl Desk {
         let Some((key, entry)) = u16::try_from(zone).ok().zip(self.zones.get_mut(zone)) else {
             return LookUp::Resting;
         };
-        if !matches!(answer, ZoneAnswer::Addresses { .. }) {
+        if !matches!(answer, ZoneAnswer::Addresses { codes, .. } if entry.list.wants_text(codes)) {
             // Nobody asked for the text.
             entry.budget.give_back(now, entry.list.queries() - 1);
         }

@@ -65,7 +65,7 @@ pub fn dnsbl(config: &Config, address: Option<IpAddr>, how: Print) -> Result<Ans
 }
 
 async fn ask(names: &Names, list: &Blocklist, address: IpAddr) -> Finding {
-    list.judge(address, &names.blocklist(&list.query(address), true).await)
+    list.judge(address, &names.blocklist(&list.query(address), |_| true).await)
 }
 
 async fn test(names: &Names, list: &Blocklist) -> Word {

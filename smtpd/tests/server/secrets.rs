@@ -18,12 +18,9 @@ const LISTED: &str = "198.51.100.30";
 const PASSWORD: &str = "correct-horse-battery";
 const GUESS: &str = "wrong-pony-staple";
 
-/// A house that asks a list whose name and text have a key in them, through `front` where there is one.
+/// A house that asks a list whose name and text have a key in them, through a name server that a forger answers too.
 fn house(format: &str) -> (House, Rbldnsd) {
     let house = House::new("");
-    for user in ["alice", "bob"] {
-        house.add_user(user, PASSWORD);
-    }
     let zone = format!("{KEY}.zen.dq.spamhaus.net");
     let list = format!(":127.0.0.2:See https://check.example/?ip=$&key={KEY}\n127.0.0.2\n{LISTED}\n");
     let rbldnsd = Rbldnsd::start(&house, &[(&zone, &list)]);
@@ -31,8 +28,9 @@ fn house(format: &str) -> (House, Rbldnsd) {
     let lists = rbldnsd.settings(&[(&zone, "limit = 1000")]);
     let (lists, server) = lists.split_once("[dns]\nservers = [\"").unwrap();
     let server: SocketAddr = server.split('"').next().unwrap().parse().unwrap();
-    let services = ["submission", "smtp"].map(|service| {
-        format!("[[listen]]\naddress = \"127.0.0.1:0\"\nservice = \"{service}\"\nproxy = [\"127.0.0.1\"]\n")
+    let proxy = "proxy = [\"127.0.0.1\"]\n";
+    let services = [("submission", proxy), ("smtp", proxy), ("submission", "")].map(|(service, more)| {
+        format!("[[listen]]\naddress = \"127.0.0.1:0\"\nservice = \"{service}\"\n{more}")
     });
     house.configure(&format!(
         "{}{}[auth]\nmechanisms = [\"login\", \"plain\", \"scram-sha-256\", \"scram-sha-256-plus\", \"cram-md5\"]\n{lists}[dns]\nservers = [\"{}\"]\n",
@@ -40,6 +38,10 @@ fn house(format: &str) -> (House, Rbldnsd) {
         services.concat(),
         forging(server),
     ));
+    // What is kept of a password depends on the mechanisms.
+    for user in ["alice", "bob"] {
+        house.add_user(user, PASSWORD);
+    }
     (house, rbldnsd)
 }
 
@@ -68,29 +70,34 @@ fn forging(behind: SocketAddr) -> SocketAddr {
 }
 
 /// A server that says all it can.
-struct Talkative(Child);
+struct Talkative {
+    child: Child,
+    /// In the order of the settings.
+    listen: Vec<SocketAddr>,
+    metrics: SocketAddr,
+}
 
 impl Talkative {
-    fn start(house: &House, levels: &str) -> (Self, Vec<SocketAddr>) {
+    fn start(house: &House, levels: &str) -> Self {
         let said = fs::File::create(house.path("said")).unwrap();
         let child = house.command(&["run"]).env("RUST_LOG", levels).stderr(said).spawn().unwrap();
-        // The page of the metrics is opened while the listeners are, and may be told of before them.
-        let is_metrics = |line: &&str| line.contains("address=") && line.contains("metrics");
         let said = wait_for("the server", || {
-            let said = fs::read_to_string(house.path("said")).ok()?;
-            Some(said).filter(|said| said.contains(" ready") && said.lines().any(|line| is_metrics(&line)))
+            let said = fs::read_to_string(house.path("said")).ok();
+            said.filter(|said| said.contains(": ready\n") && said.contains(": metrics address="))
         });
-        let (metrics, listen): (Vec<&str>, Vec<&str>) =
-            said.lines().filter(|line| line.contains("address=")).partition(is_metrics);
-        let address = |line: &str| line.split("address=").nth(1)?.split(' ').next()?.parse().ok();
-        (Talkative(child), listen.into_iter().chain(metrics).filter_map(address).collect())
+        let addresses = |which: &str| -> Vec<SocketAddr> {
+            let lines = said.lines().filter_map(|line| line.split(which).nth(1));
+            lines.map(|rest| rest.split(' ').next().unwrap().parse().unwrap()).collect()
+        };
+        let metrics = addresses(": metrics address=")[0];
+        Talkative { child, listen: addresses(": listening address="), metrics }
     }
 }
 
 impl Drop for Talkative {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -119,9 +126,7 @@ fn use_every_secret(submission: SocketAddr, smtp: SocketAddr) {
 }
 
 /// Logs in by SCRAM, by which no password is sent, but what proves that it is known.
-fn use_scram(house: &House, submission: SocketAddr) {
-    let settings = fs::read_to_string(house.path("smtpd.toml")).unwrap();
-    assert!(settings.contains("scram-sha-256"));
+fn use_scram(submission: SocketAddr) {
     for password in [PASSWORD, GUESS] {
         let port = format!("--port={}", submission.port());
         let evaluate = format!("--passwordeval=echo {password}");
@@ -173,23 +178,35 @@ fn seen(house: &House, metrics: SocketAddr) -> String {
 #[track_caller]
 fn check(format: &str, levels: &str) {
     let (house, _rbldnsd) = house(format);
-    let (server, addresses) = Talkative::start(&house, levels);
-    let [submission, smtp] = [addresses[0], addresses[1]];
-    use_every_secret(submission, smtp);
-    use_scram(&house, submission);
+    let server = Talkative::start(&house, levels);
+    use_every_secret(server.listen[0], server.listen[1]);
+    use_scram(server.listen[2]);
     house.wait_for_log("zen.dq.spamhaus.net");
-    let seen = seen(&house, *addresses.last().unwrap());
+    let seen = seen(&house, server.metrics);
     drop(server);
-    assert!(seen.contains("zen.dq.spamhaus.net") && seen.contains("alice"), "{seen}");
-    let encoded = |secret: &str| BASE64_STANDARD.encode(format!("\0alice\0{secret}"));
-    let hashes = fs::read_to_string(house.path("users")).unwrap();
-    let hash = hashes.lines().next().unwrap().rsplit('$').next().unwrap();
-    let secrets = [KEY, PASSWORD, GUESS, &encoded(PASSWORD), &encoded(GUESS), hash];
-    // The last message of SCRAM, with its proof, begins so: "c=biws," in base64, and "c=" with a binding.
-    let plain = [BASE64_STANDARD.encode(PASSWORD), BASE64_STANDARD.encode(GUESS), "Yz1iaXdz".to_owned()];
-    for secret in secrets.into_iter().chain(plain.iter().map(String::as_str)) {
-        let lower = seen.to_ascii_lowercase();
-        if let Some(at) = lower.find(&secret.to_ascii_lowercase()) {
+    assert!(seen.contains("smtpd_blocklist_budget_used{zone=\"zen.dq.spamhaus.net\"}"));
+    for mechanism in ["plain", "login", "cram-md5", "scram-sha-256"] {
+        let outcomes = match format {
+            "json" => [
+                format!("\"outcome\":\"success\",\"mechanism\":\"{mechanism}\""),
+                format!("\"outcome\":\"failed\",\"mechanism\":\"{mechanism}\""),
+            ],
+            _ => [format!("auth-success type={mechanism} "), format!("auth-failed type={mechanism} ")],
+        };
+        assert!(outcomes.iter().all(|outcome| seen.contains(outcome)), "{mechanism}: {}", house.log());
+    }
+    let mut secrets: Vec<String> = [KEY, PASSWORD, GUESS].map(str::to_owned).to_vec();
+    secrets.extend([PASSWORD, GUESS].map(|secret| BASE64_STANDARD.encode(secret)));
+    secrets.extend([PASSWORD, GUESS].map(|secret| BASE64_STANDARD.encode(format!("\0alice\0{secret}"))));
+    // The last message of SCRAM, which has the proof, begins so: "c=biws", in base64.
+    secrets.push("Yz1iaXdz".to_owned());
+    let users = fs::read_to_string(house.path("users")).unwrap();
+    let kept = users.lines().next().unwrap().split_once(':').unwrap().1;
+    assert!(kept.contains("{SCRAM-SHA-256}") && kept.contains("{PLAIN.b64}"), "{kept}");
+    secrets.extend(kept.split(' ').map(str::to_owned));
+    let seen = seen.to_ascii_lowercase();
+    for secret in secrets {
+        if let Some(at) = seen.find(&secret.to_ascii_lowercase()) {
             panic!("{secret} is seen: {:?}", seen.get(at.saturating_sub(200)..at + 100));
         }
     }

@@ -97,7 +97,7 @@ impl Bureau {
                 continue;
             }
             let ask = async |address| {
-                let answer = self.names.blocklist(&list.query(address), false).await;
+                let answer = self.names.blocklist(&list.query(address), |_| false).await;
                 let silent = answer == ZoneAnswer::Failed;
                 (list.judge(address, &answer), silent)
             };

@@ -99,6 +99,8 @@ fn an_error_is_no_verdict_and_the_zone_rests() {
     let look_up = desk.answered(START, 0, address(1), &refused);
     assert!(matches!(look_up, LookUp::Found { finding: Finding::Error(_), origin: Origin::Query }));
     assert_eq!(desk.plan(START, 0, address(1)), Plan::Answer(LookUp::Resting));
+    let used = desk.zones(START).map(|(_, budget, _)| budget.used().1).sum::<u64>();
+    assert_eq!(used, 1, "its text is not asked for");
     assert_eq!(desk.plan(START + Duration::from_secs(60), 0, address(1)), Plan::Ask);
 }
 
