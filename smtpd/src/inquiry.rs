@@ -23,8 +23,8 @@ use crate::session::{Finding, Inquiry, MailDomain, Policy};
 /// How long one question may keep a client waiting. Who is slower has not answered.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// SPF may need ten look-ups (RFC 7208 §4.6.4).
-const SPF_PATIENCE: Duration = Duration::from_secs(20);
+/// SPF may need ten look-ups (RFC 7208 §4.6.4), and the names of a client some.
+const LONG_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Names of an address, and hosts of a domain, that are looked up.
 const NAMES_MAX: usize = 4;
@@ -70,7 +70,10 @@ impl Inquirer {
                 Finding::Helo(HeloNames { forward: found(forward), reverse: found(reverse) })
             }
             Inquiry::Grey(client) => Finding::Grey(self.is_new(client).await),
-            Inquiry::Client(client) => Finding::Client(self.client(client).await),
+            Inquiry::Client(client) => {
+                let names = timeout(LONG_PATIENCE, self.client(client)).await;
+                Finding::Client(names.unwrap_or_default())
+            }
             Inquiry::Listed { list, domain } => {
                 let Some(list) = self.lists.get(list).filter(|list| list.dead().is_none()) else {
                     return Finding::Listed(blocklist::Finding::Clear);
@@ -114,7 +117,7 @@ impl Inquirer {
             };
             asker.verify_spf(Parameters::new(parameters).with_txt_cache(&known)).await
         };
-        let Ok(output) = timeout(SPF_PATIENCE, asked).await else {
+        let Ok(output) = timeout(LONG_PATIENCE, asked).await else {
             return SpfFinding { result: SpfResult::Error, explanation: None };
         };
         let result = match output.result() {
@@ -157,7 +160,7 @@ impl Inquirer {
     async fn any_is_reachable(&self, hosts: &[Exchanger]) -> MailDomain {
         for host in hosts.iter().take(NAMES_MAX) {
             match within(self.names.addresses(&host.host)).await {
-                Ok(addresses) if addresses.iter().all(|address| !is_reachable(address)) => {}
+                Ok(addresses) if !addresses.is_empty() && !addresses.iter().any(is_reachable) => {}
                 // A host without an address is its owner's mistake, and may be mended tomorrow.
                 Ok(_) | Err(_) => return MailDomain::Takes,
             }
@@ -200,7 +203,8 @@ impl Inquirer {
         match within(self.names.exchangers(domain)).await {
             // An empty name says that the domain takes none (RFC 7505).
             Ok(hosts) if hosts.iter().all(|host| host.host.is_empty()) => MailDomain::TakesNone,
-            Ok(hosts) => self.any_is_reachable(&hosts).await,
+            // Who is slow has not answered, and is no liar for that.
+            Ok(hosts) => timeout(PATIENCE, self.any_is_reachable(&hosts)).await.unwrap_or(MailDomain::Takes),
             Err(NoAnswer::NoName) => MailDomain::TakesNone,
             Err(NoAnswer::Failed) => MailDomain::Unknown,
             Err(NoAnswer::NoRecord) => match within(self.names.addresses(domain)).await {
