@@ -27,7 +27,7 @@ fn fault(block: &str) -> Option<String> {
     if has(&["\nthreshold", "[certain]", "[rollup]", "[pressure]"]) {
         return Jails::single("example", &whole_jail(block)).err().map(|wrong| wrong.to_string());
     }
-    if has(&["[[listen]]", "[[dnsbl]]", "hostname", "[tls]", "domains", "[log]", "[limits]"]) {
+    if has(&["[[listen]]", "[[dnsbl]]", "hostname", "[tls]", "domains", "[log]", "[limits]", "[plugins]"]) {
         let wrong = smtpd::config::Config::parse("smtpd.toml", block).err();
         return wrong.filter(|wrong| !is_right(wrong)).map(|wrong| wrong.to_string());
     }
