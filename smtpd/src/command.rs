@@ -110,12 +110,11 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// What the program exits with: 78 for settings that make no sense, 2 for all else.
+    /// What the program exits with: 78 for settings that make no sense or cannot be read, 2 for all else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::Config(ConfigError::Wrong(_)) | Failure::Users { .. } => 78,
-            Failure::Config(ConfigError::Unreadable { .. })
-            | Failure::Bind(_)
+            Failure::Config(_) | Failure::Users { .. } => 78,
+            Failure::Bind(_)
             | Failure::Tls(_)
             | Failure::Queue(_)
             | Failure::Order(_)

@@ -243,7 +243,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("cannot read the configuration {}", path.display())]
+    #[error("{}:1:1: cannot be read", path.display())]
     Unreadable {
         /// Which file.
         path: PathBuf,

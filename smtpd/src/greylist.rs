@@ -14,6 +14,9 @@ use crate::karma::client_key;
 /// Clients that are remembered; those that came last stay.
 const CLIENTS_MAX: u32 = 1_000_000;
 
+/// After so many newcomers those who are over go, and those who are too many.
+const TIDY_AFTER: u32 = 20_000;
+
 /// How long a newcomer waits, and how long it is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GreyTerms {
@@ -66,7 +69,14 @@ impl Acquaintance {
 #[derive(Clone, Debug)]
 pub struct Greylist {
     terms: GreyTerms,
-    database: Arc<Mutex<Connection>>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    database: Connection,
+    /// Since it was tidied.
+    newcomers: u32,
 }
 
 impl Greylist {
@@ -84,17 +94,9 @@ impl Greylist {
                  client text primary key, first integer not null, until integer not null
              ) without rowid;",
         )?;
-        let window = i64::try_from(terms.window.as_secs()).unwrap_or(i64::MAX);
-        database.execute(
-            "delete from clients where (until = 0 and first <= ?1) or (until > 0 and until <= ?2)",
-            [now.seconds().saturating_sub(window), now.seconds()],
-        )?;
-        database.execute(
-            "delete from clients where client in
-                 (select client from clients order by max(first, until) desc limit -1 offset ?1)",
-            [CLIENTS_MAX],
-        )?;
-        Ok(Greylist { terms, database: Arc::new(Mutex::new(database)) })
+        let mut memory = Memory { database, newcomers: 0 };
+        memory.tidy(&terms, now, CLIENTS_MAX)?;
+        Ok(Greylist { terms, memory: Arc::new(Mutex::new(memory)) })
     }
 
     /// Notes a visit; true where the client is put off. One that cannot be looked up is not. Blocks for a moment.
@@ -107,18 +109,42 @@ impl Greylist {
 
     fn visit(&self, now: Timestamp, client: &str) -> rusqlite::Result<bool> {
         // A panic elsewhere cannot have left a statement half done: each is one of its own.
-        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = database
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = memory
+            .database
             .prepare_cached("select first, until from clients where client = ?1")?
             .query_row([client], |row| Ok(Acquaintance { first: row.get(0)?, until: row.get(1)? }))
             .optional()?;
         let (after, is_put_off) = Acquaintance::after(before, &self.terms, now);
         if before != Some(after) {
-            database
+            memory
+                .database
                 .prepare_cached("insert or replace into clients (client, first, until) values (?1, ?2, ?3)")?
                 .execute(params![client, after.first, after.until])?;
         }
+        memory.newcomers += u32::from(before.is_none());
+        if memory.newcomers >= TIDY_AFTER {
+            memory.tidy(&self.terms, now, CLIENTS_MAX)?;
+        }
         Ok(is_put_off)
+    }
+}
+
+impl Memory {
+    /// Forgets who is over, and of more than so many those who came before the others.
+    fn tidy(&mut self, terms: &GreyTerms, now: Timestamp, clients_max: u32) -> rusqlite::Result<()> {
+        self.newcomers = 0;
+        let window = i64::try_from(terms.window.as_secs()).unwrap_or(i64::MAX);
+        self.database.execute(
+            "delete from clients where (until = 0 and first <= ?1) or (until > 0 and until <= ?2)",
+            [now.seconds().saturating_sub(window), now.seconds()],
+        )?;
+        self.database.execute(
+            "delete from clients where client in
+                 (select client from clients order by max(first, until) desc limit -1 offset ?1)",
+            [clients_max],
+        )?;
+        Ok(())
     }
 }
 
@@ -153,5 +179,19 @@ mod tests {
         drop(list);
         let list = open(300);
         check(&list, &[(1000, "192.0.2.7", false), (1999, "192.0.2.7", false), (3000, "192.0.2.7", true)]);
+    }
+
+    #[test]
+    fn of_too_many_those_stay_that_came_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = Timestamp::from_seconds(100);
+        let list =
+            Greylist::open(&directory.path().join("greylist.db"), terms(), Timestamp::default()).unwrap();
+        for n in 0..10 {
+            list.puts_off(Timestamp::from_seconds(40 + i64::from(n)), [192, 0, 2, n].into());
+        }
+        list.memory.lock().unwrap().tidy(&terms(), now, 4).unwrap();
+        let knows = |n: u8| !list.puts_off(now, [192, 0, 2, n].into());
+        assert_eq!([5, 6, 7, 8, 9].map(knows), [false, true, true, true, true]);
     }
 }

@@ -18,6 +18,9 @@ pub use points::{Deed, Points};
 /// Clients that are remembered; those that were seen last stay.
 const CLIENTS_MAX: u32 = 1_000_000;
 
+/// After so many sessions that were written down those who are over go, and those who are too many.
+const TIDY_AFTER: u32 = 20_000;
+
 /// What makes a session an offence, and what offences cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KarmaTerms {
@@ -72,7 +75,14 @@ impl History {
 #[derive(Clone, Debug)]
 pub struct Karma {
     terms: KarmaTerms,
-    database: Arc<Mutex<Connection>>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    database: Connection,
+    /// Sessions that were written down since it was tidied.
+    written: u32,
 }
 
 impl Karma {
@@ -92,18 +102,14 @@ impl Karma {
              ) without rowid;
              create index if not exists clients_seen on clients (seen);",
         )?;
-        let oldest = now.seconds() - i64::try_from(terms.forget.as_secs()).unwrap_or(i64::MAX);
-        database.execute("delete from clients where seen < ?1", [oldest])?;
-        database.execute(
-            "delete from clients where client in (select client from clients order by seen desc limit -1 offset ?1)",
-            [CLIENTS_MAX],
-        )?;
-        Ok(Karma { terms, database: Arc::new(Mutex::new(database)) })
+        let mut memory = Memory { database, written: 0 };
+        memory.tidy(&terms, now, CLIENTS_MAX)?;
+        Ok(Karma { terms, memory: Arc::new(Mutex::new(memory)) })
     }
 
     /// Whether a client is put off now. One that cannot be looked up is not.
     pub fn is_put_off(&self, now: Timestamp, client: IpAddr) -> bool {
-        match history(&self.lock(), &client_key(client)) {
+        match history(&self.lock().database, &client_key(client)) {
             Ok(history) => history.until > now.seconds(),
             Err(error) => {
                 tracing::warn!(%error, "cannot look up a client's karma");
@@ -120,20 +126,39 @@ impl Karma {
     }
 
     fn note(&self, now: Timestamp, client: &str, points: i32) -> rusqlite::Result<()> {
-        let database = self.lock();
-        let before = history(&database, client)?;
+        let mut memory = self.lock();
+        let before = history(&memory.database, client)?;
         let after = before.after(&self.terms, now, points);
         if before != after {
-            database
+            memory
+                .database
                 .prepare_cached("insert or replace into clients (client, good, bad, until, seen) values (?1, ?2, ?3, ?4, ?5)")?
                 .execute(params![client, after.good, after.bad, after.until, now.seconds()])?;
+            memory.written += 1;
+        }
+        if memory.written >= TIDY_AFTER {
+            memory.tidy(&self.terms, now, CLIENTS_MAX)?;
         }
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Connection> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Memory> {
         // A panic elsewhere cannot have left a statement half done: each is one of its own.
-        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    /// Forgets who was not seen for long, and of more than so many those who were not seen for longest.
+    fn tidy(&mut self, terms: &KarmaTerms, now: Timestamp, clients_max: u32) -> rusqlite::Result<()> {
+        self.written = 0;
+        let oldest = now.seconds() - i64::try_from(terms.forget.as_secs()).unwrap_or(i64::MAX);
+        self.database.execute("delete from clients where seen < ?1", [oldest])?;
+        self.database.execute(
+            "delete from clients where client in (select client from clients order by seen desc limit -1 offset ?1)",
+            [clients_max],
+        )?;
+        Ok(())
     }
 }
 
@@ -201,7 +226,18 @@ mod tests {
         assert!(!karma.is_put_off(Timestamp::from_seconds(100), CLIENT));
         assert!(!karma.is_put_off(Timestamp::from_seconds(50), "192.0.2.8".parse().unwrap()));
         let karma = open(2000);
-        assert_eq!(history(&karma.lock(), &client_key(CLIENT)).unwrap(), History::default());
+        assert_eq!(history(&karma.lock().database, &client_key(CLIENT)).unwrap(), History::default());
         assert_eq!(client_key("2001:db8::1".parse().unwrap()), client_key("2001:db8::2".parse().unwrap()));
+    }
+
+    #[test]
+    fn of_too_many_those_stay_that_were_seen_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let karma = Karma::open(&directory.path().join("karma.db"), terms(), Timestamp::default()).unwrap();
+        let client = |n: u8| IpAddr::from([192, 0, 2, n]);
+        (0..10).for_each(|n| karma.ended(Timestamp::from_seconds(i64::from(n)), client(n), -5));
+        karma.lock().tidy(&terms(), Timestamp::from_seconds(10), 4).unwrap();
+        let knows = |n: u8| history(&karma.lock().database, &client_key(client(n))).unwrap().bad > 0;
+        assert_eq!([5, 6, 9].map(knows), [false, true, true]);
     }
 }

@@ -58,7 +58,7 @@ const WATCHER: [Case; 23] = [
 ];
 
 const SMTPD: [Case; 12] = [
-    ("check --config absent.toml", 2, &["cannot read the configuration absent.toml: No such file"]),
+    ("check --config absent.toml", 78, &["absent.toml:1:1: cannot be read: No such file"]),
     ("check --config key.toml", 78, &["key.toml:1:1: unknown key `firewal`"]),
     ("check --config tls.toml", 2, &["cannot read none.pem: put the PEM file there", "self_signed = true"]),
     ("run --config port.toml", 2, &["cannot listen on 203.0.113.9:25: this host does not have that address"]),
