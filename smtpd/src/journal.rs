@@ -119,9 +119,10 @@ impl Journal {
     /// Writes facts that came together.
     pub fn write<'r, 'a: 'r>(&self, records: impl Iterator<Item = &'r Record<'a>>) {
         let mut sink = self.lock();
+        // Stamped under the lock, so that the stamps of a file never go back.
+        let now = now();
         for record in records {
-            // Stamped under the lock, so that the stamps of a file never go back.
-            let (now, before) = (now(), sink.lines.len());
+            let before = sink.lines.len();
             self.compose(now, self.stamp, record, &mut sink.lines);
             if before > 0 && sink.lines.len() > AT_ONCE_MAX {
                 let line = sink.lines.split_off(before);

@@ -196,13 +196,14 @@ impl Arrival {
         let place = Place::new(Arc::clone(&self.shared), number);
         let session = Session::new(policy, self.peer(number, local, remote, grant), now());
         let connection = Connection::new(Wire::Plain(Stream::Tcp(self.stream)), session, self.shared);
-        tokio::spawn(async move {
+        // Boxed where it is made, because it is large, and the runtime would move it several times.
+        tokio::spawn(Box::pin(async move {
             let (end, wire) = connection.run(self.stop).await;
             // The session is over for the journal now; the socket lingers without holding a place.
             place.leave(end);
             wire.close().await;
             drop(alive);
-        });
+        }));
     }
 
     /// The same rules with less patience.

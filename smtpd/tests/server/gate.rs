@@ -50,23 +50,12 @@ fn control_files_alone_are_a_configuration() {
         fs::write(control.join(name), text).unwrap();
     }
     house.configure("control = \"control\"\nstate = \"state\"\nusers = \"users\"\n");
-    let mut child = house
-        .command(&["stdio"])
-        .env("TCPREMOTEIP", "192.0.2.7")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
     let script = "HELO x\r\nMAIL FROM:<a@spam.example>\r\nRCPT TO:<carol@example.org>\r\nMAIL FROM:<a@example.net>\r\n\
                   RCPT TO:<carol@example.org>\r\nRCPT TO:<dave@example.org>\r\nRCPT TO:<x@mx.backup.example>\r\nQUIT\r\n";
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let (said, log) = house.session(&[], script);
     let codes: Vec<&str> = said.lines().map(|line| &line[..3]).collect();
     assert_eq!(codes, ["220", "250", "250", "553", "250", "250", "550", "250", "221"], "{said}");
     assert!(said.starts_with("220 gate.example.org ESMTP\r\n"), "{said}");
-    let log = String::from_utf8(output.stderr).unwrap();
     for told in
         [" reason=qregexbmf detail=@spam.example ", " detail=validrcptto ", " reason=rcpthosts detail= "]
     {
@@ -109,17 +98,7 @@ fn a_rule_comes_before_the_rate_and_the_rate_before_the_number_of_connections() 
 
 /// The codes of a session under an environment.
 fn codes_under(house: &House, variables: &[(&str, &str)], script: &str) -> String {
-    let mut child = house
-        .command(&["stdio"])
-        .env("TCPREMOTEIP", "192.0.2.7")
-        .envs(variables.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
-    let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let (said, _) = house.session(variables, script);
     said.lines().map(|line| &line[..3]).collect::<Vec<_>>().join(" ")
 }
 
@@ -212,21 +191,9 @@ fn plugins_of_qmail_spp_are_asked() {
     for (variable, codes) in
         [("ENABLE_SPP", ["220", "250", "550", "250", "221"]), ("X", ["220", "250", "250", "250", "221"])]
     {
-        let mut child = house
-            .command(&["stdio"])
-            .env("TCPREMOTEIP", "192.0.2.7")
-            .env(variable, "")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
         let script = "HELO x\r\nMAIL FROM:<a@b.example>\r\nMAIL FROM:<b@b.example>\r\nQUIT\r\n";
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
+        let (said, log) = house.session(&[(variable, "")], script);
         assert_eq!(said.lines().map(|line| &line[..3]).collect::<Vec<_>>(), codes, "{said}");
-        let log = String::from_utf8(output.stderr).unwrap();
         assert_eq!(log.contains(" code=550 reason=spp "), variable == "ENABLE_SPP", "{log}");
     }
 }

@@ -63,6 +63,23 @@ impl House {
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
 
+    /// A session under tcpserver, of 192.0.2.7 unless the environment says another, that is told all at once: what the
+    /// client hears, and what stands on standard error, which is the log.
+    pub(crate) fn session(&self, environment: &[(&str, &str)], said: &str) -> (String, String) {
+        let mut child = self
+            .command(&["stdio"])
+            .env("TCPREMOTEIP", "192.0.2.7")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(said.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
     pub(crate) fn add_user(&self, name: &str, password: &str) {
         let mut child = self.command(&["user", "add", name]).stdin(Stdio::piped()).spawn().unwrap();
         writeln!(child.stdin.take().unwrap(), "{password}").unwrap();

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::UdpSocket;
-use std::process::Stdio;
 
 use rusqlite::Connection;
 
@@ -49,20 +48,9 @@ fn converse(server: &Server, from: &str, script: &[(&str, &str)]) {
 
 /// Asks for Alice's mailbox in a session of its own under tcpserver; gives the reply and the log.
 fn stdio_session(house: &House, from: &str) -> (String, String) {
-    let mut child = house
-        .command(&["stdio"])
-        .env("TCPREMOTEIP", from)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
     let script = "HELO x\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<alice@example.org>\r\nQUIT\r\n";
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let said = text(output.stdout);
-    (said.lines().nth(3).unwrap_or_default().to_owned(), text(output.stderr))
+    let (said, log) = house.session(&[("TCPREMOTEIP", from)], script);
+    (said.lines().nth(3).unwrap_or_default().to_owned(), log)
 }
 
 const SENDER: (&str, &str) = ("MAIL FROM:<a@example.net>", "250");

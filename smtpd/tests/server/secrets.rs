@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -156,19 +156,9 @@ fn seen(house: &House, metrics: SocketAddr) -> String {
         let output = house.command(command).env("RUST_LOG", "trace").output().unwrap();
         seen += &String::from_utf8_lossy(&[output.stdout, output.stderr].concat());
     }
-    let mut session = house.command(&["stdio"]);
-    let mut session = session
-        .env("RUST_LOG", "trace")
-        .env("TCPREMOTEIP", LISTED)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
     let script = "HELO x\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<alice@example.org>\r\nQUIT\r\n";
-    std::io::Write::write_all(&mut session.stdin.take().unwrap(), script.as_bytes()).unwrap();
-    let output = session.wait_with_output().unwrap();
-    seen += &String::from_utf8_lossy(&[output.stdout, output.stderr].concat());
+    let (said, log) = house.session(&[("RUST_LOG", "trace"), ("TCPREMOTEIP", LISTED)], script);
+    seen += &(said + &log);
     for books in ["dnsbl.db", "dnsbl.db-wal"] {
         seen += &String::from_utf8_lossy(&fs::read(house.path("state").join(books)).unwrap_or_default());
     }

@@ -413,17 +413,8 @@ fn settings_that_are_wrong_put_the_client_off() {
 
 /// What one session says under an environment, by pipes.
 fn converse(house: &House, environment: &[(&str, &str)], said: &str) -> String {
-    let mut child = Command::new(PROGRAM)
-        .args(["stdio", "--config", house.path("smtpd.toml").to_str().unwrap()])
-        .envs([("TCPREMOTEIP", "192.0.2.7"), ("TCPREMOTEPORT", "4000"), ("TCPLOCALIP", "192.0.2.25")])
-        .envs(environment.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(said.as_bytes()).unwrap();
-    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    let ends = [("TCPREMOTEPORT", "4000"), ("TCPLOCALIP", "192.0.2.25")];
+    house.session(&[&ends, environment].concat(), said).0
 }
 
 /// The modes of qmail-smtpd's login patches: which mechanisms, whether a login is required, and what it needs.
@@ -563,18 +554,8 @@ fn sessions_share_what_blocklists_said() {
     );
     house.configure(&format!("{settings}{lists}"));
     let session = |client: &str| {
-        let mut child = house
-            .command(&["stdio"])
-            .env("TCPREMOTEIP", client)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
         let script = "HELO x\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<alice@example.org>\r\nQUIT\r\n";
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let log = String::from_utf8(output.stderr).unwrap();
+        let (_, log) = house.session(&[("TCPREMOTEIP", client)], script);
         let lines = log.lines().filter(|line| line.contains(" rbl: "));
         lines.map(|line| line.split_once(" result=").unwrap().1.to_owned()).collect::<Vec<_>>()
     };

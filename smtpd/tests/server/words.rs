@@ -1,7 +1,6 @@
 //! The watcher's words as a server and a session under tcpserver take them.
 
 use std::fs;
-use std::process::Stdio;
 
 use crate::house::{Client, House};
 
@@ -60,18 +59,8 @@ fn a_session_under_tcpserver_does_as_asked() {
     let house = house();
     for (words, from, command, reply) in CASES {
         fs::write(house.path("words"), words).unwrap();
-        let mut child = house
-            .command(&["stdio"])
-            .env("TCPREMOTEIP", from)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
         let said = if command.is_empty() { String::new() } else { format!("{command}\r\n") };
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), said.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let (heard, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (heard, log) = house.session(&[("TCPREMOTEIP", from)], &said);
         assert!(heard.ends_with(reply), "{words} {heard} {log}");
         let is_asked = *reply != "250 ok\r\n";
         assert_eq!(log.contains(&format!(" at {from}\n")), is_asked, "{words} {log}");
