@@ -133,13 +133,11 @@ impl Connection {
     }
 
     async fn carry_out(&mut self, out: &mut Vec<Output>) -> Next {
-        // What came together is written at once, and before anything is said of it.
-        self.shared.telemetry.note_all(out.iter().filter_map(Output::fact));
         for output in out.drain(..) {
             match output {
                 Output::Reply(reply) if self.unsent.is_empty() => self.unsent = reply,
                 Output::Reply(reply) => self.unsent.extend_from_slice(&reply),
-                Output::Fact(_) => {}
+                Output::Fact(record) => self.shared.telemetry.note(&record),
                 Output::Body(bytes) => {
                     if self.append(&bytes) {
                         Box::pin(self.spill()).await;

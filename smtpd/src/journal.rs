@@ -1,5 +1,5 @@
-//! The journal: facts on their way into a file or a pipe, each a line, those that come together in one write; and, where
-//! there is one, to the socket of a watcher.
+//! The journal: facts on their way into a file or a pipe, each a line, each one write; and, where there is one, to the
+//! socket of a watcher.
 
 mod socket;
 
@@ -18,10 +18,6 @@ use crate::config::{Format, Log, Stamp};
 use crate::metrics::Metrics;
 use socket::{Counters, LogSocket};
 
-/// Lines that are written at once, in bytes, unless a single one is longer: what other processes write into the same pipe
-/// comes before them or after them (pipe(7), `PIPE_BUF`).
-const AT_ONCE_MAX: usize = 4096;
-
 /// Where the facts go.
 #[derive(Debug)]
 pub struct Journal {
@@ -36,7 +32,7 @@ pub struct Journal {
 #[derive(Debug)]
 struct Sink {
     target: Target,
-    lines: Vec<u8>,
+    line: Vec<u8>,
     /// The last write stopped in the middle of a line, so the next one begins with a line end.
     torn: bool,
     /// The trouble was reported; it is again after it is over.
@@ -91,7 +87,7 @@ impl Journal {
             format: log.format,
             stamp: log.stamp,
             path: log.file.clone(),
-            sink: Mutex::new(Sink { target, lines: Vec::new(), torn: false, reported: false }),
+            sink: Mutex::new(Sink { target, line: Vec::new(), torn: false, reported: false }),
             socket,
             errors: metrics.journal_errors.clone(),
         }
@@ -116,43 +112,33 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes facts that came together.
-    pub fn write<'r, 'a: 'r>(&self, records: impl Iterator<Item = &'r Record<'a>>) {
+    /// Writes one fact. Trouble is counted, and told once until it is over: a server does not stop because its disk is
+    /// full.
+    pub fn write(&self, record: &Record<'_>) {
         let mut sink = self.lock();
+        sink.line.clear();
+        if sink.torn {
+            sink.line.push(b'\n');
+        }
         // Stamped under the lock, so that the stamps of a file never go back.
         let now = now();
-        for record in records {
-            let before = sink.lines.len();
-            self.compose(now, self.stamp, record, &mut sink.lines);
-            if before > 0 && sink.lines.len() > AT_ONCE_MAX {
-                let line = sink.lines.split_off(before);
-                self.put(&mut sink);
-                sink.lines = line;
-            }
-            if let Some(socket) = &self.socket {
-                // It always has its stamp: it may be on its way for a while.
-                let mut line = Vec::with_capacity(sink.lines.len() - before + Timestamp::TAI64N_BYTES + 1);
-                self.compose(now, Stamp::Tai64n, record, &mut line);
-                line.pop();
-                socket.push(line);
-            }
+        self.compose(now, self.stamp, record, &mut sink.line);
+        if let Some(socket) = &self.socket {
+            // It always has its stamp: it may be on its way for a while.
+            let mut line = Vec::with_capacity(sink.line.len() + Timestamp::TAI64N_BYTES + 1);
+            self.compose(now, Stamp::Tai64n, record, &mut line);
+            line.pop();
+            socket.push(line);
         }
-        self.put(&mut sink);
-    }
-
-    /// Writes the lines that are ready. Trouble is counted, and told once until it is over: a server does not stop because
-    /// its disk is full.
-    fn put(&self, sink: &mut Sink) {
         match sink.write() {
             Ok(()) => sink.reported = false,
-            Err((lost, error)) => {
-                self.errors.inc_by(lost);
+            Err(error) => {
+                self.errors.inc();
                 if !std::mem::replace(&mut sink.reported, true) {
                     tracing::error!(%error, "cannot write the journal; facts are being lost");
                 }
             }
         }
-        sink.lines.clear();
     }
 
     fn compose(&self, now: Timestamp, stamp: Stamp, record: &Record<'_>, line: &mut Vec<u8>) {
@@ -177,29 +163,14 @@ impl Journal {
 }
 
 impl Sink {
-    /// Writes the lines; where that fails, how many of them are lost, and why.
-    fn write(&mut self) -> Result<(), (u64, io::Error)> {
-        if self.lines.is_empty() {
-            return Ok(());
-        }
-        let was_torn = self.torn;
-        if was_torn {
-            self.lines.insert(0, b'\n');
-        }
-        let written = rustix::io::retry_on_intr(|| match &self.target {
-            Target::Stdout => rustix::io::write(io::stdout(), &self.lines),
-            Target::Stderr => rustix::io::write(io::stderr(), &self.lines),
-            Target::File(file) => rustix::io::write(file, &self.lines),
-        });
-        let done = *written.as_ref().unwrap_or(&0);
-        let (there, left) = self.lines.split_at_checked(done).unwrap_or((&self.lines, b""));
-        self.torn = there.last().map_or(was_torn, |last| *last != b'\n');
-        if left.is_empty() {
-            return Ok(());
-        }
-        let ends = memchr::memchr_iter(b'\n', left).count() - usize::from(was_torn && done == 0);
-        let error = written.err().map_or_else(|| io::ErrorKind::WriteZero.into(), io::Error::from);
-        Err((ends as u64, error))
+    fn write(&mut self) -> io::Result<()> {
+        let written = match &mut self.target {
+            Target::Stdout => rustix::io::retry_on_intr(|| rustix::io::write(io::stdout(), &self.line))?,
+            Target::Stderr => rustix::io::retry_on_intr(|| rustix::io::write(io::stderr(), &self.line))?,
+            Target::File(file) => rustix::io::retry_on_intr(|| rustix::io::write(&*file, &self.line))?,
+        };
+        self.torn = written < self.line.len();
+        if self.torn { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
     }
 }
 
@@ -212,10 +183,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
     use logline::{SessionId, Tcpserver};
-    use rustix::pipe::PipeFlags;
 
     use super::*;
 
@@ -232,9 +200,9 @@ mod tests {
     fn a_fact_is_a_line_in_either_format() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/er/log");
-        journal(Format::Qmail, Stamp::None, &path).write([&record()].into_iter());
-        journal(Format::Qmail, Stamp::Tai64n, &path).write([&record()].into_iter());
-        journal(Format::Json, Stamp::Tai64n, &path).write([&record()].into_iter());
+        journal(Format::Qmail, Stamp::None, &path).write(&record());
+        journal(Format::Qmail, Stamp::Tai64n, &path).write(&record());
+        journal(Format::Json, Stamp::Tai64n, &path).write(&record());
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "tcpserver: pid 7 from 192.0.2.7");
@@ -252,7 +220,7 @@ mod tests {
         let (file, socket) = (directory.path().join("log"), directory.path().join("log.sock"));
         let reader = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
         let log = Log { file: Some(file), format: Format::Qmail, stamp: Stamp::None, socket: Some(socket) };
-        Journal::open(&log, &Metrics::new()).unwrap().write([&record()].into_iter());
+        Journal::open(&log, &Metrics::new()).unwrap().write(&record());
         let mut buffer = [0; 1000];
         let length = reader.recv(&mut buffer).unwrap();
         assert!(Timestamp::parse_tai64n(&buffer[..length]).is_ok());
@@ -264,11 +232,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         let journal = journal(Format::Qmail, Stamp::None, &path);
-        journal.write([&record()].into_iter());
+        journal.write(&record());
         std::fs::rename(&path, directory.path().join("log.1")).unwrap();
-        journal.write([&record()].into_iter());
+        journal.write(&record());
         journal.reopen().unwrap();
-        journal.write([&record()].into_iter());
+        journal.write(&record());
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
         assert_eq!(std::fs::read_to_string(directory.path().join("log.1")).unwrap().lines().count(), 2);
     }
@@ -276,50 +244,8 @@ mod tests {
     #[test]
     fn a_full_disk_is_counted_and_survived() {
         let journal = journal(Format::Qmail, Stamp::None, Path::new("/dev/full"));
-        journal.write([&record()].into_iter());
-        journal.write([&record(), &record()].into_iter());
-        assert_eq!(journal.errors.get(), 3);
-    }
-
-    /// A journal whose writes are packets.
-    fn packets(flags: PipeFlags) -> (Journal, File) {
-        let (reader, writer) = rustix::pipe::pipe_with(flags).unwrap();
-        let log = Log { file: None, format: Format::Qmail, stamp: Stamp::None, socket: None };
-        let target = Target::File(File::from(writer));
-        (Journal::new(&log, target, &Metrics::new()), File::from(reader))
-    }
-
-    #[test]
-    fn facts_that_come_together_are_one_write_as_long_as_a_pipe_takes_it_whole() {
-        let (journal, mut reader) = packets(PipeFlags::DIRECT);
-        let record = record();
-        let line = format!("{record}\n");
-        journal.write([&record; 3].into_iter());
-        journal.write([&record; 300].into_iter());
-        drop(journal);
-        let mut writes = Vec::new();
-        let mut buffer = [0; 2 * AT_ONCE_MAX];
-        while let Ok(length @ 1..) = reader.read(&mut buffer) {
-            assert!(length <= AT_ONCE_MAX && buffer[..length].ends_with(line.as_bytes()));
-            writes.push(length / line.len());
-        }
-        assert_eq!((writes[0], writes[1..].iter().sum::<usize>()), (3, 300));
-        assert!(writes.len() < 6, "{writes:?}");
-    }
-
-    #[test]
-    fn a_line_that_was_cut_is_ended_before_the_next_one() {
-        let (journal, mut reader) = packets(PipeFlags::NONBLOCK);
-        let record = record();
-        let line = format!("{record}\n");
-        let records = vec![&record; 2 * 65536 / line.len()];
-        journal.write(records.iter().copied());
-        let mut text = vec![0; 65536];
-        let length = reader.read(&mut text).unwrap();
-        journal.write([&record].into_iter());
-        let there = text[..length].iter().filter(|byte| **byte == b'\n').count() as u64;
-        assert_eq!(journal.errors.get() + there, records.len() as u64);
-        let length = reader.read(&mut text).unwrap();
-        assert!(text[..length].ends_with(line.as_bytes()));
+        journal.write(&record());
+        journal.write(&record());
+        assert_eq!(journal.errors.get(), 2);
     }
 }

@@ -167,7 +167,7 @@ impl Arrival {
         let Some((mut policy, grant)) = self.door(remote.ip()) else {
             let mut gate = self.shared.gate();
             gate.deny(local, remote, &mut facts);
-            self.shared.telemetry.note_all(&facts);
+            facts.iter().for_each(|fact| self.shared.telemetry.note(fact));
             return;
         };
         let admission = {
@@ -187,7 +187,9 @@ impl Arrival {
             if gate.is_crowded() {
                 policy = self.hurried(&policy);
             }
-            self.shared.telemetry.note_all(&facts);
+            for fact in &facts {
+                self.shared.telemetry.note(fact);
+            }
             admission
         };
         let Admission::Admitted(number) = admission else {

@@ -38,14 +38,8 @@ impl Telemetry {
 
     /// Writes a fact down and counts it.
     pub fn note(&self, record: &Record<'_>) {
-        self.note_all([record]);
-    }
-
-    /// Writes facts down that came together, and counts them.
-    pub fn note_all<'r, 'a: 'r>(&self, records: impl IntoIterator<Item = &'r Record<'a>, IntoIter: Clone>) {
-        let records = records.into_iter();
-        self.journal.write(records.clone());
-        records.for_each(|record| self.metrics.count(record));
+        self.journal.write(record);
+        self.metrics.count(record);
     }
 
     /// The counters.

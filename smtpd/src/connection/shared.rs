@@ -108,6 +108,8 @@ impl Drop for Place {
         let mut facts: Vec<Record<'static>> = Vec::new();
         let mut gate = self.shared.gate();
         gate.leave(self.session, self.end.status(), &mut facts);
-        self.shared.telemetry.note_all(&facts);
+        for fact in &facts {
+            self.shared.telemetry.note(fact);
+        }
     }
 }

@@ -308,23 +308,10 @@ impl Courier {
             let mut out = Vec::new();
             self.dispatcher.handle(now(), input, &mut out);
             self.length.store(self.dispatcher.len(), Ordering::Relaxed);
-            self.carry_out_all(out, &mut inputs).await;
-        }
-    }
-
-    /// Facts that follow each other are written at once, before what comes behind them.
-    async fn carry_out_all(&self, out: Vec<Output>, inputs: &mut Vec<Input>) {
-        let mut facts = Vec::new();
-        for output in out {
-            if let Output::Fact(record) = output {
-                facts.push(record);
-                continue;
+            for output in out {
+                self.carry_out(output, &mut inputs).await;
             }
-            self.deliverer.with.telemetry.note_all(&facts);
-            facts.clear();
-            self.carry_out(output, inputs).await;
         }
-        self.deliverer.with.telemetry.note_all(&facts);
     }
 
     async fn carry_out(&self, output: Output, inputs: &mut Vec<Input>) {

@@ -71,16 +71,6 @@ pub enum Output {
     Close(End),
 }
 
-impl Output {
-    /// What is to be noted, where it is that.
-    pub fn fact(&self) -> Option<&Record<'static>> {
-        match self {
-            Output::Fact(record) => Some(record),
-            _ => None,
-        }
-    }
-}
-
 /// What a session needs to know from outside.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ask {
