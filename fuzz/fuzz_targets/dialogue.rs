@@ -238,6 +238,14 @@ fn is_leniency(line: &[u8]) -> bool {
         || !has(b'@')
         || has_pair(b"<@")
         || line.len() > 256
+        || names_another_kind(&upper)
+}
+
+/// Addresses of other kinds than `rfc822` have their own names (RFC 3461 §4.2), of which the other parser knows none.
+fn names_another_kind(upper: &[u8]) -> bool {
+    let word = b"ORCPT=";
+    let at = upper.windows(word.len()).position(|found| found == word);
+    at.is_some_and(|at| !upper.get(at + word.len()..).unwrap_or_default().starts_with(b"RFC822;"))
 }
 
 /// Of reading itself the other parser is the more careless one, so that only a line as RFC 5321 writes it must be taken;
